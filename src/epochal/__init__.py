@@ -1,0 +1,3 @@
+"""epochal: a terminal workbench for training models."""
+
+__version__ = "0.1.0"

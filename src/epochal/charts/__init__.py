@@ -1,0 +1,1 @@
+"""Charts as cells: thinned, scaled in steps, drawn with plotext."""

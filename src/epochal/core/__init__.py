@@ -1,0 +1,1 @@
+"""The words of epochal as frozen values and pure functions: standard library only."""

@@ -1,0 +1,239 @@
+"""What a run says while it runs: frozen events, each one record of the journal.
+
+Figures between two records are aggregates of the steps since; `loss` is always in the task's own loss
+(cross-entropy in nats, or mean squared error of the standardised target).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar, Literal
+
+
+RunStatus = Literal[
+    "starting", "running", "paused", "stopping", "done", "stopped", "diverged", "failed", "interrupted", "stuck"
+]
+ENDED: frozenset[str] = frozenset({"done", "stopped", "diverged", "failed", "interrupted"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of all events. `kind` names the event in the journal."""
+
+    kind: ClassVar[str] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostStarted(Event):
+    """A host process took the run."""
+
+    kind: ClassVar[str] = "host"
+    host: str
+    pid: int
+    machine: str
+    device: str
+    survives: str
+    """In words, what the run outlives: shown to people as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseStarted(Event):
+    """What the run does now: reading, preparing, baselines, probing, training, finishing."""
+
+    kind: ClassVar[str] = "phase"
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingStarted(Event):
+    """All is ready; the first step follows."""
+
+    kind: ClassVar[str] = "training"
+    task: str
+    metric: str
+    epochs: int
+    steps_per_epoch: int
+    batch_size: int
+    learning_rate: float
+    precision: str
+    device: str
+    threads: int
+    rows_train: int
+    rows_validation: int
+    parameters: int
+    resumed_from_step: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepsDone(Event):
+    """A window of steps, aggregated."""
+
+    kind: ClassVar[str] = "steps"
+    step: int
+    """Steps done in all."""
+    epoch: float
+    """Epochs done in all, fractional."""
+    count: int
+    """Steps in this window."""
+    loss: float
+    """Mean over the window."""
+    loss_min: float
+    loss_max: float
+    learning_rate: float
+    grad_norm: float | None = None
+    samples_per_second: float = 0.0
+    seconds: float = 0.0
+    """Training time so far, over all hosts that drove this run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochDone(Event):
+    """An evaluation on the validation part (for trees: after some rounds)."""
+
+    kind: ClassVar[str] = "epoch"
+    step: int
+    epoch: float
+    train_loss: float
+    validation_loss: float
+    metrics: Mapping[str, float]
+    """Every metric of the task that applies, on validation."""
+    value: float
+    """The chosen metric."""
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineDone(Event):
+    """A baseline was trained and judged on validation."""
+
+    kind: ClassVar[str] = "baseline"
+    name: str
+    """trivial or strong."""
+    title: str
+    metrics: Mapping[str, float]
+    seconds: float
+    note: str = ""
+    """What was capped, if anything was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointSaved(Event):
+    """A checkpoint is complete on disk."""
+
+    kind: ClassVar[str] = "checkpoint"
+    step: int
+    epoch: float
+    folder: str
+    """Relative to the run's folder."""
+    sha256: str
+    """Of the weights."""
+    best: bool = False
+    healthy: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed(Event):
+    """The run goes on from a checkpoint: records of later steps before this one are a superseded branch."""
+
+    kind: ClassVar[str] = "resume"
+    from_step: int
+    folder: str
+    """The checkpoint; empty when there was none and the run started again from the beginning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandTaken(Event):
+    """A request was read and is being done."""
+
+    kind: ClassVar[str] = "command"
+    id: str
+    verb: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noticed(Event):
+    """Something a person should know: a cap, a fallback, a warning of the coach."""
+
+    kind: ClassVar[str] = "notice"
+    code: str
+    text: str
+    severity: Literal["hint", "warning", "error"] = "hint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Event):
+    """The run is over, for now or for good. The last record of a host."""
+
+    kind: ClassVar[str] = "ended"
+    state: Literal["done", "stopped", "diverged", "failed", "paused"]
+    reason: str
+    """In words, shown to people as it is: finished, stopped early as validation no longer improved, …"""
+    best_value: float | None = None
+    best_step: int | None = None
+    steps: int = 0
+    epochs: float = 0.0
+    seconds: float = 0.0
+    samples_per_second: float = 0.0
+    error: Mapping[str, str] = field(default_factory=dict)
+    """For failed: code, what, where, fix."""
+
+
+EVENTS: dict[str, type[Event]] = {
+    e.kind: e
+    for e in (
+        HostStarted,
+        PhaseStarted,
+        TrainingStarted,
+        StepsDone,
+        EpochDone,
+        BaselineDone,
+        CheckpointSaved,
+        Resumed,
+        CommandTaken,
+        Noticed,
+        RunEnded,
+    )
+}
+
+
+def to_payload(event: Event) -> dict[str, Any]:
+    """The event as JSON data. JSON has no NaN and no infinity: they travel as the texts "NaN", "Infinity", "-Infinity"."""
+    return {f.name: _out(getattr(event, f.name)) for f in fields(event)}
+
+
+def from_payload(kind: str, payload: Mapping[str, Any]) -> Event | None:
+    """The event back from its payload; None for a kind this version does not know. Keys it does not know are left out."""
+    cls = EVENTS.get(kind)
+    if cls is None:
+        return None
+    known = {f.name: f for f in fields(cls)}
+    values = {k: _in(v, known[k].type) for k, v in payload.items() if k in known}
+    if any(
+        f.default is MISSING and f.default_factory is MISSING and f.name not in values for f in known.values()
+    ):
+        return None
+    return cls(**values)
+
+
+def _out(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, Mapping):
+        return {k: _out(v) for k, v in value.items()}
+    return value
+
+
+_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def _in(value: Any, declared: Any) -> Any:
+    if isinstance(value, str) and value in _SPECIAL and "float" in str(declared):
+        return _SPECIAL[value]
+    if isinstance(value, Mapping):
+        return {k: _in(v, declared) for k, v in value.items()}
+    return value

@@ -1,0 +1,1 @@
+"""Sources, recipe, split and snapshot: everything DuckDB does. Only data hosts run what imports it."""

@@ -1,0 +1,148 @@
+"""Every write in the program goes through here: a file is complete or absent, and said to be saved only when it is.
+
+A failed fsync is final: the data may be gone from the page cache, so the same descriptor is never synced again; the
+caller still holds the content and may write a new file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from epochal.core.errors import EpochalError
+
+
+class NotSaved(EpochalError):
+    """The disk did not take it. What was there before is untouched."""
+
+    code = "not-saved"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace a file atomically: a new file beside it, synced, renamed over it, the folder synced.
+
+    A symbolic link at `path` is replaced, never written through. Raises NotSaved when the disk refuses.
+    """
+    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            _write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise _not_saved(path, error) from error
+
+
+def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Replace a text file atomically, in UTF-8. Raises NotSaved."""
+    write_bytes(path, text.encode("utf-8"), mode=mode)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line durably: one write on an appending descriptor, then fsync. Raises NotSaved.
+
+    A torn last line that an earlier crash left is ended first, so that it can spoil no other.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            size = os.fstat(descriptor).st_size
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            _write_all(descriptor, (b"\n" if torn else b"") + line.encode("utf-8") + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if size == 0:
+            sync_folder(path.parent)
+    except OSError as error:
+        raise _not_saved(path, error) from error
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Make a folder that is complete or absent: fill the yielded temporary one; on leaving it is synced and renamed.
+
+    Raises NotSaved when the disk refuses or `path` is taken; whatever is raised inside leaves nothing behind.
+    """
+    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.tmp")
+    try:
+        temporary.mkdir(mode=0o755, parents=True)
+        yield temporary
+        for root, _folders, files in os.walk(temporary):
+            for name in files:
+                descriptor = os.open(Path(root, name), os.O_RDONLY | os.O_NOFOLLOW)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+            sync_folder(Path(root))
+        temporary.rename(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _not_saved(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Take a folder away at once: renamed out of sight first, then deleted."""
+    trash = path.with_name(f".trash-{path.name[:80]}.{secrets.token_hex(6)}")
+    path.rename(trash)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file of its own while inside; waits for others."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(path: Path) -> int | None:
+    """Take an exclusive lock on a file for as long as the returned descriptor stays open; None when it is held."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _not_saved(path: Path, error: OSError) -> NotSaved:
+    return NotSaved(
+        f"not saved: {error.strerror or error}",
+        where=str(path),
+        fix="make room on the disk or check the folder's permissions, then try again",
+    )

@@ -1,0 +1,1 @@
+"""The journal: a run's append-only record, and the only way anyone watches one."""

@@ -1,0 +1,1 @@
+"""Labels: the decisions of labellers."""

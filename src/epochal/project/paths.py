@@ -1,0 +1,76 @@
+"""Where everything of a project stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPaths:
+    """The places of one project. `folder` is absolute."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder).absolute())
+
+    @property
+    def toml(self) -> Path:
+        """What a person decided."""
+        return self.folder / "project.toml"
+
+    @property
+    def history(self) -> Path:
+        """Every saved state of the decisions."""
+        return self.folder / "history.jsonl"
+
+    @property
+    def looks(self) -> Path:
+        """Each time the test set was opened."""
+        return self.folder / "looks.jsonl"
+
+    @property
+    def mappings(self) -> Path:
+        """Value mappings as CSV."""
+        return self.folder / "mappings"
+
+    @property
+    def labels(self) -> Path:
+        """Decisions of labellers."""
+        return self.folder / "labels"
+
+    @property
+    def runs(self) -> Path:
+        """One folder a run."""
+        return self.folder / "runs"
+
+    @property
+    def cache(self) -> Path:
+        """May be deleted at any time without losing a decision."""
+        return self.folder / ".epochal"
+
+    @property
+    def scratch(self) -> Path:
+        """Imported sources as native tables, and spill files."""
+        return self.cache / "scratch"
+
+    @property
+    def snapshots(self) -> Path:
+        """Cleaned data, one folder each, named by its id."""
+        return self.cache / "snapshots"
+
+    @property
+    def splits(self) -> Path:
+        """Split files, one folder each, named by its id."""
+        return self.cache / "splits"
+
+    @property
+    def choices(self) -> Path:
+        """Evidence of model choices."""
+        return self.cache / "choices"
+
+    @property
+    def locks(self) -> Path:
+        """Lock files of writers."""
+        return self.cache / "locks"

@@ -1,0 +1,114 @@
+"""run.toml: the frozen, fully resolved settings of one run, with its environment and the hashes of its data."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from epochal import fsio
+from epochal.core.errors import RunError
+from epochal.core.settings import Project, parse_project, table_of, to_document
+
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """One run as it was decided: everything a host needs to train, and anyone needs to retrace it."""
+
+    folder: Path
+    """The run's folder, absolute."""
+    name: str
+    """NNNN-family."""
+    project: Project
+    """The settings in force, `--set` included; automatic values still say "auto"."""
+    snapshot_id: str
+    split_id: str
+    created: str
+    """ISO 8601 in UTC."""
+    inputs: tuple[str, ...]
+    """The columns learnt from, in order."""
+    classes: tuple[str, ...] = ()
+    """For classification, the class names in the order of their indices."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """What `train --set` changed for this run only."""
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+    """What "auto" became, written by the host before the first step; a resume takes it from here."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Versions and machine."""
+    ledger: Mapping[str, Any] = field(default_factory=dict)
+    """As `data --ledger --json` said when the run was made."""
+
+    @property
+    def number(self) -> int:
+        """The N of NNNN-family."""
+        return int(self.name.split("-", 1)[0])
+
+    @property
+    def family(self) -> str:
+        """The family trained."""
+        return self.project.model.family
+
+    @property
+    def project_folder(self) -> Path:
+        """The project the run belongs to."""
+        return self.folder.parent.parent
+
+
+def write_run(spec: RunSpec) -> None:
+    """Write run.toml whole. Raises NotSaved."""
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "run": spec.name,
+        "created": spec.created,
+        "snapshot": spec.snapshot_id,
+        "split": spec.split_id,
+        "inputs": list(spec.inputs),
+        "classes": list(spec.classes),
+        "overrides": dict(spec.overrides),
+        "resolved": dict(spec.resolved),
+        "environment": dict(spec.environment),
+        "ledger": dict(spec.ledger),
+        "settings": {**to_document(spec.project), "train": table_of(spec.project.train, defaults=True)},
+    }
+    fsio.write_text(spec.folder / "run.toml", tomli_w.dumps(document))
+
+
+def read_run(folder: Path) -> RunSpec:
+    """Read run.toml of a run's folder. Raises RunError when it is missing or not a run of this version."""
+    path = Path(folder).absolute() / "run.toml"
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        if document.get("format") != FORMAT:
+            raise RunError(f"run format {document.get('format')!r} is not known to this version", where=str(path))
+        return RunSpec(
+            folder=path.parent,
+            name=document["run"],
+            project=parse_project(document["settings"]),
+            snapshot_id=document["snapshot"],
+            split_id=document["split"],
+            created=document["created"],
+            inputs=tuple(document["inputs"]),
+            classes=tuple(document["classes"]),
+            overrides=document["overrides"],
+            resolved=document["resolved"],
+            environment=document["environment"],
+            ledger=document["ledger"],
+        )
+    except FileNotFoundError:
+        raise RunError("this folder holds no run", where=str(path), fix="see `epochal runs`") from None
+    except (OSError, KeyError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RunError(f"run.toml cannot be read: {error}", where=str(path), fix="see `epochal doctor`") from error
+
+
+def with_resolved(spec: RunSpec, resolved: Mapping[str, Any]) -> RunSpec:
+    """The run with what "auto" became, saved."""
+    new = replace(spec, resolved=dict(resolved))
+    write_run(new)
+    return new

@@ -1,0 +1,1 @@
+"""The test report as files."""

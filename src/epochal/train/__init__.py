@@ -1,0 +1,1 @@
+"""Training: from a snapshot to a model. Imported only by host processes."""

@@ -1,0 +1,1 @@
+"""The application without a screen: session, intents, commands and views."""
