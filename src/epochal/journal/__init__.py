@@ -1,1 +1,1 @@
-"""The journal: a run's append-only record, and the only way anyone watches one."""
+"""The run's append-only record of events: the only way anyone watches a run, live or finished."""

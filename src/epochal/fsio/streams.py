@@ -1,0 +1,107 @@
+"""Files that grow or change many times a second: an appending descriptor that stays open, and replacement without sync.
+
+What is appended is durable only after `Appender.sync`; what is replaced here never is, so it may hold only what can be
+lost, such as a sign of life.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from epochal.fsio import NotSaved, sync_folder
+
+
+class Appender:
+    """One open file that only grows at its end. One writer at a time; the caller holds a lock of its own."""
+
+    def __init__(self, path: Path, *, mode: int = 0o644) -> None:
+        """Open or make `path`. A symbolic link is refused. Raises NotSaved."""
+        self.path = path
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._descriptor = os.open(path, flags, mode)
+            sync_folder(path.parent)
+        except OSError as error:
+            raise _refused(path, error) from error
+        self._closed = False
+        self._unsynced = False
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file now."""
+        return os.fstat(self._descriptor).st_size
+
+    def read(self, start: int, length: int) -> bytes:
+        """Up to `length` bytes from `start`."""
+        return os.pread(self._descriptor, length, start)
+
+    def append(self, data: bytes) -> None:
+        """Write at the end, in one piece where the system allows it.
+
+        When the disk refuses midway, the file is cut back to where it was, as far as that is possible.
+        Raises NotSaved.
+        """
+        before = self.size
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, before)
+            raise _refused(self.path, error) from error
+        self._unsynced = True
+
+    def cut(self, size: int) -> None:
+        """Take away everything after the first `size` bytes, durably. Raises NotSaved."""
+        try:
+            os.ftruncate(self._descriptor, size)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise _refused(self.path, error) from error
+
+    def sync(self) -> None:
+        """Make what was appended durable; does nothing when it already is. Raises NotSaved."""
+        if not self._unsynced:
+            return
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise _refused(self.path, error) from error
+        self._unsynced = False
+
+    def close(self) -> None:
+        """Close the file without syncing it. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._descriptor)
+
+
+def replace_volatile(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace a small file so that readers see it old or new, never half; after a power cut it may be either or absent.
+
+    Raises NotSaved.
+    """
+    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> NotSaved:
+    return NotSaved(
+        f"not saved: {error.strerror or error}",
+        where=str(path),
+        fix="make room on the disk or check the folder's permissions, then try again",
+    )
