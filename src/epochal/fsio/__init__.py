@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,15 +113,43 @@ def remove_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file of its own while inside; waits for others."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def locked(path: Path, *, mode: int = 0o600, patience_seconds: float | None = None) -> Iterator[None]:
+    """Hold an exclusive lock on a file while inside; waits for others, for ever or for `patience_seconds`.
+
+    The file is made when it is not there, and neither read nor changed. Raises NotSaved when it cannot be opened for
+    writing, EpochalError (code busy) when others hold it for too long.
+    """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    except OSError as error:
+        raise _not_saved(path, error) from error
+    try:
+        _wait_for_lock(descriptor, path, patience_seconds)
         yield
     finally:
         os.close(descriptor)
+
+
+def _wait_for_lock(descriptor: int, path: Path, patience_seconds: float | None) -> None:
+    if patience_seconds is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    end = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise EpochalError(
+                    "another process has been writing here for too long",
+                    where=str(path),
+                    fix="look for a hanging epochal process, then try again",
+                    code="busy",
+                ) from None
+            time.sleep(0.01)
+        else:
+            return
 
 
 def try_lock(path: Path) -> int | None:
