@@ -1,0 +1,283 @@
+"""One opened project: its decisions, changed only on disk first, with undo, redo and an eye on other writers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from epochal import fsio
+from epochal.core.clock import Clock, SystemClock
+from epochal.core.errors import EpochalError, SettingsError
+from epochal.core.settings import Project, parse_project, to_document
+from epochal.project import history as past
+from epochal.project.history import History
+from epochal.project.merge import merge
+from epochal.project.paths import ProjectPaths
+from epochal.project.read import parse_text, read_text
+from epochal.project.text import apply, render
+
+
+OUTSIDE = "changed outside the workbench"
+"""The reason of a state that an editor or another program saved."""
+
+_GITIGNORE = (".epochal/", "runs/*/checkpoints/")
+_PATIENCE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was last read from the disk."""
+
+    text: str
+    project: Project
+    history: History
+    stamp: tuple[tuple[int, ...], ...]
+
+
+class ProjectFile:
+    """project.toml with its history.
+
+    A change is on disk before `change` returns. Opening and reading never write. Other workbenches and editors are
+    seen by `refresh`; a change that meets theirs is merged key by key and step by step, or refused with the code
+    edit-conflict, never laid over theirs unseen.
+    """
+
+    def __init__(self, folder: Path, *, clock: Clock | None = None) -> None:
+        self.paths = ProjectPaths(folder)
+        self._clock = clock or SystemClock()
+        self._seen = self._read()
+
+    @classmethod
+    def open(cls, folder: Path, *, clock: Clock | None = None) -> ProjectFile:
+        """Open the project in a folder. Raises SettingsError when there is none or it cannot be read."""
+        return cls(folder, clock=clock)
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder, absolute."""
+        return self.paths.folder
+
+    @property
+    def project(self) -> Project:
+        """The decisions as last read or saved."""
+        return self._seen.project
+
+    @property
+    def text(self) -> str:
+        """project.toml as last read or saved."""
+        return self._seen.text
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a state to go back to."""
+        return bool(self._seen.history.past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether something undone can be done again."""
+        return bool(self._seen.history.future)
+
+    @property
+    def undo_why(self) -> str:
+        """What `undo` would take back; empty when nothing."""
+        history = self._seen.history
+        return history.current.why if history.past and history.current else ""
+
+    @property
+    def redo_why(self) -> str:
+        """What `redo` would do again; empty when nothing."""
+        return self._seen.history.future[-1].why if self._seen.history.future else ""
+
+    @property
+    def saved_at(self) -> datetime | None:
+        """When the decisions in force were saved, with its zone; None while no save is known."""
+        current = self._seen.history.current
+        with contextlib.suppress(ValueError):
+            return datetime.fromisoformat(current.at) if current else None
+        return None
+
+    def change(self, new: Project, why: str, *, base: Project | None = None) -> None:
+        """Save new decisions, with the reason a person will read beside undo.
+
+        `base` is what `new` was made from; without it, what `project` says now. Where others changed the file since,
+        both changes are merged. Raises SettingsError when `new` cannot be, NotSaved when the disk refuses, and
+        EpochalError with code edit-conflict when both changed the same thing: theirs stands, `project` shows it,
+        and `new` is kept in history.jsonl.
+        """
+        base = self.project if base is None else base
+        _check(new)
+        with self._writing():
+            self._seen = self._read()
+            theirs = self._seen.project
+            if theirs != base:
+                new = self._merged(base, new, theirs, why)
+            if new != theirs:
+                text = apply(self.text, theirs, new)
+                self._save(text, new, self._seen.history.with_state(why, self._now(), text), [past.state_line])
+
+    def undo(self) -> str | None:
+        """Take the last change back, whoever made it; gives its reason, or None when there is none.
+
+        Raises EpochalError with code edit-conflict when the last change had not been seen here yet: it is now shown
+        and may be undone.
+        """
+        return self._move("undo")
+
+    def redo(self) -> str | None:
+        """Do again what was undone last; gives its reason, or None when there is nothing."""
+        return self._move("redo")
+
+    def refresh(self) -> bool:
+        """Look at the disk; True when the decisions or their history are not what was seen before.
+
+        Costs three `stat` calls while nothing changed. Raises SettingsError when someone saved a file that cannot
+        be read: what was seen before stays in `project`.
+        """
+        if self._stamp() == self._seen.stamp:
+            return False
+        before = self._seen
+        self._seen = self._read()
+        return (before.text, before.history) != (self._seen.text, self._seen.history)
+
+    def _move(self, kind: str) -> str | None:
+        with self._writing():
+            before, self._seen = self._seen, self._read()
+            history = self._seen.history
+            if history.current != before.history.current:
+                raise EpochalError(
+                    "the project was changed elsewhere in the meantime",
+                    where=str(self.paths.toml),
+                    fix="look at what is there now, then ask again",
+                    code="edit-conflict",
+                )
+            if not (history.past if kind == "undo" else history.future):
+                return None
+            after = history.undone() if kind == "undo" else history.redone()
+            state, why = after.current, (history if kind == "undo" else after).current
+            if state is None or why is None:  # a history with a past or a future has a present
+                return None
+            project = parse_text(state.text)
+            self._save(state.text, project, after, [lambda s: past.move_line(kind, s, self._now())])
+            return why.why
+
+    def _merged(self, base: Project, ours: Project, theirs: Project, why: str) -> Project:
+        try:
+            merged = merge(base, ours, theirs)
+            _check(merged)
+        except EpochalError as error:
+            line = past.conflict_line(why, self._now(), render(ours))
+            past.write(self.paths.history, [line])
+            raise EpochalError(
+                f"another workbench or editor changed the same thing: {error.what}",
+                where=str(self.paths.toml),
+                fix="the other change stands; look at it and make yours again (it is kept in history.jsonl)",
+                code="edit-conflict",
+            ) from error
+        return merged
+
+    def _save(self, text: str, project: Project, history: History, records: list[Callable[[past.State], str]]) -> None:
+        """Put a state on the disk: the file first, so that a crash between the two loses only the reason.
+
+        The state that was found and that no record tells of yet (hand-written, or saved by an editor) is recorded
+        before, so that undo can go back to it.
+        """
+        fsio.write_text(self.paths.toml, text)
+        lines = [past.state_line(s) for s in self._unrecorded()]
+        if history.current is not None:
+            lines += [record(history.current) for record in records]
+        self._seen = _Seen(text=text, project=project, history=history, stamp=())
+        past.write(self.paths.history, lines)
+        self._seen = _Seen(text=text, project=project, history=history, stamp=self._stamp())
+
+    def _unrecorded(self) -> list[past.State]:
+        written = past.read_history(self.paths.history)
+        current = self._seen.history.current
+        return [current] if current is not None and current != written.current else []
+
+    def _read(self) -> _Seen:
+        stamp = self._stamp()
+        text = read_text(self.paths.toml)
+        project = parse_text(text)
+        history = past.read_history(self.paths.history)
+        if history.current is None or history.current.text != text:
+            why = OUTSIDE if history.current else "opened"
+            at = datetime.fromtimestamp(stamp[0][3] / 1e9, tz=self._clock.now().tzinfo)
+            history = history.with_state(why, at.isoformat(timespec="seconds"), text)
+        return _Seen(text=text, project=project, history=history, stamp=stamp)
+
+    def _stamp(self) -> tuple[tuple[int, ...], ...]:
+        """What tells cheaply that a file is not the one that was read."""
+        found: list[tuple[int, ...]] = []
+        for path in (self.paths.toml, self.paths.history):
+            try:
+                s = path.stat()
+                found.append((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
+            except OSError:
+                found.append((0, 0, 0, 0, 0))
+        return tuple(found)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Be the only one that writes this project. The lock lies on the history, which is never replaced."""
+        with fsio.locked(self.paths.history, mode=0o644, patience_seconds=_PATIENCE_SECONDS):
+            yield
+
+    def _now(self) -> str:
+        return self._clock.now().isoformat(timespec="seconds")
+
+
+def _check(project: Project) -> None:
+    """Refuse decisions that could not be read again. Raises SettingsError."""
+    parse_project(to_document(project))
+
+
+def create_project(
+    folder: Path, project: Project, comments: Mapping[str, str] | None = None, *, clock: Clock | None = None
+) -> ProjectFile:
+    """Make a project in a folder, which may hold other files, and open it.
+
+    `comments` are texts to stand above tables, by their names (goal, source, columns, clean, split, model, train; the
+    first of several; "" for the top of the file). Raises SettingsError (code project-exists) when the folder holds a
+    project, NotSaved when the disk refuses.
+    """
+    _check(project)
+    paths = ProjectPaths(folder)
+    try:
+        paths.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise fsio.NotSaved(
+            f"the folder cannot be made: {error.strerror}", where=str(paths.folder), fix="choose another folder"
+        ) from error
+    with fsio.locked(paths.history, mode=0o644, patience_seconds=_PATIENCE_SECONDS):
+        if os.path.lexists(paths.toml):
+            raise SettingsError(
+                "this folder holds a project already",
+                where=str(paths.toml),
+                fix=f"open it with `epochal {paths.folder}`, or choose another folder",
+                code="project-exists",
+            )
+        _ignore_cache(paths.folder / ".gitignore")
+        text = render(project, comments or {})
+        fsio.write_text(paths.toml, text)
+        at = (clock or SystemClock()).now().isoformat(timespec="seconds")
+        state = past.read_history(paths.history).with_state("made the project", at, text).current
+        if state is not None:
+            past.write(paths.history, [past.state_line(state)])
+    return ProjectFile(paths.folder, clock=clock)
+
+
+def _ignore_cache(path: Path) -> None:
+    """Keep git away from what can be made again, leaving a person's own lines as they are."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = ""
+    except (OSError, UnicodeDecodeError):
+        return
+    missing = [line for line in _GITIGNORE if line not in text.splitlines()]
+    if missing:
+        fsio.write_text(path, text + ("\n" if text and not text.endswith("\n") else "") + "\n".join(missing) + "\n")
