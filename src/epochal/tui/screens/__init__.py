@@ -1,0 +1,1 @@
+"""Screens: one for each stage, and what lies over them."""

@@ -1,0 +1,168 @@
+"""What every stage has in common: the frame, and keys that become commands of the registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.containers import Container, Horizontal
+from textual.events import Key, Resize, ScreenResume, ScreenSuspend
+from textual.screen import Screen
+from textual.widgets import Input, TextArea
+
+from epochal.tui.widgets.shell import NARROW, KeyFooter, NextLine, Rail, TopBar
+from epochal.workbench.keys import token
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from epochal.tui.app import Workbench
+    from epochal.workbench.keys import Command
+    from epochal.workbench.session import Session
+
+
+class StageScreen(Screen[None]):
+    """One stage of the rail.
+
+    A subclass gives STAGE, `compose_body`, `refresh_view` and a method `do_<stage>_<verb>` for each of its commands
+    (id "train.log-scale" → `do_train_log_scale`). It reads `session` and sends it what the person wants.
+    """
+
+    STAGE: ClassVar[str] = ""
+    TEACHES: ClassVar[str] = ""
+    """For `?`: what this pane is for, in a few plain sentences."""
+
+    AUTO_FOCUS = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._typed: tuple[str, ...] = ()
+        self._unsubscribe: Callable[[], None] | None = None
+        self.shown = False
+        """Whether this stage is the one on screen; timers and readers rest while it is not."""
+
+    @property
+    def workbench(self) -> Workbench:
+        """The app, with its own type."""
+        return cast("Workbench", self.app)
+
+    @property
+    def session(self) -> Session:
+        """The application behind the screen."""
+        return self.workbench.session
+
+    # ── the frame ──
+
+    def compose(self) -> ComposeResult:
+        """The frame, and the pane's own body inside."""
+        yield TopBar(id="top")
+        with Horizontal(id="middle"):
+            yield Rail(id="rail")
+            with Container(id="body"):
+                yield from self.compose_body()
+        yield NextLine(id="next")
+        yield KeyFooter(id="keys")
+
+    def compose_body(self) -> ComposeResult:
+        """The pane's own widgets."""
+        yield from ()
+
+    def on_mount(self) -> None:
+        """Listen to the session from now on."""
+        self._unsubscribe = self.session.subscribe(self._heard)
+        self.query_one(Rail).current = self.STAGE
+
+    def on_unmount(self) -> None:
+        """Listen no more."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+
+    def on_screen_resume(self, _event: ScreenResume) -> None:
+        """The stage is on screen (again): draw what is true now."""
+        self.shown = True
+        self.refresh_shell()
+        self.refresh_view("all")
+
+    def on_screen_suspend(self, _event: ScreenSuspend) -> None:
+        """Another stage is on screen."""
+        self.shown = False
+
+    def on_resize(self, event: Resize) -> None:
+        """The rail gives way on narrow screens."""
+        self.set_class(event.size.width < NARROW, "-small")
+        self.set_class(event.size.width >= 160, "-large")
+        self.set_class(event.size.height < 30, "-short")
+
+    def _heard(self, topic: str) -> None:
+        if self.shown:
+            self.refresh_shell()
+            self.refresh_view(topic)
+
+    def refresh_shell(self) -> None:
+        """Draw the frame from the session's state."""
+        view = self.workbench.shell_view()
+        self.query_one(TopBar).view = view
+        self.query_one(Rail).view = view
+        self.query_one(NextLine).view = view
+        self.refresh_footer()
+
+    def refresh_footer(self) -> None:
+        """Show the keys that work now."""
+        shown = [c for c in self.workbench.keymap.of_stage(self.STAGE) if c.footer and c.keys and self.holds(c.when)]
+        self.query_one(KeyFooter).commands = tuple(sorted(shown, key=lambda c: c.footer))
+
+    def refresh_view(self, topic: str) -> None:
+        """Draw the pane from the session's state. `topic` is what changed ("all" when it comes on screen)."""
+
+    def set_next(self, text: str) -> None:
+        """Say the next best action and why."""
+        self.query_one(NextLine).said = text
+
+    def holds(self, when: str) -> bool:
+        """Whether a command's condition holds now."""
+        return not when
+
+    # ── keys ──
+
+    def on_key(self, event: Key) -> None:
+        """Turn keys into commands; a text field that has the focus keeps its keys."""
+        if isinstance(self.focused, (Input, TextArea)):
+            return
+        tokens = (*self._typed, token(event.key, event.character))
+        keymap = self.workbench.keymap
+        command = keymap.find(self.STAGE, tokens)
+        if command is not None:
+            self._set_typed(())
+            event.stop()
+            event.prevent_default()
+            self.perform(command)
+        elif keymap.begins(self.STAGE, tokens):
+            self._set_typed(tokens)
+            event.stop()
+            event.prevent_default()
+        elif self._typed:
+            self._set_typed(())
+            event.stop()
+
+    def _set_typed(self, tokens: tuple[str, ...]) -> None:
+        self._typed = tokens
+        self.query_one(NextLine).pending = "".join(tokens)
+
+    def perform(self, command: Command) -> None:
+        """Do a command: the screen's own method, else the app's."""
+        name = "do_" + command.id.replace(".", "_").replace("-", "_")
+        method = getattr(self, name, None) or getattr(self.app, name)
+        self.session.error = None
+        method()
+        if self.is_attached:
+            self.refresh_footer()
+
+    def go_back(self) -> bool:
+        """Close what lies open in the pane; False when nothing does and back means the stage before."""
+        return False
+
+    def on_rail_picked(self, event: Rail.Picked) -> None:
+        """A stage was clicked in the rail."""
+        self.workbench.go(event.stage)

@@ -1,0 +1,1 @@
+"""Widgets: each draws a frozen value and computes nothing it shows."""

@@ -1,0 +1,188 @@
+"""The application without a screen: one opened project, its data host, its runs; intents in, frozen state out.
+
+All state is changed on one thread, the face's. Work that blocks runs on daemon threads of our own and its result is
+handed to `deliver`, which the face binds to its message queue. (Never a Textual worker: leaving joins those.)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from epochal.core.errors import EpochalError
+from epochal.core.settings import Project, to_document, with_setting
+
+
+if TYPE_CHECKING:
+    from epochal.core.steps import Step
+    from epochal.project.file import ProjectFile
+    from epochal.workbench.data_client import DataClient
+    from epochal.workbench.intents import ShowRows
+
+
+T = TypeVar("T")
+
+Progress = Callable[[str, float | None], None]
+"""Told what is being done, in words, and the share done (None: unknown)."""
+
+Listener = Callable[[str], None]
+"""Told the topic that changed: project, job, runs, run, choice, ledger, problems, review, rows, error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Something under way that a person waits for."""
+
+    name: str
+    text: str
+    fraction: float | None = None
+
+
+@dataclass
+class Session:
+    """One person at one project."""
+
+    deliver: Callable[[Callable[[], None]], object] = lambda call: call()
+    """Runs a call on the face's thread; by default at once, for use without a face."""
+    folder: Path | None = None
+    file: ProjectFile | None = None
+    job: Job | None = None
+    error: EpochalError | None = None
+    """The last thing that went wrong; the screen shows it until the next intent."""
+    rows_wanted: ShowRows | None = None
+    """Rows another pane sent to the data pane; the data pane takes it and sets None."""
+    problems: int | None = None
+    """How many problems the data pane knows; None before it looked."""
+    _listeners: list[Listener] = field(default_factory=list)
+    _client: DataClient | None = None
+
+    # ── who listens ──
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Tell `listener` of every change, on the face's thread. Returns what takes it off again."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def changed(self, topic: str) -> None:
+        """Tell every listener that something of a topic changed."""
+        for listener in tuple(self._listeners):
+            listener(topic)
+
+    def failed(self, error: EpochalError) -> None:
+        """Show an error to the person."""
+        self.error = error
+        self.changed("error")
+
+    # ── the project ──
+
+    @property
+    def project(self) -> Project:
+        """What is decided now. Raises RuntimeError before a project is opened."""
+        if self.file is None:
+            raise RuntimeError("no project is open")
+        return self.file.project
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The project as requests to the data host carry it."""
+        return to_document(self.project)
+
+    @property
+    def data(self) -> DataClient:
+        """The data host's client, started when first wanted."""
+        if self._client is None:
+            from epochal.workbench.data_client import DataClient  # noqa: PLC0415 - the child starts only when wanted
+
+            self._client = DataClient()
+        return self._client
+
+    def open(self, folder: Path) -> None:
+        """Open a project folder. Raises EpochalError when it cannot be read."""
+        from epochal.project.file import ProjectFile  # noqa: PLC0415 - tomlkit is wanted only with a project
+
+        self.file = ProjectFile.open(folder)
+        self.folder = Path(folder).absolute()
+        self.changed("project")
+
+    def change(self, project: Project, why: str) -> bool:
+        """Save a decision; on disk before it is shown. False, with `error` set, when it could not be."""
+        return self._decide(lambda file: file.change(project, why))
+
+    def set(self, dotted: str, value: Any, why: str = "") -> bool:
+        """Save one setting by its dotted path."""
+
+        def decide(file: ProjectFile) -> None:
+            file.change(with_setting(file.project, dotted, value), why or f"set {dotted}")
+
+        return self._decide(decide)
+
+    def add_step(self, step: Step, why: str = "") -> bool:
+        """Append a step to the recipe."""
+        return self.change(replace(self.project, clean=(*self.project.clean, step)), why or f"add {step.op}")
+
+    def undo(self) -> bool:
+        """Take back the last decision."""
+        return self._decide(lambda file: file.undo())
+
+    def redo(self) -> bool:
+        """Do again what was taken back."""
+        return self._decide(lambda file: file.redo())
+
+    def _decide(self, decide: Callable[[ProjectFile], object]) -> bool:
+        if self.file is None:
+            return False
+        self.error = None
+        try:
+            decide(self.file)
+        except EpochalError as error:
+            self.failed(error)
+            return False
+        self.changed("project")
+        return True
+
+    # ── work that blocks ──
+
+    def background(self, name: str, text: str, work: Callable[[Progress], T], done: Callable[[T], None]) -> None:
+        """Run `work` on a thread of its own; `done` gets its result on the face's thread, errors go to `error`."""
+        self.job = Job(name=name, text=text)
+        self.error = None
+        self.changed("job")
+
+        def report(said: str, fraction: float | None = None) -> None:
+            self.deliver(lambda: self._progress(Job(name=name, text=said or text, fraction=fraction)))
+
+        def run() -> None:
+            try:
+                result = work(report)
+            except EpochalError as error:
+                failure = error
+                self.deliver(lambda: self._ended(name, lambda: self.failed(failure)))
+            except Exception as error:  # noqa: BLE001 - an edge: a thread has no caller to raise to
+                unexpected = EpochalError(
+                    f"something unforeseen happened: {error!r}", where=name, fix="the project is safe; please report this", code="bug"
+                )
+                self.deliver(lambda: self._ended(name, lambda: self.failed(unexpected)))
+            else:
+                self.deliver(lambda: self._ended(name, lambda: done(result)))
+
+        threading.Thread(target=run, name=f"epochal-{name}", daemon=True).start()
+
+    def _progress(self, job: Job) -> None:
+        if self.job is not None and self.job.name == job.name:
+            self.job = job
+            self.changed("job")
+
+    def _ended(self, name: str, then: Callable[[], None]) -> None:
+        if self.job is not None and self.job.name == name:
+            self.job = None
+        then()
+        self.changed("job")
+
+    def close(self) -> None:
+        """Let go of the data host. Runs go on."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None

@@ -1,0 +1,1 @@
+"""Frozen values for the screens, made by pure functions."""
