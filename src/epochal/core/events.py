@@ -213,9 +213,7 @@ def from_payload(kind: str, payload: Mapping[str, Any]) -> Event | None:
         return None
     known = {f.name: f for f in fields(cls)}
     values = {k: _in(v, known[k].type) for k, v in payload.items() if k in known}
-    if any(
-        f.default is MISSING and f.default_factory is MISSING and f.name not in values for f in known.values()
-    ):
+    if any(f.default is MISSING and f.default_factory is MISSING and f.name not in values for f in known.values()):
         return None
     return cls(**values)
 

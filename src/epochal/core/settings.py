@@ -78,7 +78,7 @@ def _number_key(default: Any, low: float, high: float, *, meaning: str, auto: bo
     return _key(
         default,
         check=lambda v: (auto and v == "auto") or (_is_number(v) and low <= v <= high),
-        expected=f"a number from {low:g} to {high:g}" + (" or \"auto\"" if auto else ""),
+        expected=f"a number from {low:g} to {high:g}" + (' or "auto"' if auto else ""),
         meaning=meaning,
     )
 
@@ -92,7 +92,17 @@ def _auto_int_key(default: Any, low: int, high: int, *, meaning: str) -> Any:
     )
 
 
-_UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
+_UNITS = {
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "min": 60.0,
+    "minute": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+    "d": 86400.0,
+    "day": 86400.0,
+}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([a-z]+)")
 
 
@@ -155,7 +165,9 @@ class Source:
         "", meaning="Its format, where the ending misleads.", choices=("", "csv", "json", "jsonl", "parquet", "arrow")
     )
     encoding: str = _text_key(
-        "", meaning="Its text encoding, where the guess was corrected.", choices=("", "utf-8", "utf-16", "latin-1", "cp1252")
+        "",
+        meaning="Its text encoding, where the guess was corrected.",
+        choices=("", "utf-8", "utf-16", "latin-1", "cp1252"),
     )
     delimiter: str = _key(
         "",
@@ -271,9 +283,7 @@ class Train:
     patience: int | str = _auto_int_key(
         "auto", 1, 1_000_000, meaning="Evaluations without a better metric before it stops early."
     )
-    class_weights: str = _text_key(
-        "none", meaning="balanced: rare classes count more.", choices=("none", "balanced")
-    )
+    class_weights: str = _text_key("none", meaning="balanced: rare classes count more.", choices=("none", "balanced"))
     budget: str = _key(
         "5 min",
         check=_is_duration,
@@ -368,13 +378,13 @@ def parse_project(document: Mapping[str, Any]) -> Project:
             raise SettingsError(f"{shown} is not known", path=(key,), fix=fix, code="unknown-key")
     name = document.get("name")
     if not isinstance(name, str) or not name:
-        raise SettingsError("the project has no name", path=("name",) if "name" in document else (), fix='write name = "…" at the top')
+        raise SettingsError(
+            "the project has no name", path=("name",) if "name" in document else (), fix='write name = "…" at the top'
+        )
     project = Project(
         name=name,
         goal=read_table(Goal, document.get("goal", {}), ("goal",)),
-        sources=tuple(
-            read_table(Source, table, ("source", i)) for i, table in enumerate(_tables(document, "source"))
-        ),
+        sources=tuple(read_table(Source, table, ("source", i)) for i, table in enumerate(_tables(document, "source"))),
         columns=read_table(Columns, document.get("columns", {}), ("columns",)),
         clean=tuple(parse_step(table, ("clean", i)) for i, table in enumerate(_tables(document, "clean"))),
         split=read_table(SplitSettings, document.get("split", {}), ("split",)),
@@ -443,7 +453,9 @@ def _read_model(table: Any) -> Model:
     rest = {k: v for k, v in table.items() if k != "family"}
     if rest and not head.family:
         raise SettingsError(
-            "settings of a model without a family", path=("model", next(iter(rest))), fix='write family = "…" in [model]'
+            "settings of a model without a family",
+            path=("model", next(iter(rest))),
+            fix='write family = "…" in [model]',
         )
     if head.family:
         check_options(FAMILIES[head.family], rest)
@@ -491,7 +503,9 @@ def _check_together(project: Project) -> None:
     if project.model.family and task.name not in FAMILIES[project.model.family].tasks:
         fitting = ", ".join(f.name for f in families_for(task.name))
         raise SettingsError(
-            f"family {project.model.family} cannot learn {task.name}", path=("model", "family"), fix=f"use one of {fitting}"
+            f"family {project.model.family} cannot learn {task.name}",
+            path=("model", "family"),
+            fix=f"use one of {fitting}",
         )
     if project.split.validation + project.split.test >= 1:
         raise SettingsError(
@@ -500,11 +514,15 @@ def _check_together(project: Project) -> None:
             fix="leave rows to train on: together they must be under 1",
         )
     if project.split.kind == "column" and not project.split.column:
-        raise SettingsError('kind = "column" needs a column', path=("split", "kind"), fix='write column = "…" in [split]')
+        raise SettingsError(
+            'kind = "column" needs a column', path=("split", "kind"), fix='write column = "…" in [split]'
+        )
     names = [s.name for s in project.sources]
     for i, source in enumerate(project.sources):
         if not source.uri:
-            raise SettingsError("a source without `uri`", path=("source", i), fix='write uri = "data/…"', code="missing-key")
+            raise SettingsError(
+                "a source without `uri`", path=("source", i), fix='write uri = "data/…"', code="missing-key"
+            )
         if not source.name or names.index(source.name) != i:
             raise SettingsError(
                 f"the name {source.name!r} of a source is {'missing' if not source.name else 'used twice'}",
@@ -513,7 +531,9 @@ def _check_together(project: Project) -> None:
             )
     if project.columns.target and project.columns.target in project.columns.ignore:
         raise SettingsError(
-            f"the target {project.columns.target!r} is also ignored", path=("columns", "ignore"), fix="take it out of one"
+            f"the target {project.columns.target!r} is also ignored",
+            path=("columns", "ignore"),
+            fix="take it out of one",
         )
 
 

@@ -7,6 +7,7 @@ A recipe is a tuple of `Step`s. A step is data: an operation's name and its para
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -18,7 +19,9 @@ from epochal.core.errors import SettingsError
 Kind = Literal["number", "category", "text", "date", "boolean", "image", "id"]
 KINDS: tuple[Kind, ...] = ("number", "category", "text", "date", "boolean", "image", "id")
 
-ParamType = Literal["column", "columns", "text", "texts", "number", "integer", "boolean", "expression", "mapping", "value"]
+ParamType = Literal[
+    "column", "columns", "text", "texts", "number", "integer", "boolean", "expression", "mapping", "value"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +236,9 @@ OPS: dict[str, Op] = {
             params=(
                 _columns(),
                 Param(
-                    name="format", type="text", meaning="A strptime format such as %d.%m.%Y; guessed from ISO if left out."
+                    name="format",
+                    type="text",
+                    meaning="A strptime format such as %d.%m.%Y; guessed from ISO if left out.",
                 ),
             ),
         ),
@@ -290,48 +295,54 @@ def parse_step(table: Mapping[str, Any], path: tuple[str | int, ...] = ()) -> St
 
     Raises SettingsError when the operation or a parameter is unknown, missing or of the wrong type.
     """
-    name = table.get("op")
-    if not isinstance(name, str) or name not in OPS:
-        close = nearest(str(name), tuple(OPS)) if name else ""
-        raise SettingsError(
-            f"there is no step {name!r}" if name else "a step without `op`",
-            path=(*path, "op") if name else path,
-            fix=f'use op = "{close}"' if close else f"use one of {', '.join(OPS)}",
-            code="unknown-step",
-        )
-    op = OPS[name]
+    op = _op_of(table, path)
     known = {p.name: p for p in op.params}
     params: dict[str, Any] = {}
-    enabled = True
+    enabled = table.get("enabled", True)
+    if not isinstance(enabled, bool):
+        raise SettingsError("`enabled` is true or false", path=(*path, "enabled"), fix="write enabled = false")
     for key, value in table.items():
-        if key == "op":
+        if key in {"op", "enabled"}:
             continue
-        if key == "enabled":
-            if not isinstance(value, bool):
-                raise SettingsError("`enabled` is true or false", path=(*path, key), fix="write enabled = false")
-            enabled = value
-        elif key not in known:
+        if key not in known:
             close = nearest(key, (*known, "enabled"))
             raise SettingsError(
-                f"step {name} has no parameter {key!r}",
+                f"step {op.name} has no parameter {key!r}",
                 path=(*path, key),
                 fix=f"did you mean `{close}`?" if close else f"it takes {', '.join(known)}",
                 code="unknown-key",
             )
-        else:
-            params[key] = _check(name, known[key], value, (*path, key))
+        params[key] = _check(op.name, known[key], value, (*path, key))
+    _check_complete(op, params, path)
+    return Step(op=op.name, params=params, enabled=enabled)
+
+
+def _op_of(table: Mapping[str, Any], path: tuple[str | int, ...]) -> Op:
+    name = table.get("op")
+    if isinstance(name, str) and name in OPS:
+        return OPS[name]
+    close = nearest(str(name), tuple(OPS)) if name else ""
+    raise SettingsError(
+        f"there is no step {name!r}" if name else "a step without `op`",
+        path=(*path, "op") if name else path,
+        fix=f'use op = "{close}"' if close else f"use one of {', '.join(OPS)}",
+        code="unknown-step",
+    )
+
+
+def _check_complete(op: Op, params: Mapping[str, Any], path: tuple[str | int, ...]) -> None:
+    """What a step cannot do without."""
     for param in op.params:
         if param.required and param.name not in params:
             raise SettingsError(
-                f"step {name} needs `{param.name}`", path=path, fix=param.meaning, code="missing-key"
+                f"step {op.name} needs `{param.name}`", path=path, fix=param.meaning, code="missing-key"
             )
-    if name == "map_values" and ("mapping" in params) == ("file" in params):
+    if op.name == "map_values" and ("mapping" in params) == ("file" in params):
         raise SettingsError("step map_values takes either `mapping` or `file`", path=path, fix="give one of the two")
-    if name == "fill" and "value" not in params:
+    if op.name == "fill" and "value" not in params:
         raise SettingsError("step fill needs `value`", path=path, fix="write the value to fill in", code="missing-key")
-    if name == "clip" and not params.keys() & {"low", "high"}:
+    if op.name == "clip" and not params.keys() & {"low", "high"}:
         raise SettingsError("step clip needs `low` or `high`", path=path, fix="give at least one", code="missing-key")
-    return Step(op=name, params=params, enabled=enabled)
 
 
 def _check(op: str, param: Param, value: Any, path: tuple[str | int, ...]) -> Any:
@@ -353,7 +364,7 @@ def _check(op: str, param: Param, value: Any, path: tuple[str | int, ...]) -> An
         case "mapping":
             ok = isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values())
         case "value":
-            ok = isinstance(value, (str, int, float, bool)) and value == value
+            ok = isinstance(value, (str, int, bool)) or (isinstance(value, float) and math.isfinite(value))
     if not ok:
         raise SettingsError(
             f"`{param.name}` of step {op} is {value!r}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 
@@ -17,9 +18,9 @@ class Metric:
 
     def better(self, value: float, than: float) -> bool:
         """Whether `value` beats `than`. NaN never wins and always loses."""
-        if value != value:
+        if math.isnan(value):
             return False
-        if than != than:
+        if math.isnan(than):
             return True
         return value > than if self.higher_is_better else value < than
 
@@ -207,12 +208,8 @@ FAMILIES: dict[str, Family] = {
                 Option(name="leaves", default=31, meaning="Leaves of each tree.", low=2, high=4096),
                 Option(name="rate", default=0.05, meaning="How much each tree corrects.", low=1e-4, high=1),
                 Option(name="min_leaf", default=20, meaning="Fewest rows in a leaf.", low=1, high=1_000_000),
-                Option(
-                    name="row_share", default=1.0, meaning="Share of rows each tree sees.", low=0.05, high=1
-                ),
-                Option(
-                    name="column_share", default=1.0, meaning="Share of columns each tree sees.", low=0.05, high=1
-                ),
+                Option(name="row_share", default=1.0, meaning="Share of rows each tree sees.", low=0.05, high=1),
+                Option(name="column_share", default=1.0, meaning="Share of columns each tree sees.", low=0.05, high=1),
             ),
         ),
     )

@@ -1,0 +1,43 @@
+"""Go on with a paused, stopped or interrupted run, in its own folder, from its newest complete checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+
+from epochal.cli.arguments import add_json, add_project, add_run
+from epochal.cli.console import Console
+
+
+SUMMARY = "continue a stopped or interrupted run"
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    add_project(parser)
+    add_run(parser)
+    parser.add_argument(
+        "--follow",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="follow it until it ends (default), or print the run and return",
+    )
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Check that it can go on, start a host, follow."""
+    from epochal.cli.following import follow, say_started
+    from epochal.project.runfile import read_run
+    from epochal.runs.resume import resume_run
+    from epochal.runs.state import find_run
+    from epochal.workbench import operations
+    from epochal.workbench.data_client import DataClient
+
+    info = find_run(arguments.dir, arguments.run)
+    spec = read_run(info.path)
+    with DataClient() as client:
+        operations.ensure_snapshot(client, spec, console.progress)
+    pid = resume_run(spec)
+    if not arguments.follow:
+        return say_started(spec, pid, console)
+    return follow(spec, console)

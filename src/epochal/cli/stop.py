@@ -1,0 +1,38 @@
+"""Ask a run to stop: it finishes the step, writes a checkpoint and ends. A second request stops at once."""
+
+from __future__ import annotations
+
+import argparse
+
+from epochal.cli.arguments import add_json, add_project, add_run
+from epochal.cli.console import Console
+
+
+SUMMARY = "stop a run with a checkpoint"
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    add_project(parser)
+    add_run(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Send the request and wait for the end."""
+    from epochal.cli.following import ended_exit_code, wait_for_end
+    from epochal.core.errors import RunError
+    from epochal.core.events import ENDED
+    from epochal.runs.control import send
+    from epochal.runs.state import find_run
+
+    info = find_run(arguments.dir, arguments.run)
+    if info.state in ENDED:
+        raise RunError(f"run {info.name} is {info.state}", fix="there is nothing to stop", code="not-running")
+    send(info.path, "stop")
+    state = wait_for_end(info.path, console)
+    if console.as_json:
+        console.document({"run": info.name, "state": state})
+    else:
+        console.say(f"run {info.name}: {state}")
+    return 0 if state in {"stopped", "done"} else ended_exit_code(state)

@@ -1,0 +1,80 @@
+"""Open the sealed test set for a run: predict, judge against both baselines, write the report. Each look is counted."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from epochal.cli.arguments import add_json, add_project, add_run
+from epochal.cli.console import Console
+
+
+SUMMARY = "open the test set for a run"
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    add_project(parser)
+    add_run(parser)
+    parser.add_argument(
+        "--require",
+        metavar="VALUE",
+        type=float,
+        help="exit with 1 unless the project's metric is at least (for errors: at most) this",
+    )
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Test, then show."""
+    from epochal.core.tasks import METRICS
+    from epochal.project.read import read_project
+    from epochal.runs.state import find_run
+    from epochal.workbench import operations
+    from epochal.workbench.data_client import DataClient
+
+    info = find_run(arguments.dir, arguments.run)
+    with DataClient() as client:
+        result = operations.open_test_set(client, info.path, console.progress)
+    if console.as_json:
+        console.document(result)
+    else:
+        _show(result, console)
+    if arguments.require is None:
+        return 0
+    metric = METRICS[read_project(arguments.dir).metric]
+    value = result["metrics"][metric.name]
+    reached = value >= arguments.require if metric.higher_is_better else value <= arguments.require
+    console.notice(
+        f"{metric.title} {value:.4g} {'reaches' if reached else 'misses'} the required {arguments.require:g}"
+    )
+    return 0 if reached else 1
+
+
+def _show(result: Mapping[str, Any], console: Console) -> None:
+    from epochal.core.ledger import Ledger
+
+    console.say(f"run {result['run']}  {result['rows']} rows never seen in training  look {result['looks']}")
+    rows = []
+    for name, value in result["metrics"].items():
+        low, high = result["intervals"].get(name) or (None, None)
+        rows.append(
+            (
+                name,
+                f"{value:.4g}",
+                f"{low:.4g} … {high:.4g}" if low is not None else "no interval",
+                _number(result["baselines"]["trivial"].get(name)),
+                _number(result["baselines"]["strong"].get(name)),
+            )
+        )
+    console.table(("metric", "value", "95 % interval", "trivial", "strong"), rows, right=(1, 3, 4))
+    ledger = Ledger.from_dict(result["ledger"])
+    console.say(
+        f"{ledger.read} read, {ledger.removed} removed, {ledger.kept} kept "
+        f"= {ledger.train} train + {ledger.validation} validation + {ledger.test} test"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"

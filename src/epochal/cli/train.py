@@ -1,0 +1,60 @@
+"""Start a run and follow it; closing the terminal leaves it running."""
+
+from __future__ import annotations
+
+import argparse
+
+from epochal.cli.arguments import add_json, add_project, add_set, apply_sets, parse_sets
+from epochal.cli.console import Console
+
+
+SUMMARY = "start a run and follow it"
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    add_project(parser)
+    add_set(parser, "a setting for this run only, such as train.epochs=20; recorded in its run.toml")
+    parser.add_argument(
+        "--host", choices=("detached", "thread"), help="the process it trains in (default: [train] host)"
+    )
+    parser.add_argument(
+        "--follow",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="follow it until it ends (default), or print the run and return",
+    )
+    parser.add_argument("--accept-split", action="store_true", help="take a test set that changed data would move")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Bring data up to date, freeze the settings, start, follow."""
+    from epochal.cli.following import follow, say_started
+    from epochal.project.file import ProjectFile
+    from epochal.runs import launch
+    from epochal.workbench import operations
+    from epochal.workbench.data_client import DataClient
+
+    sets = parse_sets(arguments.set)
+    if arguments.host:
+        sets["train.host"] = arguments.host
+    file = ProjectFile.open(arguments.dir)
+    with DataClient() as client:
+        spec = operations.make_run(
+            client,
+            file,
+            adjust=(lambda project: apply_sets(project, sets)) if sets else None,
+            overrides=sets,
+            accept_split=arguments.accept_split,
+            report=console.progress,
+        )
+    if spec.project.train.host == "thread":
+        from epochal.runs.thread_host import run_in_thread
+
+        if not arguments.follow:
+            console.notice("a run in the thread host ends with this command; following it")
+        run_in_thread(spec)
+        return follow(spec, console)
+    pid = launch.start(spec)
+    return follow(spec, console) if arguments.follow else say_started(spec, pid, console)

@@ -1,0 +1,42 @@
+"""Open the workbench: on a project folder, a data file or URI, or on recent and sample projects."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from epochal.cli.arguments import UsageError
+from epochal.cli.console import Console
+
+
+SUMMARY = "open the workbench"
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    """The one argument."""
+    parser.add_argument("path", metavar="PATH", nargs="?", default="", help="a project folder, a data file or a URI")
+    parser.add_argument("--theme", default="", help="a theme's name for this start: dusk, dawn, ansi or your own")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Start the screens; returns when they are left."""
+    del console
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "the workbench needs a terminal",
+            fix="run it in one, or use the verbs: see `epochal --help`",
+            code="no-terminal",
+        )
+    _calm_remote_lines()
+    from epochal.tui.start import run_workbench
+
+    return run_workbench(arguments.path, theme=arguments.theme)
+
+
+def _calm_remote_lines() -> None:
+    """Over SSH fewer frames and no animations, unless the person chose: Textual reads these when it is imported."""
+    if os.environ.get("SSH_CONNECTION"):
+        os.environ.setdefault("TEXTUAL_FPS", "20")
+        os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+        os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")

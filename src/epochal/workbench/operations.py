@@ -1,0 +1,275 @@
+"""What the command line and the screens both do, without either: propose, create, build, choose, train, test, predict.
+
+Every function blocks and reports; screens call them from threads of their own. Nothing here imports torch or DuckDB:
+the work is done by the data host and by run hosts.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from epochal.core.errors import EpochalError, SettingsError
+from epochal.core.settings import Model, Project, Source, parse_project, to_document, with_setting
+from epochal.data.protocol import Build, Built, PreparePrediction, Proposal, Propose, WritePredictions
+from epochal.project.file import ProjectFile, create_project
+from epochal.project.paths import ProjectPaths
+from epochal.project.runfile import RunSpec, read_run
+from epochal.runs import choose as run_choose
+from epochal.runs import launch
+from epochal.workbench.data_client import DataClient
+
+
+Report = Callable[[str, float | None], None]
+"""Told what is being done, in words, and how far it is in [0, 1] where that is known."""
+
+
+def quiet(_text: str, _fraction: float | None = None) -> None:
+    """A report to nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A project that was made from a source."""
+
+    file: ProjectFile
+    reasons: tuple[tuple[str, str, str], ...]
+    """(what, shown value, why) of every suggestion."""
+    built: Built
+    choice: Mapping[str, Any] = field(default_factory=dict)
+    """The evidence for the chosen family; empty when the family was given."""
+
+
+def source_uri(uri: str, project_folder: Path) -> str:
+    """A path as the project should name it: relative when it lies inside, absolute otherwise; other URIs as they are."""
+    if _is_scheme(uri):
+        return uri
+    path = Path(uri).expanduser().absolute()
+    folder = project_folder.absolute()
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def _is_scheme(uri: str) -> bool:
+    return uri.startswith(("sklearn:", "hf://", "s3://", "postgres:", "sqlite:", "images:", "gym:"))
+
+
+def source_name(uri: str) -> str:
+    """A short name for a source, from its URI: letters, digits, `-` and `_`."""
+    last = uri.rstrip("/").split("/")[-1].split(":")[-1]
+    stem = last.split(".")[0]
+    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem).strip("-")
+    return name or "data"
+
+
+def blank_document(folder: Path, uri: str, *, target: str = "", task: str = "") -> dict[str, Any]:
+    """The least a proposal starts from: a name and one source, and what the person already said."""
+    document: dict[str, Any] = {
+        "format": 1,
+        "name": source_name(folder.absolute().name),
+        "source": [{"name": source_name(uri), "uri": source_uri(uri, folder)}],
+    }
+    if target:
+        document["columns"] = {"target": target}
+    if task:
+        document["goal"] = {"task": task}
+    return document
+
+
+def propose(client: DataClient, folder: Path, document: Mapping[str, Any], report: Report = quiet) -> Proposal:
+    """Suggested settings for a source, each with its reason."""
+    request = Propose(folder=str(folder.absolute()), document=document)
+    answer: Proposal = client.ask(request, progress=report)
+    return answer
+
+
+def new_project(
+    client: DataClient,
+    folder: Path,
+    uri: str,
+    *,
+    target: str = "",
+    task: str = "",
+    adjust: Callable[[Project], Project] | None = None,
+    report: Report = quiet,
+) -> Made:
+    """Make a project from a source with suggested settings; `adjust` is the last word before it is written.
+
+    Raises EpochalError when the source cannot be read, the target is not there, or the folder holds a project.
+    """
+    refuse_existing(folder)
+    document = blank_document(folder, uri, target=target, task=task)
+    if adjust is not None:
+        # What a person set comes before what is suggested: a given target or split changes the suggestions.
+        document = to_document(adjust(parse_project(document)))
+    proposal = propose(client, folder, document, report)
+    project = parse_project(proposal.document)
+    project = adjust(project) if adjust is not None else project
+    if not project.columns.target:
+        raise SettingsError(
+            "no column looks like what should be predicted",
+            fix=f"name it with --target; columns: {', '.join(proposal.targets[:12])}",
+            code="no-target",
+        )
+    file = create_project(folder, project)
+    project, built = build(client, file, report=report)
+    choice: Mapping[str, Any] = {}
+    if not project.model.family:
+        choice = choose_family(file, built, report=report)
+    return Made(file=file, reasons=proposal.reasons, built=built, choice=choice)
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raises EpochalError when the folder already holds a project."""
+    if ProjectPaths(folder).toml.exists():
+        raise EpochalError(
+            "this folder already holds a project",
+            where=str(folder),
+            fix="give another folder, or open this one",
+            code="project-exists",
+        )
+
+
+def build(
+    client: DataClient,
+    file: ProjectFile,
+    *,
+    project: Project | None = None,
+    accept_split: bool = False,
+    report: Report = quiet,
+) -> tuple[Project, Built]:
+    """Bring snapshot and split up to date; returns the project with what was recorded, and where they are.
+
+    With `project` (settings for one run only) nothing is recorded in the file.
+    Raises SplitChanged when changed data would move the test set and `accept_split` is not given.
+    """
+    wanted = file.project if project is None else project
+    request = Build(folder=str(file.folder), document=to_document(wanted), accept_split=accept_split)
+    built: Built = client.ask(request, progress=report)
+    recorded = record(wanted, built.settings)
+    if project is None and recorded != file.project:
+        file.change(recorded, "record the split")
+    return recorded, built
+
+
+def record(project: Project, settings: Mapping[str, Any]) -> Project:
+    """The project with what a build found: dotted paths, and `source.NAME.sha256` for a source's fingerprint."""
+    for dotted, value in settings.items():
+        if dotted.startswith("source."):
+            name, _, key = dotted.removeprefix("source.").rpartition(".")
+            sources = tuple(_with(s, key, value) if s.name == name else s for s in project.sources)
+            project = replace(project, sources=sources)
+        else:
+            project = with_setting(project, dotted, value)
+    return project
+
+
+def _with(source: Source, key: str, value: Any) -> Source:
+    return replace(source, **{key: value})
+
+
+def choose_family(file: ProjectFile, built: Built, *, report: Report = quiet) -> Mapping[str, Any]:
+    """Choose the family on evidence and write it down. Returns the evidence: chosen, candidates, reason."""
+    choice = run_choose.choose(file.folder, file.project, built, report=report)
+    model = Model(family=choice["family"], options=choice.get("options", {}))
+    project = replace(file.project, model=model)
+    for dotted, value in choice.get("settings", {}).items():
+        project = with_setting(project, dotted, value)
+    file.change(project, f"choose {model.family}")
+    return choice
+
+
+def make_run(
+    client: DataClient,
+    file: ProjectFile,
+    *,
+    adjust: Callable[[Project], Project] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    accept_split: bool = False,
+    report: Report = quiet,
+) -> RunSpec:
+    """Prepare a run: data up to date, family chosen, run.toml frozen. It is not started yet."""
+    if not file.project.columns.target:
+        raise SettingsError(
+            "the project has no target",
+            where="project.toml [columns]",
+            fix='write target = "…" there',
+            code="no-target",
+        )
+    if adjust is None:
+        project, built = build(client, file, accept_split=accept_split, report=report)
+    else:
+        project, built = build(client, file, project=adjust(file.project), accept_split=accept_split, report=report)
+    if not project.model.family:
+        choose_family(file, built, report=report)
+        project = replace(project, model=file.project.model)
+    return launch.make_run(file.folder, project, built, overrides or {})
+
+
+def ensure_snapshot(client: DataClient, spec: RunSpec, report: Report = quiet) -> None:
+    """Make the run's snapshot and split again from its frozen settings when the cache was deleted.
+
+    Raises EpochalError (code data-changed) when the sources no longer give the same rows.
+    """
+    paths = ProjectPaths(spec.project_folder)
+    if (paths.snapshots / spec.snapshot_id).is_dir() and (paths.splits / spec.split_id).is_dir():
+        return
+    request = Build(folder=str(paths.folder), document=to_document(spec.project), accept_split=True)
+    built: Built = client.ask(request, progress=report)
+    if (built.snapshot_id, built.split_id) != (spec.snapshot_id, spec.split_id):
+        raise EpochalError(
+            f"the data of run {spec.name} is not what it was: the sources or their files changed",
+            where=str(spec.folder / "run.toml"),
+            fix="bring the old files back, or train a new run on the new data",
+            code="data-changed",
+        )
+
+
+def open_test_set(client: DataClient, run_folder: Path, report: Report = quiet) -> dict[str, Any]:
+    """Open the test set for a run: counted, predicted, judged, written to its report. Returns the `test --json` document."""
+    from epochal.ship import client as ship_client
+
+    spec = read_run(run_folder)
+    ensure_snapshot(client, spec, report)
+    return ship_client.test_run(spec, report)
+
+
+def predict(client: DataClient, run_folder: Path, uri: str, path: Path, report: Report = quiet) -> dict[str, Any]:
+    """Predict every row of a new file and write them, in order, to `path`. Returns {"rows", "path", "run", "noted"}."""
+    from epochal.ship import client as ship_client
+
+    spec = read_run(run_folder)
+    cache = ProjectPaths(spec.project_folder).cache
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="predict-", dir=cache) as scratch:
+        client.ask(
+            PreparePrediction(
+                folder=str(spec.project_folder),
+                document=to_document(spec.project),
+                uri=uri if _is_scheme(uri) else str(Path(uri).expanduser().absolute()),
+                inputs=spec.inputs,
+                into=scratch,
+            ),
+            progress=report,
+        )
+        noted = ship_client.predict(spec, Path(scratch), report)
+        written = client.ask(WritePredictions(folder=scratch, path=str(path.absolute())), progress=report)
+    return {"rows": written["rows"], "path": str(path), "run": spec.name, **noted}
+
+
+def missing_declarations(project: Project) -> Iterable[str]:
+    """What the sources do not yet say of themselves, in words."""
+    for source in project.sources:
+        lacking = [
+            word
+            for word, value in (
+                ("licence", source.licence),
+                ("origin", source.origin),
+                ("personal data", source.personal_data),
+            )
+            if not value
+        ]
+        if lacking:
+            yield f"{source.name}: {', '.join(lacking)} not declared"
