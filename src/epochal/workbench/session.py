@@ -94,14 +94,14 @@ class Session:
     def data(self) -> DataClient:
         """The data host's client, started when first wanted."""
         if self._client is None:
-            from epochal.workbench.data_client import DataClient  # noqa: PLC0415 - the child starts only when wanted
+            from epochal.workbench.data_client import DataClient  # the child starts only when wanted
 
             self._client = DataClient()
         return self._client
 
     def open(self, folder: Path) -> None:
         """Open a project folder. Raises EpochalError when it cannot be read."""
-        from epochal.project.file import ProjectFile  # noqa: PLC0415 - tomlkit is wanted only with a project
+        from epochal.project.file import ProjectFile  # tomlkit is wanted only with a project
 
         self.file = ProjectFile.open(folder)
         self.folder = Path(folder).absolute()

@@ -1,0 +1,160 @@
+"""A whole chart as lines of text, every run of characters with a role that the theme colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from epochal.charts.draw import curve, dashed
+from epochal.charts.scale import Scale, label
+from epochal.charts.thin import Points, bin_width, thin
+
+
+Run = tuple[str, str]
+"""Characters and their role: a curve's own, or axis, label, level, mark."""
+
+Picture = tuple[tuple[Run, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """One curve; later curves are drawn over earlier ones."""
+
+    role: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """What to draw, in units of the data."""
+
+    x: Scale
+    y: Scale
+    curves: tuple[Curve, ...] = ()
+    levels: tuple[tuple[float, str], ...] = ()
+    """Horizontal lines with a word, such as what a baseline reached."""
+    marks: tuple[tuple[float, float, str], ...] = field(default=())
+    """Single points: x, y and the character that stands there."""
+    x_title: str = ""
+    ascii: bool = False
+
+
+def draw(chart: Chart, width: int, height: int) -> Picture:
+    """The chart in exactly `height` lines of exactly `width` cells; too small a space is left blank."""
+    y_labels = _y_labels(chart.y, height - 2)
+    gutter = max((len(text) for text in y_labels.values()), default=0) + 2
+    inner_width, inner_height = width - gutter, height - 2
+    if inner_width < 8 or inner_height < 2:
+        return tuple(((" " * width, "label"),) for _ in range(height))
+    cells = _canvas(chart, inner_width, inner_height)
+    upright, tick, corner, across, down = "|++-+" if chart.ascii else "│┤└─┬"
+    lines: list[tuple[Run, ...]] = []
+    for row in range(inner_height):
+        text = y_labels.get(row, "")
+        sign = tick if row in y_labels else upright
+        head = [(f"{text:>{gutter - 1}}", "label"), (sign, "axis")]
+        lines.append(_joined([*head, *cells[row]]))
+    axis, names = _x_axis(chart, inner_width, corner, across, down)
+    lines.append(_joined([(" " * (gutter - 1), "label"), (axis, "axis")]))
+    lines.append(_joined([(" " * gutter, "label"), (names, "label")]))
+    return tuple(lines)
+
+
+def _canvas(chart: Chart, width: int, height: int) -> list[list[Run]]:
+    bits = [[0] * width for _ in range(height)]
+    roles = [["label"] * width for _ in range(height)]
+    span = chart.x.high - chart.x.low
+    for one in chart.curves:
+        points = _visible(one, chart.x, bin_width(span, width))
+        rows = curve(points, chart.x, chart.y, width=width, height=height)
+        rows = dashed(rows) if one.dashed else rows
+        for r, row in enumerate(rows):
+            for c, dots in enumerate(row):
+                if dots:
+                    bits[r][c] |= dots
+                    roles[r][c] = one.role
+    cells = [[(_character(b, ascii_only=chart.ascii), role) for b, role in zip(*pair, strict=True)] for pair in zip(bits, roles, strict=True)]
+    for value, text in chart.levels:
+        _level(cells, chart, value, text)
+    for x, y, sign in chart.marks:
+        place, row = chart.x.place(x), _row(chart.y, y, height)
+        if 0 <= place <= 1 and row is not None:
+            cells[row][min(width - 1, int(place * width))] = (sign, "mark")
+    return cells
+
+
+def _visible(one: Curve, x: Scale, width: float) -> Points:
+    """The thinned points inside the limits, with one beyond at the left so that the line enters from there."""
+    xs, ys = thin(one.xs, one.ys, width)
+    first = next((i for i, value in enumerate(xs) if value >= x.low), len(xs))
+    last = next((i for i, value in enumerate(xs) if value > x.high), len(xs))
+    first = max(0, first - 1)
+    return xs[first:last], ys[first:last]
+
+
+def _character(bits: int, *, ascii_only: bool) -> str:
+    if not bits:
+        return " "
+    return "*" if ascii_only else chr(0x2800 + bits)
+
+
+def _level(cells: list[list[Run]], chart: Chart, value: float, text: str) -> None:
+    height, width = len(cells), len(cells[0])
+    row = _row(chart.y, value, height)
+    if row is None:
+        return
+    dash = "-" if chart.ascii else "┈"
+    for column in range(width):
+        if cells[row][column][0] == " ":
+            cells[row][column] = (dash, "level")
+    start = width - len(text) - 1
+    if start > 4 and all(cells[row][start + i][1] == "level" for i in range(len(text))):
+        for i, character in enumerate(text):
+            cells[row][start + i] = (character, "level")
+
+
+def _row(scale: Scale, value: float, height: int) -> int | None:
+    place = scale.place(value)
+    if not -1e-9 <= place <= 1 + 1e-9:
+        return None
+    return min(height - 1, max(0, height - 1 - int(place * height)))
+
+
+def _y_labels(scale: Scale, height: int) -> dict[int, str]:
+    step = scale.ticks[1] - scale.ticks[0] if len(scale.ticks) > 1 else 1.0
+    for stride in range(1, len(scale.ticks) + 1):
+        rows = [(_row(scale, value, height), value) for value in scale.ticks[::stride]]
+        places = [row for row, _value in rows if row is not None]
+        if all(a - b >= 2 for a, b in zip(places, places[1:], strict=False)):
+            return {row: label(value, value if scale.log else step) for row, value in rows if row is not None}
+    return {}
+
+
+def _x_axis(chart: Chart, width: int, corner: str, across: str, down: str) -> tuple[str, str]:
+    step = chart.x.ticks[1] - chart.x.ticks[0] if len(chart.x.ticks) > 1 else 1.0
+    axis = [corner, *across * width]
+    names = [" "] * width
+    end = width - len(chart.x_title) - 1 if chart.x_title else width
+    used = -2
+    for value in chart.x.ticks:
+        place = chart.x.place(value)
+        column = min(width - 1, int(place * width))
+        if not 0 <= place <= 1:
+            continue
+        text = label(value, step)
+        start = min(max(0, column - len(text) // 2), width - len(text))
+        if start <= used + 1 or start + len(text) > end:
+            continue
+        axis[column + 1] = down
+        names[start : start + len(text)] = text
+        used = start + len(text)
+    if chart.x_title:
+        names[width - len(chart.x_title) :] = chart.x_title
+    return "".join(axis), "".join(names)
+
+
+def _joined(cells: Sequence[Run]) -> tuple[Run, ...]:
+    return tuple(("".join(text for text, _ in group), role) for role, group in groupby(cells, key=lambda cell: cell[1]))
