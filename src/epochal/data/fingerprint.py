@@ -1,0 +1,54 @@
+"""What a source holds, in one hash: cheap enough to ask each time, so a change is reported and never ignored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from epochal.data.encoding import check_regular
+from epochal.data.places import Place
+
+
+WHOLE = 64 * 1024 * 1024
+"""Bytes up to which a file is hashed wholly; of a larger one its size, its ends and blocks in between."""
+_BLOCK = 1024 * 1024
+_BLOCKS = 16
+
+
+def of_file(path: Path) -> str:
+    """The sha256 of a file, or `sampled-…` for one that is larger than `WHOLE`. Raises SourceError when unreadable."""
+    size = check_regular(path).st_size
+    with path.open("rb") as file:
+        if size <= WHOLE:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256(str(size).encode())
+        for i in range(_BLOCKS):
+            file.seek((size - _BLOCK) * i // (_BLOCKS - 1))
+            digest.update(file.read(_BLOCK))
+        return f"sampled-{digest.hexdigest()}"
+
+
+def of_files(paths: Sequence[Path]) -> str:
+    """One file's hash, or one over the names and hashes of several. Raises SourceError."""
+    if len(paths) == 1:
+        return of_file(paths[0])
+    lines = sorted(f"{of_file(p)}  {p.name}" for p in paths)
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def of_place(place: Place) -> str:
+    """A place's fingerprint. Raises SourceError.
+
+    A bundled set is named by its library's version, a Hub data set by its name: what they hold is hashed when read.
+    """
+    if place.files:
+        return of_files(place.files)
+    if place.format == "sklearn":
+        return f"sklearn-{metadata.version('scikit-learn')}-{place.name}"
+    folder = Path(place.name)
+    if folder.is_absolute():
+        files = sorted(f for f in folder.rglob("*") if f.is_file() and ".cache" not in f.parts)
+        return of_files(files) if files else "empty"
+    return f"hub-{place.name}"

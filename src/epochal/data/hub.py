@@ -1,0 +1,74 @@
+"""Data sets that a library brings: scikit-learn's bundled ones, and Hugging Face's by name or from a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa  # noqa: TID253 - only the data host imports this module
+
+from epochal.core.errors import SourceError
+from epochal.data.tablesource import Batches
+
+
+if TYPE_CHECKING:
+    from epochal.core.settings import Source
+
+
+def open_sklearn(name: str) -> Batches:
+    """A set of scikit-learn: its own column names, and `target` (for classes, their names). Raises SourceError."""
+    from sklearn import datasets  # noqa: PLC0415 - heavy, and only this source needs it
+
+    fetched = name in {"california_housing", "covtype"}
+    make = getattr(datasets, f"{'fetch' if fetched else 'load'}_{name}")
+    try:
+        loaded = make()
+    except OSError as error:
+        raise SourceError(
+            f"scikit-learn could not fetch it: {error}",
+            where=f"sklearn:{name}",
+            fix="check the network, or use another set",
+        ) from error
+    values = loaded.data
+    names = [str(n) for n in getattr(loaded, "feature_names", [f"x{i}" for i in range(values.shape[1])])]
+    columns: dict[str, Any] = {n: pa.array(values[:, i]) for i, n in enumerate(names)}
+    target = loaded.target
+    classes = getattr(loaded, "target_names", None)
+    if target.ndim > 1:
+        columns.update({str(n): pa.array(target[:, i]) for i, n in enumerate(classes)})
+    elif target.dtype.kind in "iu" and classes is not None and len(classes) > int(target.max()):
+        columns["target"] = pa.array([str(classes[t]) for t in target])
+    else:
+        columns["target"] = pa.array([str(t) for t in target] if target.dtype.kind in "iu" else target)
+    table = pa.table(columns)
+    return Batches(schema=table.schema, batches=iter(table.to_batches()), rows=table.num_rows)
+
+
+def open_hub(name: str, source: Source) -> Batches:
+    """A data set by its name on the Hub, or from a folder; only its data is read, code in it is never run.
+
+    Raises SourceError when it is not there, or has no such part.
+    """
+    import datasets  # noqa: PLC0415 - heavy, and only this source needs it
+
+    folder = Path(name)
+    local = folder.is_absolute()
+    try:
+        if local and ((folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()):
+            loaded = datasets.load_from_disk(name)
+            if isinstance(loaded, datasets.DatasetDict):
+                loaded = loaded[source.part]
+        else:
+            loaded = datasets.load_dataset(
+                name, source.subset or None, split=source.part, revision=None if local else source.revision or None
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        raise SourceError(
+            f"the data set cannot be read: {str(error)[:300]}",
+            where=name,
+            fix="check its name, `part` and `subset` in [[source]], and the network",
+            code="hub",
+        ) from error
+    table = loaded.with_format("arrow")
+    batches = (b for t in table.iter(batch_size=10_000) for b in t.to_batches())
+    return Batches(schema=loaded.features.arrow_schema, batches=batches, rows=len(loaded))

@@ -1,0 +1,209 @@
+"""Importing all sources of a project into the table `raw` of a scratch database: nothing lost, everything accounted for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from epochal.core.errors import Cancelled, SourceError
+from epochal.core.ledger import SourceLines
+from epochal.core.settings import Project, Source
+from epochal.data import fingerprint
+from epochal.data.places import Place, resolve
+from epochal.project.paths import ProjectPaths
+
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from epochal.data.lines import Counts
+    from epochal.data.rawtable import RawTable
+
+Progress = Callable[[float | None, str], None]
+"""Told the share done (0 to 1, None when unknown) and what is being done; raises Cancelled when the person cancelled."""
+
+READER = 1
+"""Raised when the same bytes would be read otherwise, so that older imports are not taken for equal."""
+
+
+def silent(_fraction: float | None, _text: str) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What the scratch database holds after an import."""
+
+    import_id: str
+    columns: tuple[tuple[str, str], ...]
+    """Names and DuckDB types of the sources' columns, in order."""
+    lines: tuple[SourceLines, ...]
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """For each source what it held, as `sha256` in its table says."""
+    notes: tuple[str, ...] = ()
+    """How each source was read, in words."""
+
+    @property
+    def rows(self) -> int:
+        """Rows in `raw`."""
+        return sum(s.read for s in self.lines)
+
+
+_READ_OPTIONS = ("name", "uri", "format", "encoding", "delimiter", "quote", "header", "revision", "part", "subset")
+
+
+def import_id(project: Project, folder: Path) -> str:
+    """Names what an import of these sources would hold: 16 hexadecimal digits. Raises SourceError for a source not there."""
+    parts: list[object] = [READER]
+    for source in project.sources:
+        place = resolve(source, folder)
+        parts.append([getattr(source, o) for o in _READ_OPTIONS])
+        parts.append(fingerprint.of_place(place))
+        parts.append([f.stat().st_mtime_ns for f in place.files if f.stat().st_size > fingerprint.WHOLE])
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def scratch_file(project: Project, folder: Path) -> Path:
+    """The scratch database an import of these sources belongs in. Raises SourceError."""
+    return ProjectPaths(folder).scratch / f"{import_id(project, folder)}.duckdb"
+
+
+def load(con: duckdb.DuckDBPyConnection, project: Project, folder: Path, report: Progress) -> Imported:
+    """Import all sources into the database the connection is on, unless it holds this very import already.
+
+    Makes the tables `raw`, `rejects` and `source_lines` in one transaction: all or nothing.
+
+    Raises:
+        SourceError: A source cannot be read.
+        Cancelled: `report` raised it.
+    """
+    from epochal.data.rawtable import RawTable  # noqa: PLC0415 - heavy, and the first rows must show before it
+
+    if not project.sources:
+        raise SourceError("the project has no source", fix="add a [[source]] with a uri", code="no-source")
+    wanted = import_id(project, folder)
+    known = opened(con)
+    if known is not None and known.import_id == wanted:
+        return known
+    raw = RawTable(con)
+    raw.start()
+    try:
+        prints: dict[str, str] = {}
+        notes: list[str] = []
+        for i, source in enumerate(project.sources):
+            place = resolve(source, folder)
+            total = len(project.sources)
+
+            def step(share: float, i: int = i, total: int = total, source: Source = source) -> None:
+                report((i + share) / total, f"reading {source.name}")
+
+            raw.account(_read(source, place, raw, step, notes))
+            prints[source.name] = fingerprint.of_place(place)
+        raw.finish(wanted, json.dumps({"fingerprints": prints, "notes": notes}))
+    except BaseException:
+        raw.abandon()
+        raise
+    result = opened(con)
+    if result is None:
+        raise SourceError("the import is gone", where=str(folder), fix="try again")
+    return result
+
+
+def opened(con: duckdb.DuckDBPyConnection) -> Imported | None:
+    """What the database the connection is on holds; None when it holds no whole import."""
+    there = con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'imported'").fetchone()
+    if not there or not there[0]:
+        return None
+    row = con.execute("SELECT import_id, notes FROM imported").fetchone()
+    if row is None:
+        return None
+    described = con.execute("DESCRIBE raw").fetchall()
+    extra = json.loads(row[1])
+    return Imported(
+        import_id=row[0],
+        columns=tuple((d[0], d[1]) for d in described[4:]),
+        lines=tuple(
+            SourceLines(
+                name=r[0],
+                lines=r[1],
+                header=r[2],
+                blank=r[3],
+                continuation=r[4],
+                rejected=r[5],
+                read=r[6],
+                rejected_cells=r[7],
+            )
+            for r in con.execute("SELECT * FROM source_lines").fetchall()
+        ),
+        fingerprints=extra["fingerprints"],
+        notes=tuple(extra["notes"]),
+    )
+
+
+def _read(source: Source, place: Place, raw: RawTable, step: Callable[[float], None], notes: list[str]) -> SourceLines:
+    """Read one source, file by file."""
+    totals = {"lines": 0, "header": 0, "blank": 0, "continuation": 0, "rejected": 0, "read": 0}
+    files: tuple[Path | None, ...] = place.files or (None,)
+    for i, file in enumerate(files):
+        name = source.name if len(files) == 1 or file is None else f"{source.name}/{file.name}"
+
+        def inner(share: float, i: int = i) -> None:
+            step((i + share) / len(files))
+
+        counts = _read_one(source, place, file, name, raw, inner, notes)
+        for key, value in asdict(counts).items():
+            totals[key] += value
+    return SourceLines(name=source.name, rejected_cells=0, **totals)
+
+
+def _read_one(
+    source: Source,
+    place: Place,
+    file: Path | None,
+    name: str,
+    raw: RawTable,
+    progress: Callable[[float], None],
+    notes: list[str],
+) -> Counts:
+    if file is not None and place.format == "csv":
+        from epochal.data import textsource  # noqa: PLC0415 - numpy and pyarrow: only when rows are read
+
+        text, _sample = textsource.look_at(file, source)
+        notes.append(
+            described(name, text.encoding.name, text.dialect.delimiter, text.dialect.quote, header=text.dialect.header)
+        )
+        return textsource.read_text(text, name, raw, progress)
+    from epochal.data import tablesource  # noqa: PLC0415 - likewise
+
+    if file is not None and place.format in {"json", "jsonl"}:
+        from epochal.data import jsonsource  # noqa: PLC0415 - likewise
+
+        return jsonsource.read_json(file, source, name, raw, progress)
+    if place.format == "sklearn":
+        from epochal.data import hub  # noqa: PLC0415 - likewise
+
+        return tablesource.read_batches(hub.open_sklearn(place.name), name, raw, progress)
+    if place.format == "hub" or file is None:
+        from epochal.data import hub  # noqa: PLC0415 - likewise
+
+        return tablesource.read_batches(hub.open_hub(place.name, source), name, raw, progress)
+    opener = tablesource.open_parquet if place.format == "parquet" else tablesource.open_arrow
+    return tablesource.read_batches(opener(file), name, raw, progress)
+
+
+_DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+
+
+def described(name: str, encoding: str, delimiter: str, quote: str, *, header: bool) -> str:
+    """How a text table is read, in words."""
+    between = _DELIMITER_NAMES.get(delimiter, repr(delimiter))
+    quoting = f"quoted by {quote}" if quote else "no quoting"
+    first = "the first line names the columns" if header else "no line names the columns"
+    return f"{name}: {encoding}, {between} between fields, {quoting}, {first}"
+
+
+__all__ = ["Cancelled", "Imported", "Progress", "import_id", "load", "opened", "scratch_file", "silent"]
