@@ -63,9 +63,7 @@ def decode(line: bytes) -> Record | None:
     if not (isinstance(n, int) and isinstance(kind, str) and isinstance(milliseconds, int) and isinstance(at, str)):
         return None
     torn = document.get("torn", 0)
-    return Record(
-        n, kind, milliseconds, at, from_payload(kind, document), torn if isinstance(torn, int) else 0
-    )
+    return Record(n, kind, milliseconds, at, from_payload(kind, document), torn if isinstance(torn, int) else 0)
 
 
 def _checked(line: bytes) -> Mapping[str, Any] | None:

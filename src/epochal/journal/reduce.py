@@ -210,8 +210,14 @@ class _Draft:
 
     def take_host(self, event: HostStarted) -> None:
         self.values.update(
-            status="starting", status_note="", host=event, hosts=self.get("hosts") + 1, ended=None, commands=(),
-            phase="", phase_detail="",
+            status="starting",
+            status_note="",
+            host=event,
+            hosts=self.get("hosts") + 1,
+            ended=None,
+            commands=(),
+            phase="",
+            phase_detail="",
         )
 
     def take_phase(self, event: PhaseStarted) -> None:

@@ -20,11 +20,11 @@ class Series:
 
     __slots__ = ("_columns", "_length", "names")
 
-    def __init__(self, names: Sequence[str]) -> None:
-        """An empty series with these columns."""
+    def __init__(self, names: Sequence[str], columns: tuple[array[float], ...] | None = None, length: int = 0) -> None:
+        """A series with these columns: empty, or a view of the first `length` figures of columns that are shared."""
         self.names = tuple(names)
-        self._columns = tuple(array("d") for _ in self.names)
-        self._length = 0
+        self._columns = columns or tuple(array("d") for _ in self.names)
+        self._length = length
 
     def __len__(self) -> int:
         return self._length
@@ -58,9 +58,7 @@ class Series:
         return self._view(columns, len(columns[0]))
 
     def _view(self, columns: tuple[array[float], ...], length: int) -> Series:
-        view = Series.__new__(Series)
-        view.names, view._columns, view._length = self.names, columns, length
-        return view
+        return Series(self.names, columns, length)
 
 
 class Log(Generic[T]):
@@ -68,9 +66,9 @@ class Log(Generic[T]):
 
     __slots__ = ("_length", "_values")
 
-    def __init__(self, values: Sequence[T] = ()) -> None:
-        """A log of these values."""
-        self._values = list(values)
+    def __init__(self, values: list[T] | None = None) -> None:
+        """A log of these values, which are its own from now on."""
+        self._values = [] if values is None else values
         self._length = len(self._values)
 
     def __len__(self) -> int:
@@ -90,6 +88,4 @@ class Log(Generic[T]):
             return self
         mine = self._values if len(self._values) == self._length else self._values[: self._length]
         mine.extend(values)
-        view: Log[T] = Log.__new__(Log)
-        view._values, view._length = mine, self._length + len(values)
-        return view
+        return Log(mine)

@@ -1,0 +1,124 @@
+"""Main of a run's process: `python -P -m epochal.host RUN_DIR`.
+
+Signal handlers only note the signal. SIGTERM asks for a stop with a checkpoint, a second one for a stop at once;
+SIGUSR1 asks for a checkpoint; SIGHUP and SIGINT are ignored, so neither a lost connection nor a ctrl-c in the terminal
+it was started from reaches the training. Exit codes: 0 done, stopped or paused; 1 failed or diverged; 2 no such run;
+75 another host has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from epochal.core.errors import EpochalError
+from epochal.core.events import RunEnded
+from epochal.project.runfile import RunSpec, read_run
+from epochal.runs.keeper import Keeper
+from epochal.runs.launch import BUSY
+from epochal.runs.thread_host import Training, TrainingThread, fit_training, host_started
+
+
+STOP_NOW_SECONDS = 3.0
+"""After a request to end at once, the training thread is left behind this much later."""
+
+_LOOK_SECONDS = 0.1
+
+
+def main(arguments: list[str] | None = None, training: Callable[[RunSpec], Training] = fit_training) -> int:
+    """Run the host; returns the process's exit code. `training` makes of a run's settings what is driven."""
+    parser = argparse.ArgumentParser(prog="python -P -m epochal.host")
+    parser.add_argument("folder", type=Path, help="the run's folder, absolute")
+    parser.add_argument("--detach", action="store_true", help="return as soon as a process of its own has the run")
+    parser.add_argument("--token", default="", help="names this start, for whoever waits for it")
+    parser.add_argument("--survives", default="", help="in words, what the run outlives")
+    asked = parser.parse_args(arguments)
+    if asked.detach:
+        return _detached(asked.folder, asked.token, asked.survives, training)
+    return host(asked.folder, asked.token, asked.survives or "lives as long as this process", training)
+
+
+def host(
+    folder: Path,
+    token: str,
+    survives: str,
+    training: Callable[[RunSpec], Training],
+    ready: Callable[[], None] = lambda: None,
+) -> int:
+    """Take the run, train it to its end, let it go. `ready` is called once it is taken."""
+    noted: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda received, _frame: noted.append(received))
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        spec = read_run(folder)
+        keeper = Keeper(folder, "host", token=token)
+    except EpochalError as error:
+        print(f"{error.error_code}: {error.what} ({error.where})", file=sys.stderr, flush=True)  # noqa: T201 - host.log
+        return BUSY if error.error_code == "run-busy" else error.exit_code
+    keeper.record(host_started("detached", survives))
+    ready()
+    thread = TrainingThread(training(spec), keeper)
+    thread.start()
+    return _attend(thread, keeper, noted)
+
+
+def _attend(thread: TrainingThread, keeper: Keeper, noted: list[int]) -> int:
+    """Wait for the training to end, handing on signals; then let the run go."""
+    num_terms = 0
+    deadline = float("inf")
+    while thread.is_alive() and time.monotonic() < deadline:
+        thread.join(_LOOK_SECONDS)
+        while noted:
+            number = noted.pop(0)
+            num_terms += number == signal.SIGTERM
+            verb = "checkpoint" if number == signal.SIGUSR1 else "stop" if num_terms == 1 else "stop-now"
+            with contextlib.suppress(EpochalError):
+                keeper.ask(verb, by=signal.Signals(number).name)
+        if keeper.stop_now.is_set() and deadline == float("inf"):
+            deadline = time.monotonic() + STOP_NOW_SECONDS
+    ended = thread.ended
+    if ended is None:
+        ended = RunEnded(state="stopped", reason="stopped at once, without a checkpoint")
+        with contextlib.suppress(EpochalError):
+            keeper.record(ended)
+    with contextlib.suppress(EpochalError):
+        keeper.release()
+    return 1 if ended.state in {"failed", "diverged"} else 0
+
+
+def _detached(folder: Path, token: str, survives: str, training: Callable[[RunSpec], Training]) -> int:
+    """Go on in a child that is nobody's, in a session of its own; return when it has the run, or with its exit code."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(write_end)
+        ready = os.read(read_end, 16) == b"READY"
+        return 0 if ready else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.close(read_end)
+    os.setsid()
+
+    def tell() -> None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(write_end, b"READY")
+        os.close(write_end)
+
+    code = 1
+    try:
+        code = host(folder, token, survives, training, tell)
+    except Exception:  # noqa: BLE001 - an edge: the child must not go on as its parent
+        sys.excepthook(*sys.exc_info())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Runs: started, found, steered and followed from any process."""

@@ -1,0 +1,65 @@
+"""Watching a run from any process, its own host's or another's, while it goes on and afterwards alike."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from epochal.journal.reduce import RunState, reduce_all
+from epochal.journal.tail import READ_BYTES, Tail
+from epochal.runs.state import judge_now
+from epochal.show import safe
+
+
+LOG_BYTES = 1 << 16
+
+
+class Follower:
+    """Reads a run's journal when asked, never by itself: the watcher's pace is the pace."""
+
+    def __init__(self, run_folder: Path) -> None:
+        """Follow the run in this folder; it need not have begun."""
+        self.folder = Path(run_folder)
+        self._tail = Tail(self.folder)
+        self._read = RunState()
+        self.more = False
+        """The last look stopped at its limit: there is more to read at once."""
+
+    def poll(self, limit_bytes: int = READ_BYTES) -> RunState:
+        """Read what is new (about `limit_bytes` at most) and judge how the run stands."""
+        batch = self._tail.read(limit_bytes)
+        if batch.restarted:
+            self._read = RunState()
+            batch = self._tail.read(limit_bytes)
+        if batch.records or batch.damaged:
+            self._read = reduce_all(self._read, batch.records, damaged=batch.damaged)
+        self.more = batch.more
+        status, note, _sign = judge_now(self.folder, self._read.status, self._read.status_note)
+        return replace(self._read, status=status, status_note=note)
+
+    def read_all(self) -> RunState:
+        """Read to the present end of the journal, however long that takes."""
+        state = self.poll()
+        while self.more:
+            state = self.poll()
+        return state
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of journal read so far."""
+        return self._tail.bytes_read
+
+
+def log_lines(run_folder: Path, limit: int = 200) -> list[str]:
+    """The last lines of the host's log, safe to show."""
+    try:
+        descriptor = os.open(run_folder / "host.log", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return []
+    try:
+        size = os.fstat(descriptor).st_size
+        text = os.pread(descriptor, LOG_BYTES, max(0, size - LOG_BYTES)).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
+    return [safe(line, 500) for line in text.splitlines()[-limit:]]

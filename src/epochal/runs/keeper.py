@@ -1,0 +1,189 @@
+"""What one host needs for one run: the lock, the journal, signs of life, and the requests it is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from epochal.core.clock import Clock, SystemClock
+from epochal.core.errors import EpochalError, RunError
+from epochal.core.events import (
+    CommandTaken,
+    EpochDone,
+    Event,
+    HostStarted,
+    PhaseStarted,
+    RunEnded,
+    RunStatus,
+    StepsDone,
+    TrainingStarted,
+)
+from epochal.fsio import NotSaved, try_lock
+from epochal.journal.append import JournalWriter
+from epochal.runs.control import Inbox
+from epochal.runs.identity import my_identity
+from epochal.runs.signs import BEAT_SECONDS, Role, Sign, write_sign
+
+
+LOOK_SECONDS = 0.25
+"""How often requests are looked for."""
+
+_ROOM_RETRY_SECONDS = 5.0
+_ROOM_WAIT_SECONDS = 3600.0
+_LOCK_SECONDS = 1.0
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Keeper:
+    """What a host holds for one run: its lock, its journal, its signs of life and its inbox.
+
+    A thread of its own gives the signs and takes the requests, so that both go on while the training computes.
+    """
+
+    def __init__(self, run_folder: Path, role: Role, *, clock: Clock | None = None, token: str = "") -> None:
+        """Take the run. Raises RunError (code run-busy) when another host has it, NotSaved when the disk refuses."""
+        self.folder = run_folder
+        self._clock = clock or SystemClock()
+        self._lock_descriptor = _lock(run_folder / "run.lock")
+        try:
+            self.journal = JournalWriter(run_folder, clock=self._clock)
+        except BaseException:
+            os.close(self._lock_descriptor)
+            raise
+        self._inbox = Inbox(run_folder)
+        self._asked: list[str] = []
+        self._state_lock = threading.Lock()
+        self.stop_now = threading.Event()
+        """Set when the run was asked to end without a checkpoint."""
+        self._over = threading.Event()
+        self._released = False
+        self._said_at = self._clock.monotonic()
+        self._sign = Sign(identity=my_identity(), role=role, token=token or secrets.token_hex(8))
+        self._beat()
+        self._thread = threading.Thread(target=self._attend, name="epochal-keeper", daemon=True)
+        self._thread.start()
+
+    def record(self, event: Event) -> int:
+        """Write an event, waiting up to an hour for room when the disk is full. Raises NotSaved."""
+        deadline = self._clock.monotonic() + _ROOM_WAIT_SECONDS
+        while True:
+            try:
+                n = self.journal.append(event)
+            except NotSaved as error:
+                number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+                if number not in _NO_ROOM or self._clock.monotonic() > deadline or self.stop_now.is_set():
+                    raise
+                self.stop_now.wait(_ROOM_RETRY_SECONDS)
+                continue
+            self._note(event)
+            return n
+
+    def ask(self, verb: str, *, by: str, command_id: str = "") -> int:
+        """Note a request in the journal and hand it to the training; returns the record's number."""
+        n = self.record(CommandTaken(id=command_id or f"here-{secrets.token_hex(4)}", verb=verb, by=by))
+        if verb == "stop-now":
+            self.stop_now.set()
+        with self._state_lock:
+            self._asked.append("stop" if verb == "stop-now" else verb)
+        return n
+
+    def poll(self) -> Sequence[str]:
+        """The verbs asked since the last call. Given to the training."""
+        with self._state_lock:
+            asked, self._asked = self._asked, []
+        return asked
+
+    def release(self) -> None:
+        """Let the run go: nothing more can be written after this. May be called twice."""
+        with self._state_lock:
+            if self._released:
+                return
+            self._released = True
+        self._over.set()
+        self._thread.join()
+        self._beat()
+        try:
+            self.journal.close()
+        finally:
+            os.close(self._lock_descriptor)
+
+    def _note(self, event: Event) -> None:
+        """Keep for the signs of life what the event tells."""
+        with self._state_lock:
+            now = self._clock.monotonic()
+            sign = _with(self._sign, event)
+            if isinstance(event, StepsDone):
+                pause = now - self._said_at
+                sign = replace(
+                    sign, usual_seconds=0.8 * sign.usual_seconds + 0.2 * pause if sign.usual_seconds else pause
+                )
+            if not isinstance(event, CommandTaken):
+                self._said_at = now
+            self._sign = sign
+
+    def _attend(self) -> None:
+        beaten = time.monotonic()
+        while not self._over.wait(LOOK_SECONDS):
+            for command in self._inbox.waiting():
+                with contextlib.suppress(EpochalError, OSError):
+                    self._inbox.acknowledge(command, self.ask(command.verb, by=command.by, command_id=command.id))
+            if time.monotonic() - beaten >= BEAT_SECONDS:
+                beaten = time.monotonic()
+                self._beat()
+
+    def _beat(self) -> None:
+        with self._state_lock:
+            quiet = self._clock.monotonic() - self._said_at
+            self._sign = replace(self._sign, beat=self._sign.beat + 1, quiet_seconds=quiet)
+            sign = self._sign
+        with contextlib.suppress(NotSaved):
+            write_sign(self.folder, sign)
+
+
+def _with(sign: Sign, event: Event) -> Sign:
+    """The sign with what an event adds to it."""
+    match event:
+        case HostStarted():
+            return replace(sign, said="starting")
+        case PhaseStarted():
+            return replace(sign, phase=event.name)
+        case TrainingStarted():
+            return replace(sign, said=_running(sign))
+        case StepsDone():
+            return replace(sign, said=_running(sign), step=event.step, epoch=event.epoch, seconds=event.seconds)
+        case EpochDone():
+            value, value_step = (event.value, event.step) if event.best else (sign.value, sign.value_step)
+            return replace(
+                sign, said=_running(sign), step=event.step, epoch=event.epoch, value=value, value_step=value_step
+            )
+        case CommandTaken() if event.verb.startswith("stop"):
+            return replace(sign, said="stopping")
+        case RunEnded():
+            return replace(sign, said=event.state)
+        case _:
+            return sign
+
+
+def _running(sign: Sign) -> RunStatus:
+    return "running" if sign.said == "starting" else sign.said
+
+
+def _lock(path: Path) -> int:
+    """The run's lock; a moment's patience, as another starter may just be letting go."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        descriptor = try_lock(path)
+        if descriptor is not None:
+            return descriptor
+        if time.monotonic() > deadline:
+            raise RunError(
+                "another host has this run", where=str(path.parent), fix="watch it, or stop it first", code="run-busy"
+            )
+        time.sleep(0.05)

@@ -1,0 +1,174 @@
+"""Making a run and starting its host."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from epochal import __version__, fsio
+from epochal.core.errors import EpochalError, RunError
+from epochal.core.events import RunEnded
+from epochal.core.settings import Project, with_setting
+from epochal.project.paths import ProjectPaths
+from epochal.project.runfile import RunSpec, write_run
+from epochal.runs.control import Inbox
+from epochal.runs.follow import log_lines
+from epochal.runs.identity import my_identity
+from epochal.runs.keeper import Keeper
+from epochal.runs.signs import Sign, read_sign, write_sign
+from epochal.runs.state import run_folders, run_info
+from epochal.runs.survival import Survival, survival
+from epochal.runs.thread_host import start_here
+
+
+READY_SECONDS = 20.0
+"""How long a host may take until it has the run. What is heavy it imports afterwards."""
+
+BUSY = 75
+"""What a host exits with when another has the run."""
+
+HOST_COMMAND = (sys.executable, "-P", "-m", "epochal.host")
+"""What a detached host runs. `-P`: nothing in the folder it starts in is imported."""
+
+_PACKAGES = ("torch", "lightgbm", "tabm", "numpy", "scikit-learn", "pyarrow", "duckdb", "safetensors")
+
+
+def make_run(
+    folder: Path, project: Project, built: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> RunSpec:
+    """Make the next run's folder with its run.toml; nothing is started.
+
+    `project` are the settings in force, `overrides` those that differ from project.toml for this run; `built` is what
+    the data host answered (`Built` as a mapping): snapshot_id, split_id, inputs, classes, ledger, settings. What it
+    recorded of the split is frozen into the run. Safe for two starters at once. Raises NotSaved.
+    """
+    if not project.model.family:
+        raise RunError("no family is chosen", where="[model]", fix='write family = "…" in [model]', code="no-family")
+    paths = ProjectPaths(folder)
+    for key, value in built.get("settings", {}).items():
+        if key.startswith("split."):
+            project = with_setting(project, key, value)
+    with fsio.locked(paths.locks / "runs.lock"):
+        taken = [int(p.name.split("-", 1)[0]) for p in run_folders(folder)]
+        name = f"{max(taken, default=0) + 1:04d}-{project.model.family}"
+        spec = RunSpec(
+            folder=paths.runs / name,
+            name=name,
+            project=project,
+            snapshot_id=built["snapshot_id"],
+            split_id=built["split_id"],
+            created=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            inputs=tuple(built["inputs"]),
+            classes=tuple(built.get("classes", ())),
+            overrides=dict(overrides or {}),
+            environment=environment(),
+            ledger=dict(built.get("ledger", {})),
+        )
+        paths.runs.mkdir(parents=True, exist_ok=True)
+        with fsio.new_folder(spec.folder) as making:
+            write_run(replace(spec, folder=making))
+    return spec
+
+
+def environment() -> dict[str, str]:
+    """Versions and machine, for run.toml; nothing heavy is imported for it."""
+    found = {
+        "epochal": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "cpus": str(os.cpu_count() or 1),
+    }
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def start(spec: RunSpec, host: str | None = None, *, command: Sequence[str] = HOST_COMMAND) -> int:
+    """Start the run's host, or start it anew after it ended; returns its process number once it has the run.
+
+    `host` is "detached" or "thread"; by default what the run's settings say. What the run will survive is known before
+    by `survival.survival(host)`. `command` is the program that takes `epochal.host`'s arguments. Raises RunError: run-busy when another host has the run, start-failed when the host
+    died before it had it (the journal then says failed, with the end of its log).
+    """
+    chosen = host or spec.project.train.host
+    if run_info(spec.folder).alive:
+        raise _busy(spec)
+    Inbox(spec.folder).clear()
+    if chosen == "thread":
+        start_here(spec)
+        return os.getpid()
+    token = secrets.token_hex(8)
+    write_sign(spec.folder, Sign(identity=my_identity(), role="starter", token=token))
+    code = _spawn(spec, token, survival("detached"), command)
+    sign = read_sign(spec.folder)
+    if code == 0 and sign is not None and sign.token == token:
+        return sign.identity.pid
+    if code == BUSY:
+        raise _busy(spec)
+    raise _not_started(spec, token, code)
+
+
+def _spawn(spec: RunSpec, token: str, how: Survival, program: Sequence[str]) -> int | None:
+    """Run the host's command until its host process has the run; its exit code, None when it took too long."""
+    command = [*how.prefix, *program, str(spec.folder), "--detach"]
+    command += ["--token", token, "--survives", how.words]
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    log = os.open(spec.folder / "host.log", flags, 0o644)
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True, close_fds=True
+        )
+    except OSError as error:
+        raise RunError(f"the host cannot be started: {error}", where=command[0], code="start-failed") from error
+    finally:
+        os.close(log)
+    try:
+        return process.wait(READY_SECONDS)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return None
+
+
+def _busy(spec: RunSpec) -> RunError:
+    sign = read_sign(spec.folder)
+    who = f"process {sign.identity.pid} on {sign.identity.machine_name}" if sign else "another host"
+    return RunError(
+        f"run {spec.name} is already being trained by {who}",
+        where=str(spec.folder),
+        fix=f"watch it: `epochal watch {spec.project_folder} {spec.number}`",
+        code="run-busy",
+    )
+
+
+def _not_started(spec: RunSpec, token: str, code: int | None) -> RunError:
+    """Write into the journal that the host did not come up, and give the error that says so."""
+    lines = log_lines(spec.folder, 50)
+    what = f"its host gave no answer within {READY_SECONDS:.0f} s" if code is None else f"its host ended with {code}"
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    error = RunError(
+        f"run {spec.name} did not start: {what}" + (f": {last}" if last else ""),
+        where=str(spec.folder / "host.log"),
+        fix="the log's end tells more",
+        code="start-failed",
+    )
+    with contextlib.suppress(EpochalError, OSError):
+        keeper = Keeper(spec.folder, "starter", token=token)
+        keeper.record(RunEnded(state="failed", reason=error.what, error=error.as_dict()))
+        keeper.release()
+        (spec.folder / "status.json").unlink()
+    return error

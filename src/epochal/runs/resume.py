@@ -1,0 +1,26 @@
+"""Going on with a run in its own folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from epochal.core.errors import RunError
+from epochal.runs.launch import start
+from epochal.runs.state import run_info
+
+
+def resume(run_folder: Path, host: str | None = None) -> int:
+    """Continue a paused, stopped, interrupted, failed or diverged run; returns its host's process number.
+
+    It goes on from its newest whole checkpoint; without one from the beginning, and its journal says so. Raises
+    RunError: run-done for a run that is finished, run-busy for one that is being trained.
+    """
+    info = run_info(run_folder)
+    if info.status == "done":
+        raise RunError(
+            f"run {info.name} is done",
+            where=str(run_folder),
+            fix=f"train a new one: `epochal train {info.spec.project_folder}`",
+            code="run-done",
+        )
+    return start(info.spec, host)
