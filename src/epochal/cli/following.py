@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import os
+import math
 import time
 from pathlib import Path
-from typing import Any
 
 from epochal.cli.console import Console
 from epochal.core.events import ENDED
+from epochal.journal.reduce import RunState
 from epochal.project.runfile import RunSpec
 from epochal.runs.control import send
 from epochal.runs.follow import Follower
-from epochal.runs.state import RunInfo, read_info
+from epochal.runs.state import info_of
 
 
 _LOOK_EVERY_SECONDS = 0.2
 
+_EXIT_CODES = {"failed": 1, "diverged": 1, "interrupted": 3, "stuck": 3}
 
-def ended_exit_code(state: str) -> int:
+
+def exit_code(status: str) -> int:
     """0 done or stopped as asked, 1 failed or diverged, 3 interrupted."""
-    return {"failed": 1, "diverged": 1, "interrupted": 3, "stuck": 3}.get(state, 0)
+    return _EXIT_CODES.get(status, 0)
 
 
 def say_started(spec: RunSpec, pid: int, console: Console) -> int:
     """What --no-follow prints."""
     if console.as_json:
-        console.document(
-            {"run": spec.name, "state": read_info(spec.folder).state, "pid": pid, "path": str(spec.folder)}
-        )
+        status = Follower(spec.folder).poll().status
+        console.document({"run": spec.name, "state": status, "pid": pid, "path": str(spec.folder)})
     else:
         console.say(f"run {spec.name} started (process {pid}). epochal watch {spec.project_folder} shows it")
     return 0
@@ -39,7 +40,7 @@ def follow(spec: RunSpec, console: Console) -> int:
     asked = 0
     while True:
         try:
-            info = _watch(spec.folder, console)
+            state = wait_for_end(spec, console)
             break
         except KeyboardInterrupt:
             asked += 1
@@ -51,88 +52,77 @@ def follow(spec: RunSpec, console: Console) -> int:
                 if asked == 1
                 else "asked the run to stop at once"
             )
-    return _say_end(spec, info, console)
+    return _say_end(spec, state, console)
 
 
-def wait_for_end(folder: Path, console: Console) -> str:
-    """Wait until the run has ended; its state then."""
-    return _watch(folder, console).state
+def wait_for_end(spec: RunSpec, console: Console) -> RunState:
+    """Show progress until the run has ended; its state then."""
+    follower = Follower(spec.folder)
+    while True:
+        state = follower.read_all()
+        if state.status in ENDED:
+            return state
+        console.progress(progress_words(spec, state), state.progress if state.step else None)
+        time.sleep(_LOOK_EVERY_SECONDS)
 
 
-def watch_lines(folder: Path, console: Console) -> int:
-    """For `watch` without a terminal: a line whenever an epoch ends."""
-    follower = Follower(folder)
+def watch_lines(spec: RunSpec, console: Console) -> int:
+    """For `watch` without a terminal: a line for every evaluation, until the run ends."""
+    follower = Follower(spec.folder)
     said = 0
     while True:
-        state = follower.poll()
-        for epoch in state.evaluations[said:]:
+        state = follower.read_all()
+        names = ("epoch", "train_loss", "validation_loss", "value")
+        for epoch, train, validation, value in zip(*(state.evaluations.column(n, said) for n in names), strict=True):
+            said += 1
             console.say(
-                f"epoch {epoch.epoch:g}  train {epoch.train_loss:.4g}  validation {epoch.validation_loss:.4g}  {state.metric} {epoch.value:.4g}"
+                f"epoch {epoch:g}  train {train:.4g}  validation {validation:.4g}  {spec.project.metric} {value:.4g}"
             )
-        said = len(state.evaluations)
-        info = read_info(folder)
-        if info.state in ENDED:
-            console.say(f"{info.name}: {info.state}")
-            return ended_exit_code(info.state)
+        if state.status in ENDED:
+            console.say(f"{spec.name}: {state.status}  {state.status_note}".rstrip())
+            return exit_code(state.status)
         time.sleep(_LOOK_EVERY_SECONDS)
 
 
-def _watch(folder: Path, console: Console) -> RunInfo:
-    follower = Follower(folder)
-    while True:
-        state = follower.poll()
-        info = read_info(folder)
-        if info.state in ENDED:
-            return info
-        console.progress(progress_words(state, info), state.fraction)
-        time.sleep(_LOOK_EVERY_SECONDS)
-
-
-def progress_words(state: Any, info: RunInfo) -> str:
+def progress_words(spec: RunSpec, state: RunState) -> str:
     """One line that could be read aloud: run, state, epoch, loss, metric, speed."""
-    parts = [f"run {info.name}", info.state]
-    if state.phase and not state.step:
-        parts.append(state.phase)
-    if state.step:
-        parts.append(f"epoch {state.epoch:.1f} of {state.epochs}")
-        parts.append(f"loss {state.loss:.4g}")
-    if state.value is not None:
-        parts.append(f"{state.metric} {state.value:.4g}")
+    parts = [f"run {spec.number}", spec.family, state.status]
+    if state.training is None or not state.step:
+        parts.append(f"{state.phase} {state.phase_detail}".strip())
+    else:
+        parts.append(f"epoch {state.epoch:.1f} of {state.training.epochs}")
+        loss = state.steps.last("loss")
+        if not math.isnan(loss):
+            parts.append(f"loss {loss:.4g}")
+    if state.best_value is not None:
+        parts.append(f"best {spec.project.metric} {state.best_value:.4g}")
     if state.samples_per_second:
         parts.append(f"{state.samples_per_second:,.0f} rows/s")
-    return "  ".join(parts)
+    return "  ".join(part for part in parts if part)
 
 
-def _say_end(spec: RunSpec, info: RunInfo, console: Console) -> int:
-    state = Follower(spec.folder).poll()
+def _say_end(spec: RunSpec, state: RunState, console: Console) -> int:
     if console.as_json:
-        console.document(
-            {
-                "run": spec.name,
-                "state": info.state,
-                "family": spec.family,
-                "task": spec.project.goal.task,
-                "metric": spec.project.metric,
-                "best": {"value": state.best_value, "step": state.best_step},
-                "steps": state.step,
-                "epochs": state.epoch,
-                "seconds": state.seconds,
-                "samples_per_second": state.samples_per_second,
-                "world_size": 1,
-                "path": str(spec.folder),
-            }
-        )
-        return ended_exit_code(info.state)
-    best = (
-        ""
-        if state.best_value is None
-        else f", best {spec.project.metric} {state.best_value:.4g} at step {state.best_step}"
-    )
-    console.say(f"run {spec.name}: {info.state}{best}, {state.seconds:.1f} s. {state.reason}")
-    if info.state in {"failed", "diverged"} and state.error:
-        console.notice(os.linesep.join(f"{k}: {v}" for k, v in state.error.items() if v))
-    if info.state == "interrupted":
+        console.document(info_of(spec, state).as_result())
+        return exit_code(state.status)
+    metric = spec.project.metric
+    best = "" if state.best_value is None else f", best {metric} {state.best_value:.4g} at step {state.best_step}"
+    console.say(f"run {spec.name}: {state.status}{best}, {state.seconds:.1f} s. {state.status_note}".rstrip())
+    for name, baseline in state.baselines.items():
+        if metric in baseline.metrics:
+            console.say(f"  {name} baseline ({baseline.title}): {metric} {baseline.metrics[metric]:.4g}")
+    error = state.ended.error if state.ended else {}
+    for word in ("where", "fix"):
+        if error.get(word):
+            console.notice(f"{word}: {error[word]}")
+    if state.status == "interrupted":
         console.notice(f"epochal resume {spec.project_folder} {spec.number} goes on from the newest checkpoint")
-    if info.state == "done":
-        console.say(f"Next: epochal test {spec.project_folder} {spec.number}")
-    return ended_exit_code(info.state)
+    if state.status == "done":
+        console.say(f"Next: epochal test {_short(spec.project_folder)} {spec.number}")
+    return exit_code(state.status)
+
+
+def _short(folder: Path) -> str:
+    """The folder as a person here would write it."""
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)

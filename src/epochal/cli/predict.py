@@ -33,14 +33,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     import sys
     import tempfile
 
-    from epochal.runs.state import find_model
     from epochal.workbench import operations
     from epochal.workbench.data_client import DataClient
 
-    info = find_model(arguments.dir, arguments.run)
+    info = operations.find_model(arguments.dir, arguments.run)
     with DataClient() as client, tempfile.TemporaryDirectory() as folder:
         path = arguments.output or Path(folder) / "predictions.csv"
-        result = operations.predict(client, info.path, arguments.data, path, console.progress)
+        result = operations.predict(client, info.folder, arguments.data, path, console.progress)
         if arguments.output is None and not console.as_json:
             with path.open(encoding="utf-8") as lines:
                 shutil.copyfileobj(lines, sys.stdout)

@@ -27,17 +27,13 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Check that it can go on, start a host, follow."""
     from epochal.cli.following import follow, say_started
-    from epochal.project.runfile import read_run
-    from epochal.runs.resume import resume_run
+    from epochal.runs.resume import resume
     from epochal.runs.state import find_run
     from epochal.workbench import operations
     from epochal.workbench.data_client import DataClient
 
     info = find_run(arguments.dir, arguments.run)
-    spec = read_run(info.path)
     with DataClient() as client:
-        operations.ensure_snapshot(client, spec, console.progress)
-    pid = resume_run(spec)
-    if not arguments.follow:
-        return say_started(spec, pid, console)
-    return follow(spec, console)
+        operations.ensure_snapshot(client, info.spec, console.progress)
+    pid = resume(info.folder)
+    return follow(info.spec, console) if arguments.follow else say_started(info.spec, pid, console)

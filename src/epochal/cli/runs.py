@@ -25,37 +25,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     read_project(arguments.dir)
     infos = list_runs(arguments.dir)
     if console.as_json:
-        console.document(
-            [
-                {
-                    "run": i.name,
-                    "state": i.state,
-                    "family": i.family,
-                    "metric": i.metric,
-                    "value": i.value,
-                    "started": i.started,
-                    "seconds": i.seconds,
-                    "path": str(i.path),
-                }
-                for i in infos
-            ]
-        )
+        console.document([info.as_row() for info in infos])
         return 0
     if not infos:
-        console.say("no runs yet. Next: epochal train " + str(arguments.dir))
+        console.say(f"no runs yet. Next: epochal train {arguments.dir}")
         return 0
     console.table(
         ("run", "state", "metric", "value", "seconds", "started"),
         [
             (
-                i.name,
-                i.state,
-                i.metric,
-                "–" if i.value is None else f"{i.value:.4f}",
-                f"{i.seconds:.0f}",
-                i.started,
+                info.name,
+                info.status,
+                info.spec.project.metric,
+                "–" if info.value is None else f"{info.value:.4f}",
+                f"{info.seconds:.0f}",
+                info.spec.created,
             )
-            for i in infos
+            for info in infos
         ],
         right=(3, 4),
     )

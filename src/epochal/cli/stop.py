@@ -20,19 +20,18 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Send the request and wait for the end."""
-    from epochal.cli.following import ended_exit_code, wait_for_end
+    from epochal.cli.following import exit_code, wait_for_end
     from epochal.core.errors import RunError
-    from epochal.core.events import ENDED
     from epochal.runs.control import send
     from epochal.runs.state import find_run
 
     info = find_run(arguments.dir, arguments.run)
-    if info.state in ENDED:
-        raise RunError(f"run {info.name} is {info.state}", fix="there is nothing to stop", code="not-running")
-    send(info.path, "stop")
-    state = wait_for_end(info.path, console)
+    if not info.alive:
+        raise RunError(f"run {info.name} is {info.status}", fix="there is nothing to stop", code="not-running")
+    send(info.folder, "stop")
+    state = wait_for_end(info.spec, console)
     if console.as_json:
-        console.document({"run": info.name, "state": state})
+        console.document({"run": info.name, "state": state.status})
     else:
-        console.say(f"run {info.name}: {state}")
-    return 0 if state in {"stopped", "done"} else ended_exit_code(state)
+        console.say(f"run {info.name}: {state.status}. {state.status_note}".rstrip())
+    return exit_code(state.status)

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     info = find_run(arguments.dir, arguments.run)
     with DataClient() as client:
-        result = operations.open_test_set(client, info.path, console.progress)
+        result = operations.open_test_set(client, info.folder, console.progress)
     if console.as_json:
         console.document(result)
     else:

@@ -49,12 +49,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             accept_split=arguments.accept_split,
             report=console.progress,
         )
-    if spec.project.train.host == "thread":
-        from epochal.runs.thread_host import run_in_thread
-
-        if not arguments.follow:
-            console.notice("a run in the thread host ends with this command; following it")
-        run_in_thread(spec)
-        return follow(spec, console)
+    if spec.project.train.host == "thread" and not arguments.follow:
+        console.notice("a run in the thread host lives in this command, so it is followed")
+        arguments.follow = True
     pid = launch.start(spec)
     return follow(spec, console) if arguments.follow else say_started(spec, pid, console)

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not sys.stdout.isatty():
         from epochal.cli.following import watch_lines
 
-        return watch_lines(info.path, console)
+        return watch_lines(info.spec, console)
     from epochal.tui.start import run_watch
 
-    return run_watch(info.path)
+    return run_watch(info.folder)

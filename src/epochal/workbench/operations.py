@@ -12,14 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from epochal.core.errors import EpochalError, SettingsError
+from epochal.core.errors import EpochalError, RunError, SettingsError
 from epochal.core.settings import Model, Project, Source, parse_project, to_document, with_setting
-from epochal.data.protocol import Build, Built, PreparePrediction, Proposal, Propose, WritePredictions
+from epochal.data.protocol import Build, Built, PreparePrediction, Proposal, Propose, WritePredictions, body_of
 from epochal.project.file import ProjectFile, create_project
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, read_run
 from epochal.runs import choose as run_choose
 from epochal.runs import launch
+from epochal.runs.state import RunInfo, find_run, list_runs
 from epochal.workbench.data_client import DataClient
 
 
@@ -205,7 +206,26 @@ def make_run(
     if not project.model.family:
         choose_family(file, built, report=report)
         project = replace(project, model=file.project.model)
-    return launch.make_run(file.folder, project, built, overrides or {})
+    return launch.make_run(file.folder, project, body_of(built), overrides or {})
+
+
+def find_model(folder: Path, which: str | None = None) -> RunInfo:
+    """The run whose model is used: the one named, else the newest that has one. Raises RunError when there is none."""
+    if which is not None:
+        info = find_run(folder, which)
+        if _has_model(info):
+            return info
+        raise RunError(
+            f"run {info.name} is {info.status} and has no model yet", fix="let it finish, or name another run"
+        )
+    for info in list_runs(folder):
+        if _has_model(info):
+            return info
+    raise RunError("no run has a model yet", where=str(folder), fix=f"epochal train {folder}", code="no-model")
+
+
+def _has_model(info: RunInfo) -> bool:
+    return (info.folder / "bundle" / "bundle.toml").is_file()
 
 
 def ensure_snapshot(client: DataClient, spec: RunSpec, report: Report = quiet) -> None:
