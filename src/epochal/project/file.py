@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -30,7 +30,7 @@ _PATIENCE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was last read from the disk."""
+    """What was last read from the disk, or put there. Without a stamp, the next look reads again."""
 
     text: str
     project: Project
@@ -109,7 +109,7 @@ class ProjectFile:
         and `new` is kept in history.jsonl.
         """
         base = self.project if base is None else base
-        _check(new)
+        new = _checked(new)
         with self._writing():
             self._seen = self._read()
             theirs = self._seen.project
@@ -141,13 +141,13 @@ class ProjectFile:
             return False
         before = self._seen
         self._seen = self._read()
-        return (before.text, before.history) != (self._seen.text, self._seen.history)
+        return (before.text, _place(before.history)) != (self._seen.text, _place(self._seen.history))
 
     def _move(self, kind: str) -> str | None:
         with self._writing():
             before, self._seen = self._seen, self._read()
             history = self._seen.history
-            if history.current != before.history.current:
+            if _place(history) != _place(before.history):
                 raise EpochalError(
                     "the project was changed elsewhere in the meantime",
                     where=str(self.paths.toml),
@@ -166,8 +166,7 @@ class ProjectFile:
 
     def _merged(self, base: Project, ours: Project, theirs: Project, why: str) -> Project:
         try:
-            merged = merge(base, ours, theirs)
-            _check(merged)
+            return _checked(merge(base, ours, theirs))
         except EpochalError as error:
             line = past.conflict_line(why, self._now(), render(ours))
             past.write(self.paths.history, [line])
@@ -177,7 +176,6 @@ class ProjectFile:
                 fix="the other change stands; look at it and make yours again (it is kept in history.jsonl)",
                 code="edit-conflict",
             ) from error
-        return merged
 
     def _save(self, text: str, project: Project, history: History, records: list[Callable[[past.State], str]]) -> None:
         """Put a state on the disk: the file first, so that a crash between the two loses only the reason.
@@ -191,7 +189,6 @@ class ProjectFile:
             lines += [record(history.current) for record in records]
         self._seen = _Seen(text=text, project=project, history=history, stamp=())
         past.write(self.paths.history, lines)
-        self._seen = _Seen(text=text, project=project, history=history, stamp=self._stamp())
 
     def _unrecorded(self) -> list[past.State]:
         written = past.read_history(self.paths.history)
@@ -230,9 +227,16 @@ class ProjectFile:
         return self._clock.now().isoformat(timespec="seconds")
 
 
-def _check(project: Project) -> None:
-    """Refuse decisions that could not be read again. Raises SettingsError."""
-    parse_project(to_document(project))
+def _place(history: History) -> tuple[int, str]:
+    """Where a history stands, whenever that was written."""
+    return (history.current.n, history.current.text) if history.current else (0, "")
+
+
+def _checked(project: Project) -> Project:
+    """The decisions as they would be read again, steps that are equal being the same objects. Raises SettingsError."""
+    read = parse_project(to_document(project))
+    pairs = zip(project.clean, read.clean, strict=True)
+    return replace(read, clean=tuple(given if given == again else again for given, again in pairs))
 
 
 def create_project(
@@ -244,7 +248,7 @@ def create_project(
     first of several; "" for the top of the file). Raises SettingsError (code project-exists) when the folder holds a
     project, NotSaved when the disk refuses.
     """
-    _check(project)
+    project = _checked(project)
     paths = ProjectPaths(folder)
     try:
         paths.folder.mkdir(parents=True, exist_ok=True)

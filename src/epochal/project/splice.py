@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
+from epochal.core.settings import TABLES
+from epochal.core.steps import OPS
 from epochal.project.outline import Block, Entry, Path, comments_in, outline
 from epochal.project.values import key_text, replaced, value_text
 
@@ -43,7 +46,7 @@ def put(text: str, path: Path, value: Any, wanted: Mapping[str, Any], after: Seq
         return _new_table(text, path, "".join(key_line(k, v) for k, v in value.items()), after)
     if block is None:
         return _new_table(text, parent, key_line(str(path[-1]), value), after)
-    return _add_key(text, block, str(path[-1]), value, list(_at(wanted, parent)))
+    return _add_key(text, block, str(path[-1]), value, _key_order(parent, _at(wanted, parent)))
 
 
 def _replace_value(text: str, entry: Entry, value: Any) -> str:
@@ -74,6 +77,15 @@ def _add_key(text: str, block: Block, key: str, value: Any, order: list[str]) ->
     indent = _indent(text, own[0]) if own else ""
     at = before[-1].end if before else block.body
     return text[:at] + indent + key_line(key, value) + text[at:]
+
+
+def _key_order(path: Path, table: Mapping[str, Any]) -> list[str]:
+    """The keys a table may have, in the order they are written in."""
+    if path[0] == "clean" and len(path) == 2 and table.get("op") in OPS:
+        return ["op", *(p.name for p in OPS[table["op"]].params), "enabled"]
+    if path[0] in TABLES and path[0] != "model" and len(path) == (2 if path[0] == "source" else 1):
+        return [f.name for f in fields(TABLES[str(path[0])])]
+    return list(table)
 
 
 def _new_table(text: str, path: Path, body: str, after: Sequence[str]) -> str:
