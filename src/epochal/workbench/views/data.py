@@ -1,0 +1,245 @@
+"""What the data pane shows, as frozen values and plain words; pure functions, no screen and no host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from epochal.core.settings import Project
+from epochal.core.steps import OPS, Step
+from epochal.data.protocol import ColumnInfo, Profile, View
+from epochal.show import cell_width, safe
+
+
+WIDEST = 28
+"""Cells a column takes at most until the person widens it."""
+
+TITLE = 12
+"""Cells that a name may claim beyond what the values need."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which rows are looked at: everything but the recipe itself."""
+
+    title: str = ""
+    """What the rows are, in words; nothing for all rows."""
+    steps: int | None = None
+    sort: tuple[tuple[str, bool], ...] = ()
+    where: tuple[tuple[str, str, Any], ...] = ()
+    eids: tuple[int, ...] = ()
+    keys: tuple[str, ...] = ()
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnView:
+    """One column of the grid."""
+
+    name: str
+    title: str
+    kind: str
+    width: int
+    right: bool
+    role: str
+    sort: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeLine:
+    """One step in the recipe panel."""
+
+    n: int
+    op: str
+    what: str
+    """Its columns or its condition, short."""
+    effect: str
+    """"336 cells", "−2 rows", or nothing while it is not known."""
+    enabled: bool
+
+
+def number(value: int) -> str:
+    """A whole number in groups: 20 640."""
+    return f"{value:,}".replace(",", " ")
+
+
+def figure(value: float | None) -> str:
+    """A measured number, as short as it stays true to four digits."""
+    if value is None:
+        return "–"
+    if value == int(value) and abs(value) < 1e15:
+        return number(int(value))
+    return f"{value:.4g}"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """A count with its word: 1 row, 2 rows."""
+    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+# ── the grid ──
+
+
+def column_views(
+    columns: Sequence[ColumnInfo], project: Project, query: Query, hidden: frozenset[str], widths: Mapping[str, int]
+) -> tuple[ColumnView, ...]:
+    """The columns that are not hidden, with what the project says of them."""
+    order = {name: n for n, (name, _down) in enumerate(query.sort, 1)}
+    shown: list[ColumnView] = []
+    for column in columns:
+        if column.name in hidden:
+            continue
+        sort = ""
+        if column.name in order:
+            sort = ("↓" if dict(query.sort)[column.name] else "↑") + (str(order[column.name]) if len(order) > 1 else "")
+        width = max(column.width, min(cell_width(column.title) + (2 if sort else 0), TITLE), cell_width(column.kind), 3)
+        shown.append(
+            ColumnView(
+                name=column.name,
+                title=column.title,
+                kind=column.kind,
+                width=widths.get(column.name, min(width, WIDEST)),
+                right=column.right,
+                role=role_of(column.name, project),
+                sort=sort,
+            )
+        )
+    return tuple(shown)
+
+
+def role_of(column: str, project: Project) -> str:
+    """What a column is for: target, key, ignored, or nothing for an input."""
+    if column == project.columns.target:
+        return "target"
+    if column == project.columns.key:
+        return "key"
+    return "ignored" if column in project.columns.ignore else ""
+
+
+def headline(source: str, query: Query, view: View, *, read: int | None, hidden: int) -> str:
+    """The line above the grid: what is looked at, and how much of all it is. `read` are the rows before the recipe."""
+    parts = [safe(source, 60)]
+    if query.title or view.rows != view.total:
+        parts.append(f"{number(view.rows)} of {plural(view.total, 'row')}")
+        if query.title:
+            parts.append(safe(query.title, 120))
+    elif read is not None and read != view.rows and query.steps is None:
+        parts.append(f"{plural(read, 'row')} × {len(view.columns)}")
+        parts.append(f"{number(view.rows)} after cleaning")
+    else:
+        parts.append(f"{plural(view.rows, 'row')} × {len(view.columns)}")
+    if hidden:
+        parts.append(f"{plural(hidden, 'column')} hidden")
+    if query.steps is not None:
+        parts.append(f"after step {query.steps}" if query.steps else "raw, before any step")
+    return "  ·  ".join(parts)
+
+
+# ── the recipe and the ledger ──
+
+
+def step_words(step: Step) -> str:
+    """What a step works on, short: its columns, its condition, its values."""
+    p, columns = step.params, _columns(step.columns)
+    words = _WORDS.get(step.op)
+    return safe(words(p, columns) if words is not None else columns or "all columns", 200)
+
+
+def _columns(columns: tuple[str, ...]) -> str:
+    return ", ".join(columns) if len(columns) < 3 else f"{len(columns)} columns"
+
+
+def _mapping(params: Mapping[str, Any]) -> str:
+    if "file" in params:
+        return f"by {params['file']}"
+    pairs = [f"{old} → {new}" for old, new in params["mapping"].items()]
+    return ", ".join(pairs[:2]) + (f" and {len(pairs) - 2} more" if len(pairs) > 2 else "")
+
+
+def _marks(params: Mapping[str, Any], columns: str) -> str:
+    return " ".join(f'"{v}"' for v in params["values"]) + (f" in {columns}" if columns else "")
+
+
+_WORDS: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
+    "rename": lambda p, c: f"{c} → {p['to']}",
+    "set_kind": lambda p, c: f"{c} → {p['kind']}",
+    "replace": lambda p, c: f"{c}: {p['find']!r} → {p.get('with', '')!r}",
+    "map_values": lambda p, c: f"{c} {_mapping(p)}",
+    "mark_missing": _marks,
+    "fill": lambda p, c: f"{c} with {p['value']}",
+    "filter": lambda p, _c: str(p["where"]),
+    "compute": lambda p, _c: f"{p['column']} = {p['as']}",
+    "split_column": lambda p, c: f"{c} at {p['at']!r}",
+    "clip": lambda p, c: f"{c} {p.get('low', '')} … {p.get('high', '')}",
+}
+
+
+def recipe_lines(steps: Sequence[Step], ledger: Mapping[str, Any] | None) -> tuple[RecipeLine, ...]:
+    """The recipe with what each step did, as far as it is known."""
+    counts = {c["n"]: c for c in (ledger or {}).get("steps", ())}
+    return tuple(
+        RecipeLine(n=n, op=s.op, what=step_words(s), effect=_effect(s, counts.get(n)), enabled=s.enabled)
+        for n, s in enumerate(steps, 1)
+    )
+
+
+def _effect(step: Step, count: Mapping[str, Any] | None) -> str:
+    if not step.enabled:
+        return "off"
+    if count is None:
+        return ""
+    if OPS[step.op].removes_rows:
+        return f"−{plural(count['removed'], 'row')}" if count["removed"] else "0 rows"
+    return plural(count["changed"], "cell")
+
+
+def ledger_line(ledger: Mapping[str, Any] | None, width: int) -> str:
+    """The account in one line, as much of it as fits."""
+    if ledger is None:
+        return ""
+    train, validation, test, kept = (number(ledger[k]) for k in ("train", "validation", "test", "kept"))
+    for text in (
+        f"{kept} = {train} train + {validation} validation + {test} test",
+        f"{kept} = {train} train + {validation} val. + {test} test",
+        f"{kept} = {train} + {validation} + {test}",
+    ):
+        if len(text) <= width:
+            return text
+    return kept
+
+
+# ── the profile ──
+
+
+def bars(counts: Sequence[int], width: int, signs: str) -> str:
+    """A histogram of one line: neighbouring bins joined until they fit into `width` cells; 0 is a blank."""
+    if not counts or width <= 0:
+        return ""
+    step = -(-len(counts) // width)
+    joined = [sum(counts[i : i + step]) for i in range(0, len(counts), step)]
+    most = max(joined) or 1
+    wide = max(1, width // len(joined))
+    return "".join((signs[min(len(signs) - 1, c * len(signs) // (most + 1))] if c else " ") * wide for c in joined)
+
+
+def tall_bars(counts: Sequence[int], width: int, height: int, signs: str) -> tuple[str, ...]:
+    """A histogram of `height` lines, the top one first; every bin that holds anything shows at least a sliver."""
+    if not counts or width <= 0:
+        return ("",) * height
+    step = -(-len(counts) // width)
+    joined = [sum(counts[i : i + step]) for i in range(0, len(counts), step)]
+    wide = max(1, width // len(joined))
+    most = max(joined) or 1
+    levels = len(signs)
+    eighths = [max(1, round(c * height * levels / most)) if c else 0 for c in joined]
+    lines = []
+    for line in range(height - 1, -1, -1):
+        cells = [min(levels, max(0, e - line * levels)) for e in eighths]
+        lines.append("".join((signs[c - 1] if c else " ") * wide for c in cells))
+    return tuple(lines)
+
+
+def exactness(profile: Profile) -> str:
+    """Whether figures are of all rows."""
+    return "exact" if profile.exact else f"sample of {number(profile.sampled)}"
