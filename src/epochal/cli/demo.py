@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from epochal.cli.arguments import UsageError, add_json
+from epochal.cli.arguments import add_json
 from epochal.cli.console import Console
 
 
@@ -22,35 +22,34 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Copy, then open unless told where to."""
-    from epochal.core.steps import nearest
-    from epochal.project.discover import copy_sample, shipped_projects
-    from epochal.project.read import read_project
-
-    samples = shipped_projects()
     if arguments.list:
-        questions = {name: read_project(path).goal.question for name, path in sorted(samples.items())}
+        return _list(console)
+    from epochal.workbench.operations import copy_sample
+
+    if arguments.into is not None:
+        copy_sample(arguments.name, arguments.into)
         if console.as_json:
-            console.document([{"name": n, "question": q} for n, q in questions.items()])
+            console.document({"name": arguments.name, "path": str(arguments.into)})
         else:
-            console.table(("sample", "asks"), list(questions.items()))
+            console.say(f"copied {arguments.name} to {arguments.into}. Next: epochal train {arguments.into}")
         return 0
-    if arguments.name not in samples:
-        close = nearest(arguments.name, tuple(samples))
-        raise UsageError(
-            f"there is no sample {arguments.name!r}",
-            fix=f"did you mean {close}?" if close else f"take one of {', '.join(sorted(samples))}",
-        )
-    folder = arguments.into or Path(arguments.name)
-    if arguments.into is None and (folder / "project.toml").exists():
+    folder = Path(arguments.name)
+    if (folder / "project.toml").exists():
         console.notice(f"{folder} is already here; opening it")
     else:
         copy_sample(arguments.name, folder)
-    if arguments.into is not None:
-        if console.as_json:
-            console.document({"name": arguments.name, "path": str(folder)})
-        else:
-            console.say(f"copied {arguments.name} to {folder}. Next: epochal train {folder}")
-        return 0
     from epochal.cli import workbench
 
-    return workbench.run(argparse.Namespace(path=str(folder), theme=""), console)
+    return workbench.run(argparse.Namespace(path=f"./{folder}", theme=""), console)
+
+
+def _list(console: Console) -> int:
+    from epochal.project.discover import shipped_projects
+    from epochal.project.read import read_project
+
+    questions = {name: read_project(path).goal.question for name, path in shipped_projects().items()}
+    if console.as_json:
+        console.document([{"name": name, "question": question} for name, question in questions.items()])
+    else:
+        console.table(("sample", "asks"), list(questions.items()))
+    return 0

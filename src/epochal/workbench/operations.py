@@ -6,15 +6,19 @@ the work is done by the data host and by run hosts.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from epochal import fsio
 from epochal.core.errors import EpochalError, RunError, SettingsError
 from epochal.core.settings import Model, Project, Source, parse_project, to_document, with_setting
+from epochal.core.steps import nearest
 from epochal.data.protocol import Build, Built, PreparePrediction, Proposal, Propose, WritePredictions, body_of
+from epochal.project.discover import shipped_projects
 from epochal.project.file import ProjectFile, create_project
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, read_run
@@ -131,6 +135,30 @@ def refuse_existing(folder: Path) -> None:
             fix="give another folder, or open this one",
             code="project-exists",
         )
+
+
+_NOT_COPIED = shutil.ignore_patterns("runs", ".epochal", "history.jsonl", "looks.jsonl", "__pycache__")
+
+
+def copy_sample(name: str, folder: Path) -> Path:
+    """Copy a sample project to a new folder: what was decided and the data, never runs or looks.
+
+    Raises EpochalError when there is no such sample or the folder is taken.
+    """
+    samples = shipped_projects()
+    if name not in samples:
+        close = nearest(name, tuple(samples))
+        raise EpochalError(
+            f"there is no sample {name!r}",
+            fix=f"did you mean {close}?" if close else f"take one of {', '.join(sorted(samples))}",
+            code="unknown-sample",
+        )
+    folder = folder.absolute()
+    if folder.is_dir() and any(folder.iterdir()):
+        raise EpochalError("this folder is not empty", where=str(folder), fix="give another one", code="folder-taken")
+    with fsio.new_folder(folder) as making:
+        shutil.copytree(samples[name], making, ignore=_NOT_COPIED, dirs_exist_ok=True)
+    return folder
 
 
 def build(

@@ -1,0 +1,130 @@
+"""A terminal of our own: the real program on a pty, its screen emulated, its bytes kept."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyte
+import pytest
+
+
+class Terminal:
+    """One program on one pty."""
+
+    def __init__(self, command: list[str], folder: Path, columns: int, lines: int, environment: dict[str, str]) -> None:
+        self.screen = pyte.Screen(columns, lines)
+        self._stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+        self.pid, self._master = pty.fork()
+        if self.pid == 0:
+            os.chdir(folder)
+            os.environ.update(environment)
+            os.execv(command[0], command)
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self._status: int | None = None
+
+    def read(self, seconds: float = 0.05) -> bool:
+        """Take in what the program wrote; False when it closed the pty."""
+        if not select.select([self._master], [], [], seconds)[0]:
+            return True
+        try:
+            data = os.read(self._master, 1 << 16)
+        except OSError:
+            return False
+        self.raw += data
+        self._stream.feed(data)
+        return bool(data)
+
+    @property
+    def text(self) -> str:
+        """The screen as it stands."""
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def wait_for(self, wanted: str | Callable[[str], bool], seconds: float = 60) -> str:
+        """Read until the screen shows a text (or satisfies a condition); the screen then."""
+        holds = wanted if callable(wanted) else lambda text: wanted in text
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            going = self.read()
+            if holds(self.text):
+                return self.text
+            if not going:
+                break
+        raise AssertionError(f"the screen never showed {wanted!r}; it shows:\n{self.text}")
+
+    def press(self, *keys: str) -> None:
+        """Type keys: characters, or Enter, Esc, Tab, Up, Down."""
+        codes = {"Enter": "\r", "Esc": "\x1b", "Tab": "\t", "Up": "\x1b[A", "Down": "\x1b[B", "Space": " "}
+        for key in keys:
+            os.write(self._master, codes.get(key, key).encode())
+            self.read(0.05)
+
+    def hang_up(self) -> None:
+        """Close the terminal, as a dropped connection does."""
+        os.close(self._master)
+        self._master = -1
+
+    def kill(self) -> None:
+        """Kill the program at once."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait_exit()
+
+    def wait_exit(self, seconds: float = 30) -> int:
+        """Wait until the program ended; its exit status."""
+        deadline = time.monotonic() + seconds
+        while self._status is None and time.monotonic() < deadline:
+            if self._master >= 0:
+                self.read(0.02)
+            else:
+                time.sleep(0.02)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+        assert self._status is not None, f"the program did not end; it shows:\n{self.text}"
+        return self._status
+
+    def close(self) -> None:
+        """End it however it is."""
+        if self._status is None:
+            self.kill()
+        if self._master >= 0:
+            os.close(self._master)
+            self._master = -1
+
+
+OpenTerminal = Callable[..., Terminal]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[OpenTerminal]:
+    """Opens `epochal WORDS` on ptys that are closed afterwards."""
+    opened: list[Terminal] = []
+
+    def open_terminal(
+        *words: str, folder: Path | None = None, columns: int = 80, lines: int = 24, **extra: str
+    ) -> Terminal:
+        environment = {
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+            "XDG_CONFIG_HOME": str(tmp_path / "config"),
+            "TEXTUAL_ANIMATIONS": "none",
+            **extra,
+        }
+        command = [sys.executable, "-m", "epochal", *words]
+        opened.append(Terminal(command, folder or tmp_path, columns, lines, environment))
+        return opened[-1]
+
+    yield open_terminal
+    for one in opened:
+        one.close()
