@@ -1,1 +1,1 @@
-"""Training: from a snapshot to a model. Imported only by host processes."""
+"""Training: a state and a step, families of models, preparation fitted on the training part, checkpoints, bundles."""

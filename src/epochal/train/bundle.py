@@ -1,0 +1,267 @@
+"""The bundle: a finished model as plain files, and what reads it back to predict.
+
+`bundle/` holds bundle.toml (what it is), model.safetensors or model.txt (what was learnt), fitted.safetensors (what a
+network took from the training rows beside its weights), preparation.json and .safetensors, reference.json (what the
+inputs looked like), validation.parquet (what it said of the validation rows) and baselines/. No pickle; sizes are checked against the architecture before weights are taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tomli_w
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from epochal import fsio
+from epochal.core.errors import RunError
+from epochal.show import safe
+from epochal.train import gradient
+from epochal.train.baselines import Strong, Trivial, load_baselines, save_baselines
+from epochal.train.families.networks import NETWORKS
+from epochal.train.families.trees import TreeTarget, predict_trees
+from epochal.train.make import Made, Prepared
+from epochal.train.network import Shape
+from epochal.train.prepare import Preparation, Raw, load_preparation, save_preparation
+from epochal.train.reference import reference_statistics
+
+
+FORMAT = 1
+INTERVAL = 0.9
+"""Share of true numbers that lie between lower and upper, as far as validation rows speak for others."""
+
+
+class BadBundle(RunError):
+    """A model folder that is not whole, or not of this version."""
+
+    code = "bad-bundle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """What a model says of some rows."""
+
+    task: str
+    classes: tuple[str, ...] = ()
+    probabilities: np.ndarray | None = None
+    """float64 (rows, classes); None for regression."""
+    values: np.ndarray | None = None
+    """float64 (rows,), in the target's unit; None for classification."""
+    lower: np.ndarray | None = None
+    """float64 (rows,): the true number lies below in 5 of 100 rows; None for classification or without validation."""
+    upper: np.ndarray | None = None
+
+    @property
+    def scores(self) -> np.ndarray:
+        """What `scoring.score` takes: probabilities, or numbers."""
+        found = self.values if self.probabilities is None else self.probabilities
+        return np.empty(0) if found is None else found
+
+    @property
+    def indices(self) -> np.ndarray:
+        """The likeliest class of each row, int64."""
+        return np.asarray(self.scores.argmax(axis=1))
+
+    @property
+    def names(self) -> list[str]:
+        """The likeliest class of each row by name."""
+        return [self.classes[i] for i in self.indices]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictor:
+    """A model read from its bundle."""
+
+    family: str
+    task: str
+    classes: tuple[str, ...]
+    positive: int
+    """The class f1_positive looks for, by index."""
+    columns: tuple[str, ...]
+    """The columns a table must have."""
+    facts: Mapping[str, Any]
+    """bundle.toml whole."""
+    preparation: Preparation
+    half_width: float | None
+    """Of the interval around a number."""
+    trivial: Trivial
+    strong: Strong
+    model: nn.Module | lgb.Booster
+    target: gradient.Target
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def predict(self, table: pa.Table) -> Predictions:
+        """Predict every row, in order. Raises RunError (missing-columns) when the table lacks an input."""
+        raw = self.preparation.raw(table)
+        return self._as_predictions(self._scores(raw), half_width=self.half_width)
+
+    def baselines(self, table: pa.Table) -> dict[str, Predictions]:
+        """What the baselines say: "trivial" and "strong"."""
+        raw = self.preparation.raw(table)
+        return {
+            "trivial": self._as_predictions(self.trivial.predict(table.num_rows)),
+            "strong": self._as_predictions(self.strong.predict(raw)),
+        }
+
+    def notes(self, table: pa.Table) -> list[str]:
+        """For each row what the model met for the first time; empty where nothing."""
+        return [
+            "; ".join(f"{safe(column)}: {safe(text, 60)!r} was not seen in training" for column, text in row.items())
+            for row in self.preparation.unknown(table)
+        ]
+
+    def _scores(self, raw: Raw) -> np.ndarray:
+        if isinstance(self.model, lgb.Booster):
+            return predict_trees(self.model, _tree_target(self.target, len(self.classes)), raw)
+        dense = self.preparation.dense(raw)
+        if not len(dense.codes):
+            return np.empty((0, len(self.classes)) if self.classes else 0)
+        rows = gradient.Tensors(numbers=dense.numbers, codes=dense.codes, target=torch.empty(len(dense.codes)))
+        return gradient.prediction(self.model, self.target, gradient.forward(self.model, rows))
+
+    def _as_predictions(self, scores: np.ndarray, half_width: float | None = None) -> Predictions:
+        if self.task == "classification":
+            return Predictions(task=self.task, classes=self.classes, probabilities=scores)
+        return Predictions(
+            task=self.task,
+            values=scores,
+            lower=None if half_width is None else scores - half_width,
+            upper=None if half_width is None else scores + half_width,
+        )
+
+
+def _tree_target(target: gradient.Target, num_classes: int) -> TreeTarget:
+    return TreeTarget(task=target.task, num_classes=num_classes, mean=target.mean, spread=target.spread)
+
+
+def interval_half_width(residuals: np.ndarray) -> float | None:
+    """Half the width of an interval that holds INTERVAL of the truth: split conformal prediction on validation rows.
+
+    The (n + 1)-corrected quantile of absolute residuals; None when there are too few rows to say.
+    Source: Lei et al. 2018, "Distribution-Free Predictive Inference for Regression", section 2.2.
+    """
+    rank = int(np.ceil((len(residuals) + 1) * INTERVAL))
+    return float(np.sort(np.abs(residuals))[rank - 1]) if rank <= len(residuals) else None
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    facts: Mapping[str, Any],
+    family: str,
+    made: Made,
+    prepared: Prepared,
+    options: Mapping[str, Any],
+    half_width: float | None,
+    trivial: Trivial,
+    strong: Strong,
+    validation: pa.Table | None,
+) -> None:
+    """Write the finished model; the folder is complete or absent, and replaces an earlier one. Raises NotSaved."""
+    if folder.exists():
+        fsio.remove_folder(folder)
+    data = prepared.data
+    with fsio.new_folder(folder) as temporary:
+        made.learner.save_model(temporary)
+        if made.fitted:
+            fsio.write_bytes(temporary / "fitted.safetensors", save_tensors(dict(made.fitted)))
+        save_preparation(prepared.preparation, temporary)
+        reference = reference_statistics(data.columns, data.train.inputs)
+        fsio.write_text(temporary / "reference.json", json.dumps(reference, ensure_ascii=False, indent=1) + "\n")
+        if validation is not None:
+            buffer = io.BytesIO()
+            pq.write_table(validation, buffer, compression="zstd")
+            fsio.write_bytes(temporary / "validation.parquet", buffer.getvalue())
+        (temporary / "baselines").mkdir()
+        save_baselines(temporary / "baselines", trivial, strong)
+        weights = next(p for p in sorted(temporary.iterdir()) if p.name in {"model.safetensors", "model.txt"})
+        document = {
+            "format": FORMAT,
+            **facts,
+            "family": family,
+            "task": data.task,
+            "classes": list(data.classes),
+            "positive": data.positive if data.task == "classification" else 0,
+            "columns": [{"name": c.name, "kind": c.kind, "type": c.type} for c in data.columns],
+            "weights": {"file": weights.name, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()},
+            "shape": {
+                "numbers": prepared.shape.numbers,
+                "cardinalities": list(prepared.shape.cardinalities),
+                "outputs": prepared.shape.outputs,
+            },
+            "target": {"mean": made.target.mean, "spread": made.target.spread},
+            "options": dict(options),
+            **({"interval": {"share": INTERVAL, "half_width": half_width}} if half_width is not None else {}),
+        }
+        fsio.write_text(temporary / "bundle.toml", tomli_w.dumps(document))
+
+
+def load_bundle(folder: Path) -> Predictor:
+    """Read a finished model. Raises BadBundle when it is not there, damaged, or of another format."""
+    folder = Path(folder)
+    try:
+        facts = tomllib.loads((folder / "bundle.toml").read_text(encoding="utf-8"))
+        if facts.get("format") != FORMAT:
+            raise BadBundle(f"model format {facts.get('format')!r} is not known to this version", where=str(folder))
+        preparation = load_preparation(folder)
+        trivial, strong = load_baselines(folder / "baselines")
+        return Predictor(
+            family=facts["family"],
+            task=facts["task"],
+            classes=tuple(facts["classes"]),
+            positive=facts["positive"],
+            columns=preparation.columns,
+            facts=facts,
+            preparation=preparation,
+            half_width=facts.get("interval", {}).get("half_width"),
+            trivial=trivial,
+            strong=strong,
+            model=_load_model(folder, facts),
+            target=gradient.Target(task=facts["task"], mean=facts["target"]["mean"], spread=facts["target"]["spread"]),
+            options=facts["options"],
+        )
+    except FileNotFoundError as error:
+        raise BadBundle(
+            "this run has no finished model", where=str(error.filename or folder), fix="train it to its end, or resume it"
+        ) from error
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError, lgb.basic.LightGBMError) as error:
+        raise BadBundle(f"the model cannot be read: {error}", where=str(folder), fix="train again") from error
+
+
+def _load_model(folder: Path, facts: Mapping[str, Any]) -> nn.Module | lgb.Booster:
+    path = folder / facts["weights"]["file"]
+    if path.parent != folder:
+        raise BadBundle("the model's weights are named outside its folder", where=str(folder))
+    if hashlib.sha256(path.read_bytes()).hexdigest() != facts["weights"]["sha256"]:
+        raise BadBundle("the model's weights are not the ones it was saved with", where=str(path), fix="train again")
+    if facts["family"] == "trees":
+        return lgb.Booster(model_str=path.read_text(encoding="utf-8"))
+    shape = Shape(
+        numbers=facts["shape"]["numbers"],
+        cardinalities=tuple(facts["shape"]["cardinalities"]),
+        outputs=facts["shape"]["outputs"],
+    )
+    extra = folder / "fitted.safetensors"
+    fitted: dict[str, Tensor] = load_tensors(extra.read_bytes()) if extra.exists() else {}
+    module = NETWORKS[facts["family"]].build(shape, facts["options"], fitted)
+    own = module.state_dict()
+    with safe_open(path, framework="pt") as stored:
+        found = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118 - no mapping
+    if found != {name: tuple(value.shape) for name, value in own.items()}:
+        raise BadBundle("the weights do not fit the model they are said to be of", where=str(path), fix="train again")
+    module.load_state_dict(load_tensors(path.read_bytes()))
+    return module.eval()

@@ -1,0 +1,68 @@
+"""Where it computes: an idle GPU, Apple's, or the CPU."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from epochal.core.errors import RunError
+
+
+_SMALL_ROWS = 20_000
+"""Under so many training rows the CPU is done before a GPU has been woken."""
+_IDLE_SHARE = 0.8
+"""A GPU counts as idle while so much of its memory is free."""
+
+
+class NoDevice(RunError):
+    """The device asked for is not here."""
+
+    code = "no-device"
+    exit_code = 2
+
+
+def choose_device(wanted: str | int | tuple[int, ...], num_rows: int) -> tuple[torch.device, str]:
+    """The device and in words why. `wanted` as in [train] devices.
+
+    Raises NoDevice for a GPU that is not there, or for more than one.
+    """
+    if wanted == "cpu":
+        return torch.device("cpu"), "as set"
+    if isinstance(wanted, str):
+        return _automatic(num_rows)
+    numbers = wanted if isinstance(wanted, tuple) else tuple(range(wanted))
+    if len(numbers) != 1:
+        raise NoDevice(
+            f"{len(numbers)} devices were asked for",
+            where="[train] devices",
+            fix="this version trains on one: name it, such as devices = [0]",
+        )
+    if numbers[0] >= torch.cuda.device_count():
+        raise NoDevice(
+            f"there is no GPU {numbers[0]} here ({torch.cuda.device_count()} found)",
+            where="[train] devices",
+            fix='write devices = "auto"',
+        )
+    return torch.device("cuda", numbers[0]), "as set"
+
+
+def _automatic(num_rows: int) -> tuple[torch.device, str]:
+    if num_rows < _SMALL_ROWS:
+        return torch.device("cpu"), "few rows: no GPU would be faster"
+    idle: list[tuple[float, int]] = []
+    for number in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(number)
+        if free > _IDLE_SHARE * total:
+            idle.append((free, -number))
+    if idle:
+        return torch.device("cuda", -max(idle)[1]), "the idlest GPU"
+    if torch.backends.mps.is_available():
+        return torch.device("mps"), "the GPU of this machine"
+    busy = torch.cuda.device_count()
+    return torch.device("cpu"), f"{busy} GPUs are in use by others" if busy else "no GPU here"
+
+
+def usable_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,93 @@
+"""TabM: several networks in one that share most of their weights, numbers spread out by piecewise-linear embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from rtdl_num_embeddings import PiecewiseLinearEmbeddings, compute_bins
+from tabm import EnsembleView, LinearEnsemble, make_tabm_backbone
+from torch import Tensor, nn
+
+from epochal.train.network import Shape
+
+
+MAX_BINS = 32
+MAX_CODES = 64
+"""Of one category column: what lies above shares the unknown code, as each code is an input of every layer's width."""
+_EMBEDDING_WIDTH = 12
+_BIN_ROWS = 200_000
+"""Bins are computed on at most so many rows: quantiles of more say the same and torch refuses very many."""
+
+
+class ManyNetworks(nn.Module):
+    """TabM over embedded numbers, plain numbers and one-hot codes. Output: (B, members, outputs)."""
+
+    embedded: Tensor
+    plain: Tensor
+
+    def __init__(self, shape: Shape, options: Mapping[str, Any], embedded: Tensor, bins: list[Tensor]) -> None:
+        super().__init__()
+        self.cardinalities = [min(c, MAX_CODES) for c in shape.cardinalities]
+        chosen = set(embedded.tolist())
+        self.register_buffer("embedded", embedded, persistent=False)
+        self.register_buffer(
+            "plain", torch.tensor([i for i in range(shape.numbers) if i not in chosen], dtype=torch.int64), persistent=False
+        )
+        self.spread = PiecewiseLinearEmbeddings(bins, _EMBEDDING_WIDTH, activation=False, version="B") if bins else None
+        chunks = [1] * len(self.plain) + [_EMBEDDING_WIDTH] * len(bins) + self.cardinalities
+        self.nothing = not chunks
+        chunks = chunks or [1]
+        self.view = EnsembleView(k=options["members"])
+        self.backbone = make_tabm_backbone(
+            d_in=sum(chunks),
+            n_blocks=options["depth"],
+            d_block=options["width"],
+            dropout=options["dropout"],
+            k=options["members"],
+            start_scaling_init="normal" if bins else "random-signs",
+            start_scaling_init_chunks=chunks,
+        )
+        self.output = LinearEnsemble(options["width"], shape.outputs, k=options["members"])
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """What each member says."""
+        parts: list[Tensor] = [numbers.new_zeros(len(numbers), 1)] if self.nothing else [numbers[:, self.plain]]
+        if self.spread is not None:
+            parts.append(self.spread(numbers[:, self.embedded]).flatten(1))
+        for i, cardinality in enumerate(self.cardinalities):
+            known = torch.where(codes[:, i] < cardinality, codes[:, i], 0)
+            parts.append(nn.functional.one_hot(known, cardinality).to(numbers.dtype))
+        result: Tensor = self.output(self.backbone(self.view(torch.cat(parts, dim=1))))
+        return result
+
+
+def fit(numbers: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Which numbers are spread out, and between which edges, from the prepared training rows.
+
+    A number of two or fewer values (an indicator, a yes or no) has nothing to spread; it stays plain, as does all when
+    there are too few rows for bins.
+    """
+    if options["embeddings"] == "none" or not numbers.shape[1]:
+        return {}
+    rows = numbers[:: max(1, len(numbers) // _BIN_ROWS)]
+    num_bins = min(MAX_BINS, len(rows) // 8)
+    distinct = np.array([len(np.unique(column)) for column in rows.numpy().T])
+    embedded = np.flatnonzero(distinct > 2)
+    if num_bins < 2 or not len(embedded):
+        return {}
+    bins = compute_bins(rows[:, torch.from_numpy(embedded)].contiguous(), n_bins=num_bins)
+    fitted = {"embedded": torch.from_numpy(embedded.astype(np.int64))}
+    fitted["edges"] = torch.cat(bins)
+    fitted["edge_counts"] = torch.tensor([len(b) for b in bins])
+    return fitted
+
+
+def build(shape: Shape, options: Mapping[str, Any], fitted: Mapping[str, Tensor]) -> ManyNetworks:
+    """The module, with fresh weights from torch's generator."""
+    if not fitted:
+        return ManyNetworks(shape, options, torch.empty(0, dtype=torch.int64), [])
+    bins = list(torch.split(fitted["edges"], fitted["edge_counts"].tolist()))
+    return ManyNetworks(shape, options, fitted["embedded"], bins)

@@ -1,0 +1,240 @@
+"""Gradient-boosted trees (LightGBM): a round is a step, so chart, stop, early stopping and resume work as for networks."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+
+from epochal import fsio
+from epochal.train.prepare import Raw
+from epochal.train.seeds import derived_seed
+from epochal.train.state import Evaluation, Plan, Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeTarget:
+    """How the target stands for boosting. Numbers are standardised, so that the loss reads as a network's does."""
+
+    task: str
+    num_classes: int
+    mean: float = 0.0
+    spread: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeRows:
+    """Rows as LightGBM takes them."""
+
+    matrix: np.ndarray
+    """float64 (rows, numbers + categories); NaN is missing, an unknown category is missing."""
+    label: np.ndarray
+    weight: np.ndarray | None
+    categories: tuple[int, ...]
+    """Which columns hold codes."""
+
+
+def tree_matrix(raw: Raw) -> np.ndarray:
+    """Raw rows as one matrix."""
+    return np.concatenate([raw.numbers, np.where(raw.codes > 0, raw.codes, np.nan)], axis=1)
+
+
+class BoostingLearner:
+    """A booster and the rows it grows on."""
+
+    def __init__(self, *, plan: Plan, target: TreeTarget, train: TreeRows, validation: TreeRows | None) -> None:
+        self.plan, self.target = plan, target
+        self._train, self._validation = train, validation
+        self._parameters = parameters(plan, target)
+        self._booster = self._fresh()
+        self._continues: lgb.Booster | None = None
+        self._exhausted = False
+        self._best: int | None = None
+        self.step = 0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """A round looks at every row once."""
+        return 1
+
+    @property
+    def total_steps(self) -> int:
+        """The rounds planned; fewer when no tree can be grown any more."""
+        return self.step if self._exhausted else self.plan.epochs
+
+    @property
+    def num_parameters(self) -> int:
+        """Leaves grown so far, all trees together."""
+        return 0 if self.step == 0 else sum(t["num_leaves"] for t in self._booster.dump_model()["tree_info"])
+
+    @property
+    def booster(self) -> lgb.Booster:
+        """The trees grown so far."""
+        return self._booster
+
+    def advance(self, count: int) -> Window:
+        """Grow at most `count` rounds of trees."""
+        losses: list[float] = []
+        before = self.step
+        for _ in range(min(count, self.total_steps - self.step)):
+            if self._grow():
+                self._exhausted = True
+                break
+            self.step += 1
+            losses.append(self._booster.eval_train()[0][2])
+        return Window(
+            count=self.step - before,
+            loss=float(np.mean(losses)) if losses else math.nan,
+            loss_min=min(losses, default=math.nan),
+            loss_max=max(losses, default=math.nan),
+            learning_rate=self.plan.learning_rate,
+            grad_norm=None,
+            samples=len(self._train.label) * (self.step - before),
+            healthy=all(math.isfinite(loss) for loss in losses),
+        )
+
+    def _grow(self) -> bool:
+        """One round; True when no tree could be split any more."""
+        if self._continues is None:
+            return bool(self._booster.update())
+        grown = self._continues.current_iteration()
+        # The public way to go on from a model is to train one round upon it.
+        self._booster = lgb.train(
+            self._parameters,
+            self._dataset(self._train),
+            num_boost_round=1,
+            init_model=self._continues,
+            valid_sets=[self._dataset(self._validation)] if self._validation is not None else None,
+            keep_training_booster=True,
+        )
+        self._continues = None
+        return bool(self._booster.current_iteration() == grown)
+
+    def evaluate(self) -> Evaluation:
+        """Loss and predictions on validation."""
+        if self._validation is None:
+            return Evaluation(loss=math.nan, prediction=np.empty(0))
+        found: list[np.ndarray] = []
+
+        def keep(predicted: np.ndarray, _rows: lgb.Dataset) -> tuple[str, float, bool]:
+            found.append(np.array(predicted))
+            return "kept", 0.0, True
+
+        results = self._booster.eval_valid(feval=keep)
+        return Evaluation(loss=float(results[0][2]), prediction=as_prediction(self.target, found[-1]))
+
+    def remember(self) -> None:
+        """Keep the number of rounds as the best."""
+        self._best = self.step
+
+    def recall(self) -> None:
+        """The rounds after the best are left out by `save_model`."""
+
+    def save(self, folder: Path) -> None:
+        """Write the text model and the counters."""
+        fsio.write_text(folder / "model.txt", self._booster.model_to_string(num_iteration=-1))
+        fsio.write_text(folder / "learner.json", json.dumps({"step": self.step, "best": self._best}) + "\n")
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote.
+
+        LightGBM does not keep the state of its sampling, so where rows or columns are sampled the rounds are grown
+        again, which draws alike; else the text model is gone on from, which is equal to the bit.
+        """
+        counted = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
+        self._best = counted["best"]
+        if self.plan.options["row_share"] < 1 or self.plan.options["column_share"] < 1:
+            self._booster = self._fresh()
+            for _ in range(counted["step"]):
+                self._booster.update()
+        else:
+            self._booster = lgb.Booster(model_file=str(folder / "model.txt"))
+            self._continues = self._booster
+        self.step = counted["step"]
+
+    def save_model(self, folder: Path) -> None:
+        """Write the trees up to the best round as LightGBM's own text."""
+        rounds = self.step if self._best is None else self._best
+        fsio.write_text(folder / "model.txt", self._booster.model_to_string(num_iteration=rounds))
+
+    def _fresh(self) -> lgb.Booster:
+        booster = lgb.Booster(self._parameters, self._dataset(self._train))
+        if self._validation is not None:
+            booster.add_valid(self._dataset(self._validation), "validation")
+        return booster
+
+    def _dataset(self, rows: TreeRows) -> lgb.Dataset:
+        reference = None if rows is self._train else self._dataset(self._train)
+        return lgb.Dataset(
+            rows.matrix,
+            label=rows.label,
+            weight=rows.weight,
+            categorical_feature=list(rows.categories),
+            reference=reference,
+            params=self._parameters,
+            free_raw_data=False,
+        )
+
+
+def parameters(plan: Plan, target: TreeTarget) -> dict[str, Any]:
+    """LightGBM's own settings."""
+    if target.task == "regression":
+        objective: dict[str, Any] = {"objective": "regression", "metric": "l2"}
+    elif target.num_classes == 2:
+        objective = {"objective": "binary", "metric": "binary_logloss"}
+    else:
+        objective = {"objective": "multiclass", "num_class": target.num_classes, "metric": "multi_logloss"}
+    options = plan.options
+    return {
+        **objective,
+        "learning_rate": plan.learning_rate,
+        "num_leaves": options["leaves"],
+        "min_data_in_leaf": options["min_leaf"],
+        "bagging_fraction": options["row_share"],
+        "bagging_freq": int(options["row_share"] < 1),
+        "feature_fraction": options["column_share"],
+        "seed": derived_seed(plan.seed, "trees") % 2**31,
+        "num_threads": plan.threads,
+        "deterministic": True,
+        "force_col_wise": True,
+        "feature_pre_filter": False,
+        "verbosity": -1,
+    }
+
+
+def as_prediction(target: TreeTarget, predicted: np.ndarray) -> np.ndarray:
+    """Probabilities (rows, classes), or numbers (rows,) in the target's unit."""
+    if target.task == "regression":
+        return np.asarray(predicted * target.spread + target.mean)
+    if target.num_classes == 2:
+        return np.stack([1 - predicted, predicted], axis=1)
+    return np.asarray(predicted).reshape(len(predicted), target.num_classes)
+
+
+def predict_trees(booster: lgb.Booster, target: TreeTarget, raw: Raw) -> np.ndarray:
+    """What a finished model says of raw rows."""
+    return as_prediction(target, np.asarray(booster.predict(tree_matrix(raw), num_threads=1)))
+
+
+def fit_tree_target(task: str, target: np.ndarray, num_classes: int) -> TreeTarget:
+    """The target's place and spread from the training rows."""
+    if task == "regression":
+        return TreeTarget(task=task, num_classes=0, mean=float(target.mean()), spread=float(target.std()) or 1.0)
+    return TreeTarget(task=task, num_classes=num_classes)
+
+
+def tree_rows(target: TreeTarget, raw: Raw, values: np.ndarray, weights: Mapping[int, float] | None) -> TreeRows:
+    """Raw rows with their labels; `weights` of classes, if any."""
+    label = (values - target.mean) / target.spread if target.task == "regression" else values
+    return TreeRows(
+        matrix=tree_matrix(raw),
+        label=label,
+        weight=None if weights is None else np.array([weights[int(v)] for v in values]),
+        categories=tuple(range(raw.numbers.shape[1], raw.numbers.shape[1] + raw.codes.shape[1])),
+    )

@@ -1,0 +1,64 @@
+"""The end of a run: the best model becomes a bundle, and what it says of the validation rows is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from epochal.project.runfile import RunSpec
+from epochal.train.baselines import Strong, Trivial
+from epochal.train.bundle import interval_half_width, write_bundle
+from epochal.train.make import Made, Prepared
+from epochal.train.state import TrainState
+
+
+def finish(
+    spec: RunSpec, prepared: Prepared, made: Made, state: TrainState, trivial: Trivial, strong: Strong
+) -> None:
+    """Restore the best weights, write `bundle/`. Raises NotSaved."""
+    state.learner.recall()
+    data = prepared.data
+    half_width, validation = None, None
+    if len(data.validation):
+        prediction = state.learner.evaluate().prediction
+        validation = _validation_table(prepared, prediction)
+        if data.task == "regression":
+            half_width = interval_half_width(data.validation.target - prediction)
+    counters = state.counters
+    facts = {
+        "run": spec.name,
+        "created": spec.created,
+        "metric": state.metric,
+        "snapshot": spec.snapshot_id,
+        "split": spec.split_id,
+        "target_column": spec.project.columns.target,
+        "best_step": counters.best_step or state.learner.step,
+        **({"best_value": counters.best_value} if np.isfinite(counters.best_value) else {}),
+    }
+    write_bundle(
+        spec.folder / "bundle",
+        facts=facts,
+        family=spec.family,
+        made=made,
+        prepared=prepared,
+        options=state.plan.options,
+        half_width=half_width,
+        trivial=trivial,
+        strong=strong,
+        validation=validation,
+    )
+
+
+def _validation_table(prepared: Prepared, prediction: np.ndarray) -> pa.Table:
+    data = prepared.data
+    columns: dict[str, object] = {"_eid": data.validation.eids, "_key": data.validation.keys}
+    if data.task == "classification":
+        names = np.array(data.classes, dtype=object)
+        columns["truth"] = pa.array(names[data.validation.target], pa.string())
+        columns["prediction"] = pa.array(names[prediction.argmax(axis=1)], pa.string())
+        for i, name in enumerate(data.classes):
+            columns[f"probability_{name}"] = prediction[:, i]
+    else:
+        columns["truth"] = data.validation.target
+        columns["prediction"] = prediction
+    return pa.table(columns)

@@ -1,0 +1,257 @@
+"""Training as a generator of typed events: reading, preparing, baselines, probing, steps, finishing.
+
+`fit` is a thin driver over `TrainState` and `advance`. It asks `poll` for requests between windows of steps, writes
+checkpoints and, at the end, the bundle. Stopping is a request that checkpoints and ends the generator normally.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from epochal.core.clock import Clock, SystemClock
+from epochal.core.events import (
+    BaselineDone,
+    Event,
+    Noticed,
+    PhaseStarted,
+    Resumed,
+    RunEnded,
+    TrainingStarted,
+)
+from epochal.project.runfile import RunSpec, with_resolved
+from epochal.train import baselines, scoring
+from epochal.train.baselines import Strong, Trivial
+from epochal.train.checkpoint import load_checkpoint, newest_checkpoint
+from epochal.train.finish import finish
+from epochal.train.loop import Loop, Outcome
+from epochal.train.make import DenseRows, Made, Prepared, dense_rows, make_learner, prepare
+from epochal.train.plan import make_plan
+from epochal.train.rows import read_training
+from epochal.train.state import Plan, TrainState, plan_from
+
+
+Events = Generator[Event, None, None]
+
+
+@dataclass(slots=True)
+class Requests:
+    """What was asked of the run and not yet done."""
+
+    poll: Callable[[], Sequence[str]]
+    stop: bool = False
+    checkpoint: bool = False
+
+    def look(self) -> bool:
+        """Take in what was asked since; True when the run should stop."""
+        for verb in self.poll():
+            self.stop = self.stop or verb == "stop"
+            self.checkpoint = self.checkpoint or verb == "checkpoint"
+        return self.stop
+
+
+@dataclass(slots=True)
+class Ready:
+    """What the phases before the first step made."""
+
+    prepared: Prepared
+    trivial: Trivial
+    strong: Strong
+    dense: DenseRows | None = None
+    plan: Plan | None = None
+    made: Made | None = None
+    state: TrainState | None = None
+    resumed_from: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def fit(spec: RunSpec, poll: Callable[[], Sequence[str]], clock: Clock | None = None) -> Events:
+    """Train one run and yield what happens; the last event is RunEnded.
+
+    `poll` returns the verbs asked since it was last called: "stop", "checkpoint". A run that has checkpoints, or was
+    resolved before, goes on where it was. Raises EpochalError for data or settings that cannot be trained.
+    """
+    clock = clock or SystemClock()
+    started = clock.monotonic()
+    requests = Requests(poll)
+    threads = torch.get_num_threads()
+    try:
+        yield PhaseStarted(name="reading")
+        prepared = yield from _prepare(spec)
+        if requests.look():
+            yield _stopped_early()
+            return
+        found = yield from _baselines(spec, prepared, requests)
+        if found is None or requests.look():
+            yield _stopped_early()
+            return
+        ready = Ready(prepared, *found)
+        spec = yield from _plan(spec, ready, clock.monotonic() - started)
+        yield from _train(spec, ready, requests, clock)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _stopped_early() -> RunEnded:
+    return RunEnded(state="stopped", reason="stopped before the first step; there is nothing to keep")
+
+
+def _prepare(spec: RunSpec) -> Generator[Event, None, Prepared]:
+    data = read_training(spec)
+    for part, rows in (("training", data.train), ("validation", data.validation)):
+        if rows.left_out:
+            yield Noticed(
+                code="target-missing",
+                text=f"{rows.left_out} {part} rows have no target and are left out",
+                severity="warning",
+            )
+    yield PhaseStarted(name="preparing", detail=f"{len(data.columns)} inputs, {len(data.train):,} rows to learn from")
+    prepared = prepare(data)
+    if prepared.preparation.skipped:
+        yield Noticed(
+            code="inputs-skipped",
+            text=f"nothing can be learnt from {', '.join(prepared.preparation.skipped)}: no values",
+            severity="warning",
+        )
+    if not len(data.validation):
+        yield Noticed(
+            code="no-validation",
+            text="there are no validation rows: nothing stops early and the last weights are taken",
+            severity="warning",
+        )
+    return prepared
+
+
+def _baselines(
+    spec: RunSpec, prepared: Prepared, requests: Requests
+) -> Generator[Event, None, tuple[Trivial, Strong] | None]:
+    """Train both baselines, or read those an earlier start of this run trained."""
+    folder = spec.folder / "checkpoints" / "baselines"
+    if folder.exists():
+        return baselines.load_baselines(folder)
+    yield PhaseStarted(name="baselines")
+    clock = SystemClock()
+    start = clock.monotonic()
+    trivial = baselines.train_trivial(prepared)
+    yield _judged(prepared, "trivial", trivial, clock.monotonic() - start)
+    start = clock.monotonic()
+    strong = baselines.train_strong(prepared, spec.project.train.seed, requests.look)
+    if strong is None:
+        return None
+    yield _judged(prepared, "strong", strong, clock.monotonic() - start)
+    baselines.keep_baselines(folder, trivial, strong)
+    return trivial, strong
+
+
+def _judged(prepared: Prepared, name: str, baseline: Trivial | Strong, seconds: float) -> BaselineDone:
+    data = prepared.data
+    validation = data.validation
+    if isinstance(baseline, Trivial):
+        predicted = baseline.predict(len(validation))
+        title, note = baselines.TITLES[data.task], ""
+    else:
+        predicted = baseline.predict(prepared.validation)
+        title, note = baselines.STRONG_TITLE, baseline.note
+    metrics = scoring.score(data.task, validation.target, predicted, positive=_positive(prepared))
+    return BaselineDone(name=name, title=title, metrics=metrics, seconds=seconds, note=note)
+
+
+def _positive(prepared: Prepared) -> int:
+    return prepared.data.positive if prepared.data.task == "classification" else 0
+
+
+def _plan(spec: RunSpec, ready: Ready, spent: float) -> Generator[Event, None, RunSpec]:
+    """Resolve "auto", or take it from an earlier start of this run; make the learner and its state."""
+    family = spec.family
+    ready.dense = None if family == "trees" else dense_rows(ready.prepared)
+    before = bool(spec.resolved)
+    if before:
+        ready.plan = plan_from(spec.resolved)
+    else:
+        yield PhaseStarted(name="probing", detail=f"fitting {family} to the budget of {spec.project.train.budget}")
+        planned = make_plan(spec.project, family, ready.prepared, ready.dense, seconds_spent=spent)
+        ready.plan = planned.plan
+        for note in planned.notes:
+            yield Noticed(code="fitted-to-budget", text=note)
+        spec = with_resolved(spec, ready.plan.as_resolved())
+    torch.set_num_threads(ready.plan.threads)
+    ready.made = make_learner(ready.prepared, family, ready.plan, ready.dense)
+    ready.state = TrainState(learner=ready.made.learner, plan=ready.plan, metric=spec.project.metric)
+    if before:
+        yield _resume(spec, ready)
+    return spec
+
+
+def belongs_to(spec: RunSpec) -> dict[str, str]:
+    """What a checkpoint must agree on with the run that takes it."""
+    return {"snapshot": spec.snapshot_id, "split": spec.split_id, "family": spec.family, "run": spec.name}
+
+
+def _resume(spec: RunSpec, ready: Ready) -> Resumed:
+    folder = newest_checkpoint(spec.folder)
+    if folder is None or ready.state is None:
+        return Resumed(from_step=0, folder="")
+    load_checkpoint(folder, ready.state, belongs_to(spec))
+    ready.resumed_from = ready.state.learner.step
+    return Resumed(from_step=ready.resumed_from, folder=str(folder.relative_to(spec.folder)))
+
+
+def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Events:
+    assert ready.plan is not None  # noqa: S101 - made by _plan, for the type checker
+    assert ready.made is not None  # noqa: S101
+    assert ready.state is not None  # noqa: S101
+    plan, state, data = ready.plan, ready.state, ready.prepared.data
+    yield PhaseStarted(name="training")
+    yield TrainingStarted(
+        task=data.task,
+        metric=spec.project.metric,
+        epochs=plan.epochs,
+        steps_per_epoch=state.learner.steps_per_epoch,
+        batch_size=plan.batch_size,
+        learning_rate=plan.learning_rate,
+        precision=plan.precision,
+        device=plan.device,
+        threads=plan.threads,
+        rows_train=len(data.train),
+        rows_validation=len(data.validation),
+        parameters=state.learner.num_parameters,
+        resumed_from_step=ready.resumed_from,
+    )
+    loop = Loop(
+        spec=spec,
+        state=state,
+        task=data.task,
+        truth=data.validation.target,
+        positive=_positive(ready.prepared),
+        belongs=belongs_to(spec),
+        clock=clock,
+        look=requests.look,
+        take_checkpoint=lambda: _taken(requests),
+    )
+    outcome: Outcome = yield from loop.run()
+    if outcome.state == "done":
+        yield PhaseStarted(name="finishing", detail="keeping the best model")
+        finish(spec, ready.prepared, ready.made, state, ready.trivial, ready.strong)
+    yield _ended(state, outcome)
+
+
+def _taken(requests: Requests) -> bool:
+    asked, requests.checkpoint = requests.checkpoint, False
+    return asked
+
+
+def _ended(state: TrainState, outcome: Outcome) -> RunEnded:
+    counters = state.counters
+    known = counters.best_value == counters.best_value  # noqa: PLR0124 - not NaN
+    return RunEnded(
+        state=outcome.state,
+        reason=outcome.reason,
+        best_value=counters.best_value if known else None,
+        best_step=counters.best_step,
+        steps=state.learner.step,
+        epochs=state.epoch,
+        seconds=counters.seconds,
+        samples_per_second=counters.samples / counters.seconds if counters.seconds > 0 else 0.0,
+    )

@@ -1,0 +1,207 @@
+"""The loop over windows: when to evaluate, report, checkpoint and end.
+
+What is computed depends on the plan alone; the clock decides only how often it is told and saved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from epochal.core.clock import Clock
+from epochal.core.events import CheckpointSaved, EpochDone, Event, Noticed, StepsDone
+from epochal.core.settings import duration_seconds
+from epochal.fsio import NotSaved
+from epochal.project.runfile import RunSpec
+from epochal.train.checkpoint import save_checkpoint
+from epochal.train.state import TrainState, Verdict, Window, advance, judge
+
+
+_WINDOW_SECONDS = 0.1
+"""Steps between two looks at requests and the clock take about so long."""
+_TELL_STEPS_SECONDS = 0.15
+_TELL_EPOCH_SECONDS = 0.3
+"""Together at most 10 events a second."""
+_FAILED_SAVES = 3
+"""Checkpoints that could not be written, in a row, before the run gives up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How the loop ended."""
+
+    state: Literal["done", "stopped", "diverged"]
+    reason: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """Windows since steps were last told."""
+
+    windows: list[Window] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, window: Window, seconds: float) -> None:
+        """Take in one window that lasted `seconds`."""
+        if window.count:
+            self.windows.append(window)
+        self.seconds += seconds
+
+    def told(self, state: TrainState) -> StepsDone:
+        """All windows as one event, and start anew. There must be a window."""
+        windows, seconds = self.windows, self.seconds
+        self.windows, self.seconds = [], 0.0
+        count = sum(w.count for w in windows)
+        norms = [(w.grad_norm, w.count) for w in windows if w.grad_norm is not None]
+        return StepsDone(
+            step=state.learner.step,
+            epoch=state.epoch,
+            count=count,
+            loss=sum(w.loss * w.count for w in windows) / count,
+            loss_min=min(w.loss_min for w in windows),
+            loss_max=max(w.loss_max for w in windows),
+            learning_rate=windows[-1].learning_rate,
+            grad_norm=sum(n * c for n, c in norms) / sum(c for _, c in norms) if norms else None,
+            samples_per_second=sum(w.samples for w in windows) / seconds if seconds > 0 else 0.0,
+            seconds=state.counters.seconds,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Loop:
+    """One run's loop; it lives from the first step to the last."""
+
+    spec: RunSpec
+    state: TrainState
+    task: str
+    truth: np.ndarray
+    positive: int
+    belongs: Mapping[str, str]
+    clock: Clock
+    look: Callable[[], bool]
+    """Take in requests; True to stop."""
+    take_checkpoint: Callable[[], bool]
+    """Whether a checkpoint was asked for since."""
+    _tally: Tally = field(default_factory=Tally)
+    _pending: EpochDone | None = None
+    _told_steps: float = -math.inf
+    _told_epoch: float = -math.inf
+    _saved: float = 0.0
+    _saved_epoch: float = 0.0
+    _saved_any: bool = False
+    _failed_saves: int = 0
+    _steps_per_second: float = 0.0
+
+    def run(self) -> Generator[Event, None, Outcome]:
+        """Drive the state to its end."""
+        self._saved = self.clock.monotonic()
+        self._saved_epoch = self.state.epoch
+        outcome: Outcome | None = None
+        while outcome is None:
+            before = self.clock.monotonic()
+            window = advance(self.state, self._window_size())
+            verdict = self._judged(window)
+            seconds = self.clock.monotonic() - before
+            self.state.counters.seconds += seconds
+            self._learn_rate(window, seconds)
+            self._tally.add(window, seconds)
+            if verdict is not None:
+                self._keep(verdict)
+            yield from self._tell()
+            outcome = self._outcome(window)
+            yield from self._checkpoints(outcome)
+        yield from self._tell(everything=True)
+        return outcome
+
+    def _window_size(self) -> int:
+        return max(1, int(self._steps_per_second * _WINDOW_SECONDS))
+
+    def _learn_rate(self, window: Window, seconds: float) -> None:
+        if window.count and seconds > 0:
+            rate = window.count / seconds
+            self._steps_per_second = rate if not self._steps_per_second else (self._steps_per_second + rate) / 2
+
+    def _judged(self, window: Window) -> Verdict | None:
+        """The evaluation, if this step ends with one."""
+        if not window.healthy or not self.state.evaluation_due or not len(self.truth):
+            return None
+        return judge(self.state, self.task, self.truth, self.positive)
+
+    def _keep(self, verdict: Verdict) -> None:
+        """Hold an evaluation until it may be told; a better one is never dropped for a later one."""
+        if self._pending is not None and self._pending.best and not verdict.best:
+            return
+        self._pending = EpochDone(
+            step=self.state.learner.step,
+            epoch=self.state.epoch,
+            train_loss=self.state.counters.last_train_loss,
+            validation_loss=verdict.loss,
+            metrics=dict(verdict.metrics),
+            value=verdict.value,
+            best=verdict.best,
+            seconds=self.state.counters.seconds,
+        )
+
+    def _tell(self, *, everything: bool = False) -> Generator[Event, None, None]:
+        """Steps and evaluations that are due to be told."""
+        now = self.clock.monotonic()
+        if self._tally.windows and (everything or now - self._told_steps >= _TELL_STEPS_SECONDS):
+            self._told_steps = now
+            yield self._tally.told(self.state)
+        if self._pending is not None and (everything or now - self._told_epoch >= _TELL_EPOCH_SECONDS):
+            self._told_epoch = now
+            pending, self._pending = self._pending, None
+            yield pending
+
+    def _outcome(self, window: Window) -> Outcome | None:
+        """Whether and why it ends here."""
+        state, train = self.state, self.spec.project.train
+        if not window.healthy:
+            text = f"the loss or its gradient is no longer a number at step {state.learner.step + 1}"
+            return Outcome(state="diverged", reason=f"{text}; a lower learning rate may help")
+        if state.finished:
+            return Outcome(state="done", reason="finished")
+        if len(self.truth) and state.out_of_patience:
+            since = state.counters.without_better
+            return Outcome(state="done", reason=f"stopped early: no better on validation for {since} evaluations")
+        if train.time_limit and state.counters.seconds >= duration_seconds(train.time_limit):
+            return Outcome(state="done", reason=f"the time limit of {train.time_limit} is reached")
+        if self.look():
+            return Outcome(state="stopped", reason="stopped as asked")
+        if self._failed_saves >= _FAILED_SAVES:
+            return Outcome(state="stopped", reason=f"{_FAILED_SAVES} checkpoints in a row could not be written")
+        return None
+
+    def _checkpoints(self, outcome: Outcome | None) -> Generator[Event, None, None]:
+        """Save when asked, when due, and at every healthy end: then a resume or a longer run can follow."""
+        asked = self.take_checkpoint()
+        if outcome is not None and outcome.state == "diverged":
+            return
+        if outcome is None and not asked and not self._save_due():
+            return
+        self._saved, self._saved_epoch = self.clock.monotonic(), self.state.epoch
+        try:
+            saved = save_checkpoint(self.spec.folder, self.state, self.belongs)
+        except NotSaved as error:
+            self._failed_saves += 1
+            yield Noticed(code=error.error_code, text=f"checkpoint {error.what}; {error.fix}", severity="error")
+            return
+        self._failed_saves, self._saved_any = 0, True
+        yield CheckpointSaved(
+            step=saved.step,
+            epoch=self.state.epoch,
+            folder=str(saved.folder.relative_to(self.spec.folder)),
+            sha256=saved.sha256,
+            best=self.state.counters.best_step == saved.step,
+        )
+
+    def _save_due(self) -> bool:
+        train = self.spec.project.train
+        passed = self.clock.monotonic() - self._saved
+        if not self._saved_any:
+            return passed >= duration_seconds(train.first_checkpoint)
+        return passed >= duration_seconds(train.checkpoint_every) and self.state.epoch - self._saved_epoch >= 1

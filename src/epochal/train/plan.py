@@ -1,0 +1,232 @@
+"""What "auto" becomes: device, threads, sizes and passes, fitted to the rows and to the budget by a timed probe."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from epochal.core.errors import SettingsError
+from epochal.core.settings import Project, duration_seconds
+from epochal.core.tasks import FAMILIES
+from epochal.train.device import choose_device, usable_cores
+from epochal.train.families.networks import NETWORKS
+from epochal.train.gradient import num_batches
+from epochal.train.make import DenseRows, Prepared, make_learner
+from epochal.train.state import Plan
+
+
+_EVALUATIONS = 100
+"""At most about so many evaluations in a run."""
+_TRAINING_SHARE = 0.6
+"""Of the budget: the rest is for reading, baselines, and a machine that gets busier."""
+_PROBE_SECONDS = 0.4
+"""Of measuring for each thread count."""
+_WORTH_IT = 1.2
+"""Several threads must be so many times faster than one: a busy machine punishes them later."""
+_LADDERS: dict[str, tuple[dict[str, int], ...]] = {
+    "linear": (),
+    "mlp": ({"width": 64}, {"width": 32}),
+    "tabm": ({"members": 4}, {"members": 4, "width": 64}),
+    "trees": ({"leaves": 15}, {"leaves": 7}),
+}
+"""Smaller sizes, tried in turn when the budget does not allow enough passes at the default ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """How fast a plan's learner goes, measured."""
+
+    seconds_per_step: float
+    seconds_per_evaluation: float
+
+    def of_epoch(self, steps_per_epoch: int, evaluate_every: int) -> float:
+        """Seconds of one pass, its share of evaluations included."""
+        return steps_per_epoch * (self.seconds_per_step + self.seconds_per_evaluation / max(1, evaluate_every))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan, and how it came about."""
+
+    plan: Plan
+    rate: Rate
+    seconds: float
+    """Expected training time."""
+    notes: tuple[str, ...]
+    """For a person: what was chosen and why."""
+
+
+def family_options(project: Project, family: str) -> dict[str, Any]:
+    """Every setting of a family: those set for it, else its defaults."""
+    given = project.model.options if project.model.family == family else {}
+    return {o.name: given.get(o.name, o.default) for o in FAMILIES[family].options}
+
+
+def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
+    """A plan from settings and row count alone, before anything was measured.
+
+    Raises SettingsError for a precision the device cannot compute with, NoDevice for a device that is not there.
+    """
+    train = project.train
+    num_rows = len(prepared.data.train)
+    device = torch.device("cpu") if family == "trees" else choose_device(train.devices, num_rows)[0]
+    options = family_options(project, family)
+    if family == "trees":
+        epochs = options["rounds"] if train.epochs == "auto" else int(train.epochs)
+        batch_size, steps, rate, decay = num_rows, epochs, options["rate"], 0.0
+        rate = rate if train.learning_rate == "auto" else float(train.learning_rate)
+    else:
+        network = NETWORKS[family]
+        batch_size = _batch_size(num_rows) if train.batch_size == "auto" else int(train.batch_size)
+        batches = num_batches(num_rows, batch_size)
+        fewest, most = network.epochs
+        wanted = min(most, max(fewest, math.ceil(network.steps / batches)))
+        epochs = wanted if train.epochs == "auto" else int(train.epochs)
+        steps = epochs * batches
+        rate = network.learning_rate if train.learning_rate == "auto" else float(train.learning_rate)
+        decay = network.weight_decay if train.weight_decay == "auto" else float(train.weight_decay)
+    plan = Plan(
+        epochs=epochs,
+        batch_size=batch_size,
+        evaluate_every=1,
+        learning_rate=rate,
+        schedule="constant" if family == "trees" else train.schedule,
+        weight_decay=decay,
+        patience=1,
+        precision=_precision(train.precision, device),
+        device=str(device),
+        threads=1,
+        seed=train.seed,
+        class_weights=train.class_weights if prepared.data.task == "classification" else "none",
+        options=options,
+    )
+    return _with_evaluations(plan, steps // epochs, train.patience)
+
+
+def _with_evaluations(plan: Plan, steps_per_epoch: int, patience: int | str) -> Plan:
+    """The plan with evaluations at whole passes, some 100 in all, and a patience of a third of them."""
+    every = max(1, round(plan.epochs / _EVALUATIONS))
+    evaluations = math.ceil(plan.epochs / every)
+    auto = max(10, math.ceil(evaluations / 3))
+    return replace(
+        plan, evaluate_every=every * steps_per_epoch, patience=auto if isinstance(patience, str) else patience
+    )
+
+
+def _batch_size(num_rows: int) -> int:
+    """Small batches where rows are few, as each pass must still take some tens of steps; at most 1024."""
+    return min(1024, max(32, 2 ** round(math.log2(max(1, num_rows / 40)))))
+
+
+def _precision(wanted: str, device: torch.device) -> str:
+    if wanted in {"auto", "float32"}:
+        return "float32"
+    if wanted == "float16":
+        raise SettingsError(
+            "float16 needs loss scaling, which small table networks gain nothing from",
+            path=("train", "precision"),
+            fix='write precision = "bfloat16" or "auto"',
+        )
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise SettingsError(
+            "this GPU has no bfloat16", path=("train", "precision"), fix='write precision = "float32"'
+        )
+    return wanted
+
+
+def make_plan(
+    project: Project, family: str, prepared: Prepared, dense: DenseRows | None, *, seconds_spent: float = 0.0
+) -> Planned:
+    """The plan, fitted to the budget by measuring a learner of its own that is then thrown away.
+
+    `seconds_spent` of the budget are gone already. What a person set is never changed: only "auto" and sizes left at
+    their defaults are.
+    """
+    train = project.train
+    draft = draft_plan(project, family, prepared)
+    seconds = max(1.0, _TRAINING_SHARE * duration_seconds(train.budget) - seconds_spent)
+    plan, rate, notes = _with_threads(prepared, family, draft, dense)
+    given = set(project.model.options) if project.model.family == family else set()
+    for smaller in _LADDERS[family]:
+        if train.epochs != "auto" or _affordable(plan, rate, prepared, family, seconds) >= _enough(plan, family):
+            break
+        changed = {k: min(v, plan.options[k]) for k, v in smaller.items() if k not in given}
+        if not changed or all(plan.options[k] == v for k, v in changed.items()):
+            continue
+        plan = replace(plan, options={**plan.options, **changed})
+        rate = measure(prepared, family, plan, dense)
+        sizes = ", ".join(f"{k} {v}" for k, v in changed.items())
+        notes.append(f"smaller to fit the budget of {train.budget}: {sizes}")
+    steps_per_epoch = _steps_per_epoch(plan, prepared, family)
+    if train.epochs == "auto":
+        epochs = min(plan.epochs, max(1, _affordable(plan, rate, prepared, family, seconds)))
+        if epochs < plan.epochs:
+            notes.append(f"{epochs} passes instead of {plan.epochs}, to fit the budget of {train.budget}")
+        plan = _with_evaluations(replace(plan, epochs=epochs), steps_per_epoch, train.patience)
+    expected = plan.epochs * rate.of_epoch(steps_per_epoch, plan.evaluate_every)
+    return Planned(plan=plan, rate=rate, seconds=expected, notes=tuple(notes))
+
+
+def _steps_per_epoch(plan: Plan, prepared: Prepared, family: str) -> int:
+    return 1 if family == "trees" else num_batches(len(prepared.data.train), plan.batch_size)
+
+
+def _affordable(plan: Plan, rate: Rate, prepared: Prepared, family: str, seconds: float) -> int:
+    """Passes that fit into `seconds`."""
+    return int(seconds / rate.of_epoch(_steps_per_epoch(plan, prepared, family), plan.evaluate_every))
+
+
+def _enough(plan: Plan, family: str) -> int:
+    """Passes under which a smaller model learns more in the same time."""
+    return min(plan.epochs, 150 if family == "trees" else 10)
+
+
+def _with_threads(prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None) -> tuple[Plan, Rate, list[str]]:
+    """One thread, unless several were measured to be clearly faster."""
+    rate = measure(prepared, family, plan, dense)
+    cores = usable_cores()
+    expected = plan.epochs * rate.of_epoch(_steps_per_epoch(plan, prepared, family), plan.evaluate_every)
+    if cores == 1 or plan.device != "cpu" or expected < 10 * _PROBE_SECONDS:
+        return plan, rate, []
+    several = replace(plan, threads=cores)
+    faster = measure(prepared, family, several, dense)
+    if rate.seconds_per_step > _WORTH_IT * faster.seconds_per_step:
+        gain = rate.seconds_per_step / faster.seconds_per_step
+        return several, faster, [f"{cores} threads: measured {gain:.1f} times as fast as one"]
+    return plan, rate, []
+
+
+def measure(
+    prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None, seconds: float = _PROBE_SECONDS
+) -> Rate:
+    """Time a learner of its own for about `seconds`; it is thrown away and nothing is touched."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(plan.threads)
+    try:
+        learner = make_learner(prepared, family, plan, dense).learner
+        learner.advance(1)
+        before = time.perf_counter()
+        learner.evaluate()
+        evaluation = time.perf_counter() - before
+        start, taken, chunk = time.perf_counter(), 0, 1
+        while True:
+            taken += learner.advance(chunk).count
+            passed = time.perf_counter() - start
+            if passed >= seconds or learner.step >= learner.total_steps:
+                break
+            chunk = min(64, max(1, int(taken / passed * (seconds - passed) / 2)))
+        return Rate(seconds_per_step=passed / max(1, taken), seconds_per_evaluation=evaluation)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def describe(plan: Plan) -> Mapping[str, Any]:
+    """What of a plan belongs to the numbers it computes: a resume under another would not be the same run."""
+    resolved = plan.as_resolved()
+    resolved.pop("threads")
+    return resolved

@@ -1,0 +1,152 @@
+"""Metrics of predictions, in numpy. Each agrees with scikit-learn's of the same meaning to rounding.
+
+Shapes: N rows, C classes. `truth_N` holds class indices or numbers; rows of `probs_NC` sum to 1.
+A metric that is not defined for these rows (one class only, no rows) is NaN, and `score` leaves it out.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+_TINY = 1e-7
+"""Probabilities are kept this far from 0 and 1 before their logarithm: float32 knows no smaller step from 1."""
+
+
+def score(task: str, truth_N: np.ndarray, prediction: np.ndarray, *, positive: int | None = None) -> dict[str, float]:
+    """Every metric of the task that applies.
+
+    For classification `prediction` is probs_NC and `positive` the class that f1_positive, roc_auc and
+    average_precision of two classes look for (the second, if None); for regression it is the predicted numbers.
+    """
+    if task == "regression":
+        values = {
+            "rmse": rmse(truth_N, prediction),
+            "mae": mean_absolute_error(truth_N, prediction),
+            "r2": r2(truth_N, prediction),
+        }
+    else:
+        num_classes = prediction.shape[1]
+        counts_CC = confusion(truth_N, prediction.argmax(axis=1), num_classes)
+        f1_C = f1_by_class(counts_CC)
+        seen_C = (counts_CC.sum(axis=0) + counts_CC.sum(axis=1)) > 0
+        values = {
+            "accuracy": _share(float(np.trace(counts_CC)), len(truth_N)),
+            "balanced_accuracy": balanced_accuracy(counts_CC),
+            "f1": float(f1_C[seen_C].mean()) if seen_C.any() else math.nan,
+            "roc_auc": roc_auc(truth_N, prediction, positive=positive),
+            "average_precision": average_precision(truth_N, prediction, positive=positive),
+            "log_loss": log_loss(truth_N, prediction),
+            "ece": calibration_error(truth_N, prediction),
+        }
+        if num_classes == 2:
+            values["f1_positive"] = float(f1_C[1 if positive is None else positive])
+    return {name: value for name, value in values.items() if not math.isnan(value)}
+
+
+def confusion(truth_N: np.ndarray, guess_N: np.ndarray, num_classes: int) -> np.ndarray:
+    """Counts of (true class, predicted class), int64."""
+    return np.bincount(truth_N * num_classes + guess_N, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def balanced_accuracy(counts_CC: np.ndarray) -> float:
+    """Mean recall over the classes that occur."""
+    rows_C = counts_CC.sum(axis=1)
+    occurs_C = rows_C > 0
+    if not occurs_C.any():
+        return math.nan
+    return float((np.diag(counts_CC)[occurs_C] / rows_C[occurs_C]).mean())
+
+
+def f1_by_class(counts_CC: np.ndarray) -> np.ndarray:
+    """F1 of each class; 0 where a class is neither true nor predicted."""
+    hits_C = np.diag(counts_CC).astype(np.float64)
+    total_C = counts_CC.sum(axis=0) + counts_CC.sum(axis=1)
+    return np.divide(2 * hits_C, total_C, out=np.zeros_like(hits_C), where=total_C > 0)
+
+
+def roc_auc(truth_N: np.ndarray, probs_NC: np.ndarray, *, positive: int | None = None) -> float:
+    """Area under the ROC curve; for more than two classes the mean over classes that occur, each against the rest."""
+    return _over_classes(_binary_auc, truth_N, probs_NC, positive)
+
+
+def average_precision(truth_N: np.ndarray, probs_NC: np.ndarray, *, positive: int | None = None) -> float:
+    """Precision averaged over recall steps; over classes as `roc_auc` does it."""
+    return _over_classes(_binary_average_precision, truth_N, probs_NC, positive)
+
+
+def _over_classes(binary, truth_N: np.ndarray, probs_NC: np.ndarray, positive: int | None) -> float:  # type: ignore[no-untyped-def]
+    if probs_NC.shape[1] == 2:
+        chosen = 1 if positive is None else positive
+        return float(binary(truth_N == chosen, probs_NC[:, chosen]))
+    values = [binary(truth_N == c, probs_NC[:, c]) for c in range(probs_NC.shape[1])]
+    defined = [v for v in values if not math.isnan(v)]
+    return float(np.mean(defined)) if defined else math.nan
+
+
+def _binary_auc(hit_N: np.ndarray, score_N: np.ndarray) -> float:
+    num_hits = int(hit_N.sum())
+    num_rest = len(hit_N) - num_hits
+    if not num_hits or not num_rest:
+        return math.nan
+    _, inverse_N, counts = np.unique(score_N, return_inverse=True, return_counts=True)
+    middle_rank = np.cumsum(counts) - (counts - 1) / 2
+    rank_sum = float(middle_rank[inverse_N][hit_N].sum())
+    return (rank_sum - num_hits * (num_hits + 1) / 2) / (num_hits * num_rest)
+
+
+def _binary_average_precision(hit_N: np.ndarray, score_N: np.ndarray) -> float:
+    if not hit_N.any():
+        return math.nan
+    order_N = np.argsort(-score_N, kind="stable")
+    sorted_scores = score_N[order_N]
+    last_of_ties = np.append(sorted_scores[1:] != sorted_scores[:-1], [True])
+    hits = np.cumsum(hit_N[order_N])[last_of_ties]
+    precision = hits / (np.flatnonzero(last_of_ties) + 1)
+    recall = hits / hits[-1]
+    return float((np.diff(recall, prepend=0.0) * precision).sum())
+
+
+def log_loss(truth_N: np.ndarray, probs_NC: np.ndarray) -> float:
+    """Mean surprise by the truth, in nats."""
+    if not len(truth_N):
+        return math.nan
+    chosen_N = np.clip(probs_NC[np.arange(len(truth_N)), truth_N], _TINY, 1.0)
+    return float(-np.log(chosen_N, dtype=np.float64).mean())
+
+
+def calibration_error(truth_N: np.ndarray, probs_NC: np.ndarray, *, num_bins: int = 15) -> float:
+    """How far stated confidence is from accuracy: a share in [0, 1], 0 is honest. Bins are of equal width.
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
+    """
+    if not len(truth_N):
+        return math.nan
+    confidence_N = probs_NC.max(axis=1)
+    surplus_N = (probs_NC.argmax(axis=1) == truth_N) - confidence_N
+    bin_N = np.digitize(confidence_N, np.linspace(0, 1, num_bins + 1)[1:-1], right=True)
+    return float(np.abs(np.bincount(bin_N, surplus_N, minlength=num_bins)).sum() / len(truth_N))
+
+
+def rmse(truth_N: np.ndarray, value_N: np.ndarray) -> float:
+    """Root of the mean squared error, in the target's unit."""
+    return float(np.sqrt(np.mean((truth_N - value_N) ** 2))) if len(truth_N) else math.nan
+
+
+def mean_absolute_error(truth_N: np.ndarray, value_N: np.ndarray) -> float:
+    """Mean absolute error, in the target's unit."""
+    return float(np.mean(np.abs(truth_N - value_N))) if len(truth_N) else math.nan
+
+
+def r2(truth_N: np.ndarray, value_N: np.ndarray) -> float:
+    """Share of the variation explained; NaN for under two rows or a constant truth."""
+    if len(truth_N) < 2:
+        return math.nan
+    spread = float(((truth_N - truth_N.mean()) ** 2).sum())
+    return 1 - float(((truth_N - value_N) ** 2).sum()) / spread if spread > 0 else math.nan
+
+
+def _share(part: float, whole: int) -> float:
+    return part / whole if whole else math.nan

@@ -1,0 +1,210 @@
+"""Training is a state and a step: `TrainState` is all that a checkpoint holds, `advance` takes it further.
+
+A learner is what knows a kind of model: networks in `gradient.py`, boosted trees in `families/trees.py`. Nothing here
+knows which it is, so chart, stop, early stopping and resume work alike for all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from epochal.core.tasks import METRICS
+from epochal.train import scoring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What every "auto" became. Saved in run.toml before the first step; a resume takes it from there."""
+
+    epochs: int
+    """Passes over the training rows; for trees the rounds, as each looks at every row once."""
+    batch_size: int
+    evaluate_every: int
+    """Steps between evaluations."""
+    learning_rate: float
+    schedule: str
+    weight_decay: float
+    patience: int
+    """Evaluations without a better one before it stops."""
+    precision: str
+    device: str
+    threads: int
+    seed: int
+    class_weights: str
+    options: Mapping[str, int | float | str | bool] = field(default_factory=dict)
+    """Every setting of the family."""
+
+    def as_resolved(self) -> dict[str, Any]:
+        """As plain data for run.toml."""
+        return asdict(self)
+
+
+def plan_from(resolved: Mapping[str, Any]) -> Plan:
+    """The plan back from run.toml. Raises TypeError for what is none."""
+    return Plan(**{f.name: resolved[f.name] for f in fields(Plan) if f.name in resolved})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Some steps, aggregated."""
+
+    count: int
+    loss: float
+    """Mean over the steps."""
+    loss_min: float
+    loss_max: float
+    learning_rate: float
+    """Of the last step."""
+    grad_norm: float | None
+    """Mean over the steps."""
+    samples: int
+    healthy: bool
+    """False: a loss or gradient was not finite; the step that met it was not taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What the model says of the validation rows."""
+
+    loss: float
+    prediction: np.ndarray
+    """Probabilities (rows, classes), or numbers (rows,) in the target's unit."""
+
+
+class Learner(Protocol):
+    """A model while it learns. `step` counts what was done since the run began, over all resumes."""
+
+    step: int
+
+    @property
+    def total_steps(self) -> int:
+        """Where it ends when nothing ends it before."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in one pass over the training rows."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that are learnt; for trees the leaves so far."""
+
+    def advance(self, count: int) -> Window:
+        """Take at most `count` steps."""
+
+    def evaluate(self) -> Evaluation:
+        """Judge the model as it is on the validation rows."""
+
+    def remember(self) -> None:
+        """Keep the model as it is as the best so far."""
+
+    def recall(self) -> None:
+        """Make the best so far the model, if one was kept."""
+
+    def save(self, folder: Path) -> None:
+        """Write all of its state into a folder."""
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote."""
+
+    def save_model(self, folder: Path) -> None:
+        """Write the model alone, for the bundle."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Counters:
+    """What is counted beside the learner's own state; all of it JSON."""
+
+    seconds: float = 0.0
+    """Training time over all hosts that drove the run."""
+    samples: int = 0
+    evaluations: int = 0
+    best_step: int | None = None
+    best_value: float = math.nan
+    best_loss: float = math.nan
+    without_better: int = 0
+    """Evaluations since the best."""
+    last_train_loss: float = math.nan
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainState:
+    """All that a checkpoint holds."""
+
+    learner: Learner
+    plan: Plan
+    metric: str
+    counters: Counters = field(default_factory=Counters)
+
+    @property
+    def epoch(self) -> float:
+        """Passes done, fractional."""
+        return self.learner.step / self.learner.steps_per_epoch
+
+    @property
+    def finished(self) -> bool:
+        """Whether every step planned was done."""
+        return self.learner.step >= self.learner.total_steps
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether validation no longer got better."""
+        return self.counters.without_better >= self.plan.patience
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether this step ends with an evaluation."""
+        return self.learner.step > 0 and (self.learner.step % self.plan.evaluate_every == 0 or self.finished)
+
+    @property
+    def steps_to_evaluation(self) -> int:
+        """Steps until the next evaluation; at least one."""
+        step = self.learner.step
+        return min(self.plan.evaluate_every - step % self.plan.evaluate_every, max(1, self.learner.total_steps - step))
+
+
+def advance(state: TrainState, count: int) -> Window:
+    """Take at most `count` steps, not past the next evaluation."""
+    window = state.learner.advance(min(count, state.steps_to_evaluation))
+    state.counters.samples += window.samples
+    if window.count:
+        state.counters.last_train_loss = window.loss
+    return window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One evaluation, scored."""
+
+    loss: float
+    metrics: Mapping[str, float]
+    value: float
+    """The chosen metric; NaN where it is not defined."""
+    best: bool
+
+
+def judge(state: TrainState, task: str, truth: np.ndarray, positive: int) -> Verdict:
+    """Evaluate, score, and keep the model if it is the best so far.
+
+    Better is by the metric; among equals (accuracy on few rows has many) by the loss.
+    """
+    evaluation = state.learner.evaluate()
+    metrics = scoring.score(task, truth, evaluation.prediction, positive=positive)
+    value = metrics.get(state.metric, math.nan)
+    counters, metric = state.counters, METRICS[state.metric]
+    same = value == counters.best_value or (math.isnan(value) and math.isnan(counters.best_value))
+    best = counters.best_step is None or metric.better(value, counters.best_value) or (
+        same and evaluation.loss < counters.best_loss
+    )
+    counters.evaluations += 1
+    counters.without_better += 1
+    if best:
+        counters.best_step, counters.best_value, counters.best_loss = state.learner.step, value, evaluation.loss
+        counters.without_better = 0
+        state.learner.remember()
+    return Verdict(loss=evaluation.loss, metrics=metrics, value=value, best=best)
