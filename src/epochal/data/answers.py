@@ -1,0 +1,167 @@
+"""Each request of the protocol, answered with the engine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epochal.core.errors import DataHostError
+from epochal.core.settings import Project, parse_project
+from epochal.data import pages, protocol, views
+from epochal.data.engine import Engine, Work, limit_memory, open_engine
+from epochal.data.recipe import ready_steps
+from epochal.data.sql import recipe_sql
+
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_OPEN_ENGINES = 2
+"""Imports held open at once: the project's, and the one before a change of its sources."""
+
+
+class Answers:
+    """Answers requests; thread-safe. Holds the opened imports and nothing of the project."""
+
+    def __init__(self) -> None:
+        limit_memory()
+        self._engines: dict[tuple[str, str], Engine] = {}
+        self._opening = threading.Lock()
+        self._cursors = threading.local()
+
+    def answer(self, request: protocol.Request, work: Work) -> Any:
+        """The answer's body. Raises EpochalError."""
+        return _HANDLERS[type(request)](self, request, work)
+
+    @contextmanager
+    def project(self, request: Any, work: Work) -> Iterator[tuple[Project, Engine, DuckDBPyConnection]]:
+        """The request's project, its engine and this thread's connection, interruptible while inside."""
+        project = parse_project(request.document)
+        engine = self.engine(project, Path(request.folder).absolute(), work)
+        with work.on(self._cursor(engine)) as con:
+            yield project, engine, con
+
+    @contextmanager
+    def view(self, token: str, work: Work) -> Iterator[tuple[views.OpenedView, DuckDBPyConnection]]:
+        """An opened view and this thread's connection, interruptible while inside."""
+        view = views.view_of(tuple(self._engines.values()), token)
+        with work.on(self._cursor(view.engine)) as con:
+            yield view, con
+
+    def engine(self, project: Project, folder: Path, work: Work) -> Engine:
+        """The engine for the project's sources as they are now."""
+        from epochal.data.sources import import_id  # noqa: PLC0415 - beside what it is for
+
+        with self._opening:
+            name = (import_id(project, folder), str(folder))
+            engine = self._engines.pop(name, None)
+            if engine is None:
+                engine = open_engine(project, folder, work)
+                for old in list(self._engines)[: max(0, len(self._engines) + 1 - _OPEN_ENGINES)]:
+                    self._engines.pop(old).close()
+            self._engines[name] = engine
+            return engine
+
+    def _cursor(self, engine: Engine) -> DuckDBPyConnection:
+        """This thread's connection to the engine, made once."""
+        known: dict[int, tuple[Engine, DuckDBPyConnection]] = self._cursors.__dict__.setdefault("known", {})
+        for number, (old, _) in list(known.items()):
+            if old not in self._engines.values():
+                del known[number]
+        if id(engine) not in known:
+            known[id(engine)] = (engine, engine.cursor())
+        return known[id(engine)][1]
+
+
+def _open_view(self: Answers, request: protocol.OpenView, work: Work) -> protocol.View:
+    with self.project(request, work) as (project, engine, con):
+        part, number = _part(request, project, engine, con, work)
+        view = views.open_view(
+            engine,
+            con,
+            project,
+            work,
+            steps=request.steps,
+            sort=request.sort,
+            where=request.where,
+            expression=request.expression,
+            keys=request.keys,
+            eids=request.eids,
+            part=part,
+            part_number=number,
+        )
+        infos = pages.column_infos(con, view)
+        return protocol.View(token=view.token, rows=view.rows, total=view.base.rows, columns=infos)
+
+
+def _part(
+    request: protocol.OpenView, project: Project, engine: Engine, con: DuckDBPyConnection, work: Work
+) -> tuple[Path | None, int]:
+    """The split file and the part's number, when only one part is asked for; the split is made when it is not there."""
+    if not request.part:
+        return None, 0
+    from epochal.core.split import PARTS  # noqa: PLC0415 - beside what it is for
+    from epochal.data.build import build  # noqa: PLC0415 - likewise
+    from epochal.project.paths import ProjectPaths  # noqa: PLC0415 - likewise
+
+    built = build(con, project, engine.folder, False, lambda fraction, text: work.report(text, fraction))
+    return ProjectPaths(engine.folder).splits / built.split_id / "parts.parquet", PARTS.index(request.part)  # type: ignore[arg-type]
+
+
+def _read_page(self: Answers, request: protocol.ReadPage, work: Work) -> protocol.Page:
+    with self.view(request.token, work) as (view, con):
+        return pages.read_page(con, view, request.first, request.count, request.columns, request.cut)
+
+
+def _read_cell(self: Answers, request: protocol.ReadCell, work: Work) -> dict[str, Any]:
+    with self.view(request.token, work) as (view, con):
+        return pages.read_cell(con, view, request.row, request.column)
+
+
+def _find_row(self: Answers, request: protocol.FindRow, work: Work) -> dict[str, Any]:
+    with self.view(request.token, work) as (view, con):
+        return pages.find_row(
+            con,
+            view,
+            request.start,
+            pattern=request.pattern,
+            columns=request.columns,
+            backwards=request.backwards,
+            seek=request.seek,
+        )
+
+
+def _read_sql(self: Answers, request: protocol.ReadSql, work: Work) -> dict[str, Any]:
+    with self.project(request, work) as (project, engine, con):
+        return {"sql": recipe_sql(engine.columns, ready_steps(con, project, engine.folder, engine.columns))}
+
+
+def _build(self: Answers, request: protocol.Build, work: Work) -> protocol.Built:
+    from epochal.data.build import build  # noqa: PLC0415 - heavy
+
+    with self.project(request, work) as (project, engine, con):
+        return build(
+            con,
+            project,
+            engine.folder,
+            request.accept_split,
+            lambda fraction, text: work.report(text, fraction),
+        )
+
+
+def _not_yet(self: Answers, request: protocol.Request, work: Work) -> Any:
+    del self, work
+    raise DataHostError(f"{request.kind()} is not answered", code="protocol")
+
+
+_HANDLERS: Mapping[type[protocol.Request], Callable[[Answers, Any, Work], Any]] = {
+    protocol.OpenView: _open_view,
+    protocol.ReadPage: _read_page,
+    protocol.ReadCell: _read_cell,
+    protocol.FindRow: _find_row,
+    protocol.ReadSql: _read_sql,
+    protocol.Build: _build,
+}
