@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from epochal.data.lines import Counts
     from epochal.data.rawtable import RawTable
 
-Progress = Callable[[float | None, str], None]
-"""Told the share done (0 to 1, None when unknown) and what is being done; raises Cancelled when the person cancelled."""
+Progress = Callable[[str, float | None], None]
+"""Told what is being done and the share done (0 to 1, None when unknown); raises Cancelled when the person cancelled."""
 
 READER = 1
 """Raised when the same bytes would be read otherwise, so that older imports are not taken for equal."""
 
 
-def silent(_fraction: float | None, _text: str) -> None:
+def silent(_text: str, _fraction: float | None = None) -> None:
     """Progress that nobody watches."""
 
 
@@ -51,6 +51,11 @@ class Imported:
     def rows(self) -> int:
         """Rows in `raw`."""
         return sum(s.read for s in self.lines)
+
+
+def lines_dict(lines: SourceLines) -> dict[str, str | int]:
+    """One source's lines as plain data."""
+    return asdict(lines)
 
 
 _READ_OPTIONS = ("name", "uri", "format", "encoding", "delimiter", "quote", "header", "revision", "part", "subset")
@@ -99,7 +104,7 @@ def load(con: duckdb.DuckDBPyConnection, project: Project, folder: Path, report:
             total = len(project.sources)
 
             def step(share: float, i: int = i, total: int = total, source: Source = source) -> None:
-                report((i + share) / total, f"reading {source.name}")
+                report(f"reading {source.name}", (i + share) / total)
 
             raw.account(_read(source, place, raw, step, notes))
             prints[source.name] = fingerprint.of_place(place)
@@ -206,4 +211,4 @@ def described(name: str, encoding: str, delimiter: str, quote: str, *, header: b
     return f"{name}: {encoding}, {between} between fields, {quoting}, {first}"
 
 
-__all__ = ["Cancelled", "Imported", "Progress", "import_id", "load", "opened", "scratch_file", "silent"]
+__all__ = ["Cancelled", "Imported", "Progress", "import_id", "lines_dict", "load", "opened", "scratch_file", "silent"]

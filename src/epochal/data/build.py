@@ -1,0 +1,409 @@
+"""From imported rows to what training reads: the recipe applied, a snapshot and a split written, every row accounted for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epochal import fsio
+from epochal.core.errors import SettingsError, SourceError
+from epochal.core.ledger import Ledger, SourceLines, StepCount
+from epochal.core.settings import Project, table_of
+from epochal.core.steps import Step, nearest
+from epochal.data import sources
+from epochal.data.protocol import Built
+from epochal.data.recipe import ready_steps
+from epochal.data.split import PARTS_TABLE, Split, check_unchanged, make_split
+from epochal.data.sql import marked_sql, recipe_sql, rejects_sql
+from epochal.data.sqltext import as_text, identifier, is_date_type, is_float_type, is_text_type
+from epochal.project.paths import ProjectPaths
+from epochal.snapshot import write as snapshot_write
+from epochal.snapshot.manifest import Snapshot, SnapshotColumn, SplitFile, open_snapshot, open_split
+
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from epochal.data.sources import Imported, Progress
+
+BUILDER = 1
+"""Raised when the same recipe would give other rows, so that older snapshots are not taken for equal."""
+
+_CLEANED = "_cleaned"
+_CATEGORY_LENGTH = 60
+"""Characters on average above which distinct texts are text rather than categories."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """What became of rows and cells on the way to a snapshot."""
+
+    sources: tuple[SourceLines, ...]
+    steps: tuple[StepCount, ...]
+    notices: tuple[str, ...]
+
+
+def build(
+    con: duckdb.DuckDBPyConnection, project: Project, folder: Path, accept_split: bool, report: Progress
+) -> Built:
+    """Write the snapshot and the split of a project, unless equal ones are there.
+
+    Args:
+        con: A connection that sees the project's import (or whose database is empty: then the sources are imported).
+        project: The settings.
+        folder: The project's folder.
+        accept_split: Take another test set than the recorded one.
+        report: Told what is being done.
+
+    Raises:
+        SplitChanged: The test set would be another one and `accept_split` is not given.
+        SourceError, StepError, SettingsError: Source, recipe or settings do not fit together.
+    """
+    paths = ProjectPaths(folder)
+    imported = sources.opened(con) or sources.load(con, project, paths.folder, report)
+    steps = ready_steps(con, project, paths.folder, imported.columns)
+    snapshot_id = _snapshot_id(imported, steps, project)
+    with fsio.locked(paths.locks / "build"):
+        snapshot = _snapshot(con, project, imported, steps, paths.snapshots / snapshot_id, report)
+        extra = snapshot_write.read_extra(snapshot.folder)
+        _check_target(project, snapshot)
+        report("dealing out train, validation and test", None)
+        rows = f"read_parquet({_quoted(str(snapshot.folder / snapshot.files[0]))})"
+        types = {c.name: c.type for c in snapshot.columns}
+        split = make_split(con, rows, types, project.split, project.columns)
+        if not accept_split:
+            check_unchanged(project.split.fingerprint, split.settings.fingerprint)
+        split_file = _split_file(con, paths, snapshot, split)
+    ledger = Ledger(
+        sources=tuple(SourceLines(**s) for s in extra["sources"]),
+        steps=tuple(StepCount(**s) for s in extra["steps"]),
+        train=split.train,
+        validation=split.validation,
+        test=split.test,
+    )
+    changed, recorded = _fingerprints(project, imported)
+    return Built(
+        snapshot_id=snapshot.id,
+        split_id=split_file.id,
+        ledger=ledger.as_dict(),
+        inputs=inputs_of(project, snapshot.columns),
+        classes=_classes(con, rows, project),
+        fingerprint=split.settings.fingerprint,
+        settings={**recorded, **_split_settings(project, split)},
+        notices=(*changed, *extra["notices"], *split.notices, *_thin(split)),
+    )
+
+
+def inputs_of(project: Project, columns: Sequence[SnapshotColumn]) -> tuple[str, ...]:
+    """The columns that are learnt from, in order: those that nothing else is said of."""
+    said = project.columns
+    others = {said.target, said.key, said.group, said.time, *said.ignore}
+    if project.split.kind == "column":
+        others.add(project.split.column)
+    return tuple(c.name for c in columns if c.name not in others and c.kind not in {"id", "image"})
+
+
+def _snapshot_id(imported: Imported, steps: Sequence[Step], project: Project) -> str:
+    told: list[Any] = [
+        BUILDER,
+        imported.import_id,
+        [s.as_dict() for s in steps if s.enabled],
+        project.columns.key,
+        dict(project.columns.kinds),
+        project.columns.target if project.goal.task == "classification" else "",
+    ]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _snapshot(
+    con: duckdb.DuckDBPyConnection,
+    project: Project,
+    imported: Imported,
+    steps: Sequence[Step],
+    folder: Path,
+    report: Progress,
+) -> Snapshot:
+    """The snapshot, written unless it is there."""
+    with suppress(SourceError):
+        snapshot = open_snapshot(folder)
+        snapshot_write.read_extra(folder)
+        snapshot_write.touch(folder)
+        return snapshot
+    if folder.exists():
+        fsio.remove_folder(folder)
+    report("cleaning the rows", None)
+    types = _clean(con, project, imported, steps)
+    report("counting what the steps did", None)
+    account = _account(con, imported, steps)
+    report("describing the columns", None)
+    columns = _described(con, types, kinds_declared(steps, project))
+    report("writing the snapshot", None)
+    extra = {
+        "sources": [sources.lines_dict(s) for s in account.sources],
+        "steps": [{"n": s.n, "op": s.op, "removed": s.removed, "changed": s.changed} for s in account.steps],
+        "notices": list(account.notices),
+    }
+    snapshot = snapshot_write.write_snapshot(con, folder, _CLEANED, columns, extra)
+    con.execute(f"DROP TABLE {_CLEANED}")
+    return snapshot
+
+
+def _clean(
+    con: duckdb.DuckDBPyConnection, project: Project, imported: Imported, steps: Sequence[Step]
+) -> dict[str, str]:
+    """Make the table of cleaned rows; its columns' types."""
+    recipe = recipe_sql(imported.columns, steps)
+    described = con.execute(f"DESCRIBE {recipe}").fetchall()
+    types = {d[0]: d[1] for d in described if d[0] not in {"_eid", "_source", "_line", "_key"}}
+    wanted = {name: _stored(kind) for name, kind in types.items()}
+    if project.goal.task == "classification" and project.columns.target in wanted:
+        wanted[project.columns.target] = "VARCHAR"  # classes are named, and a name is a text
+    values = ", ".join(f"{_value(name, types[name], wanted[name])} AS {identifier(name)}" for name in types)
+    key = "_key"
+    if project.columns.key:
+        key_column = _known(project.columns.key, types, "key")
+        key = f"coalesce({as_text(key_column, types[key_column])}, _key)"
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {_CLEANED} AS SELECT _eid, {key} AS _key, {values} FROM ({recipe}) ORDER BY _eid"
+    )
+    return wanted
+
+
+def _known(name: str, types: Mapping[str, str], role: str) -> str:
+    if name not in types:
+        close = nearest(name, tuple(types))
+        raise SettingsError(
+            f"the {role} {name!r} is not a column after cleaning",
+            path=("columns", role),
+            fix=f"did you mean {close!r}?" if close else "choose a column that is there",
+            code="unknown-column",
+        )
+    return name
+
+
+def _stored(kind: str) -> str:
+    """The type a column has in a snapshot: one of a few that every reader understands alike."""
+    if kind in {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}:
+        return "BIGINT"
+    if is_float_type(kind) or kind in {"HUGEINT", "UBIGINT", "UHUGEINT"} or kind.startswith("DECIMAL"):
+        return "DOUBLE"
+    if is_date_type(kind):
+        return "TIMESTAMP"
+    return "BOOLEAN" if kind == "BOOLEAN" else "VARCHAR"
+
+
+def _value(name: str, kind: str, wanted: str) -> str:
+    """A column's value as a snapshot holds it: no number that is none, no text that is empty."""
+    named = identifier(name)
+    if wanted == "DOUBLE" and is_float_type(kind):
+        return f"CASE WHEN isfinite({named}) THEN {named}::DOUBLE END"
+    if wanted == "VARCHAR":
+        return f"nullif({as_text(name, kind)}, '')"
+    return f"{named}::{wanted}"
+
+
+def _account(con: duckdb.DuckDBPyConnection, imported: Imported, steps: Sequence[Step]) -> _Account:
+    """Count, step by step, the rows removed, the cells changed, and the cells that could not be read."""
+    enabled = [(n, s) for n, s in enumerate(steps, start=1) if s.enabled]
+    removed: dict[int, int] = {}
+    changed: dict[int, int] = {}
+    if enabled:
+        marked = marked_sql(imported.columns, steps, counted=True)
+        names = [d[0] for d in con.execute(f"DESCRIBE {marked}").fetchall() if d[0].startswith("_changed_")]
+        sums = "".join(f", sum({identifier(name)})" for name in names)
+        for row in con.execute(f"SELECT _removed, count(*){sums} FROM ({marked}) GROUP BY _removed").fetchall():  # noqa: S608 - our own text
+            if row[0] is not None:
+                removed[row[0]] = row[1]
+            for name, count in zip(names, row[2:], strict=True):
+                n = int(name.removeprefix("_changed_"))
+                changed[n] = changed.get(n, 0) + int(count or 0)
+    cells: dict[str, int] = {}
+    for _n, _column, select in rejects_sql(imported.columns, steps):
+        for name, count in con.execute(f"SELECT source, count(*) FROM ({select}) GROUP BY source").fetchall():  # noqa: S608 - likewise
+            base = name if any(s.name == name for s in imported.lines) else name.split("/", 1)[0]
+            cells[base] = cells.get(base, 0) + count
+    return _Account(
+        sources=tuple(replace(s, rejected_cells=s.rejected_cells + cells.get(s.name, 0)) for s in imported.lines),
+        steps=tuple(StepCount(n=n, op=s.op, removed=removed.get(n, 0), changed=changed.get(n, 0)) for n, s in enabled),
+        notices=(),
+    )
+
+
+def kinds_declared(steps: Sequence[Step], project: Project) -> dict[str, str]:
+    """What the recipe and [columns.kinds] say columns are, by the names they have in the end."""
+    kinds: dict[str, str] = {}
+    for step in steps:
+        if not step.enabled:
+            continue
+        if step.op == "set_kind":
+            kinds.update(dict.fromkeys(step.columns, step.params["kind"]))
+        elif step.op == "rename" and step.params["column"] in kinds:
+            kinds[step.params["to"]] = kinds.pop(step.params["column"])
+    return {**kinds, **project.columns.kinds}
+
+
+def _described(
+    con: duckdb.DuckDBPyConnection, types: Mapping[str, str], declared: Mapping[str, str]
+) -> tuple[SnapshotColumn, ...]:
+    figures: list[str] = ["count(*)"]
+    for name, kind in types.items():
+        named = identifier(name)
+        figures += [
+            f"count({named})",
+            f"count(DISTINCT {named})",
+            f"avg(length({named}))" if is_text_type(kind) else "NULL",
+        ]
+    row = con.execute(f"SELECT {', '.join(figures)} FROM {_CLEANED}").fetchone()  # noqa: S608 - quoted
+    total, *rest = row or (0,)
+    columns: list[SnapshotColumn] = []
+    for i, (name, kind) in enumerate(types.items()):
+        filled, distinct, length = rest[3 * i : 3 * i + 3]
+        columns.append(
+            SnapshotColumn(
+                name=name,
+                kind=_fitting(declared.get(name, ""), kind, distinct, filled, length or 0.0),
+                type=kind,
+                missing=total - filled,
+                distinct=distinct,
+            )
+        )
+    return tuple(columns)
+
+
+def _fitting(declared: str, kind: str, distinct: int, filled: int, length: float) -> str:
+    """The kind of a column: as declared where its type allows that, else by its type and values."""
+    if declared and (is_text_type(kind) or declared in {"category", "id"}):
+        if declared not in {"number", "date", "boolean"}:
+            return declared
+    elif not is_text_type(kind):
+        return "date" if is_date_type(kind) else "boolean" if kind == "BOOLEAN" else "number"
+    wordy = length > _CATEGORY_LENGTH or (distinct > 50 and distinct > 0.5 * filled)
+    return "text" if wordy else "category"
+
+
+def _check_target(project: Project, snapshot: Snapshot) -> None:
+    """Refuse a target that is not there, not whole, or not of the task's kind."""
+    name = project.columns.target
+    if not name:
+        if project.split.kind == "stratified":
+            raise SettingsError(
+                "the project has no target", path=("columns",), fix='write target = "…"', code="no-target"
+            )
+        return
+    types = {c.name: c.type for c in snapshot.columns}
+    column = snapshot.column(_known(name, types, "target"))
+    if column.missing:
+        raise SourceError(
+            f"the target {name!r} is missing in {column.missing:,} of {snapshot.rows:,} rows",
+            where="project.toml [columns] target",
+            fix="add a step that leaves these rows out: drop_missing",
+            code="target-missing",
+        )
+    if project.goal.task == "regression" and column.kind != "number":
+        raise SettingsError(
+            f"the target {name!r} is no number",
+            path=("columns", "target"),
+            fix='add a step: set_kind to number, or set task = "classification"',
+            code="wrong-kind",
+        )
+    if snapshot.rows and column.distinct < 2:  # noqa: PLR2004 - one value
+        raise SourceError(
+            f"the target {name!r} is the same in every row",
+            where="project.toml [columns] target",
+            fix="choose another target, or look at the steps that remove rows",
+            code="target-constant",
+        )
+
+
+def _split_file(con: duckdb.DuckDBPyConnection, paths: ProjectPaths, snapshot: Snapshot, split: Split) -> SplitFile:
+    """The split on disk, written unless an equal one is there."""
+    settings = {k: v for k, v in table_of(split.settings, defaults=True).items() if k != "fingerprint"}
+    told = json.dumps([BUILDER, snapshot.id, settings, split.settings.fingerprint], sort_keys=True, default=str)
+    split_id = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    if not snapshot.rows:
+        raise SourceError(
+            "no row is left after cleaning",
+            where="project.toml [[clean]]",
+            fix="see `epochal data --ledger`",
+            code="no-rows",
+        )
+    if not split.train:
+        raise SourceError(
+            "no row is left to train on",
+            where="project.toml [split]",
+            fix="make validation and test smaller",
+            code="no-rows",
+        )
+    wanted = SplitFile(
+        folder=paths.splits / split_id,
+        id=split_id,
+        snapshot_id=snapshot.id,
+        train=split.train,
+        validation=split.validation,
+        test=split.test,
+        fingerprint=split.settings.fingerprint,
+        settings=json.loads(json.dumps(settings, default=str)),
+    )
+    with suppress(SourceError):
+        open_split(wanted.folder)
+        snapshot_write.touch(wanted.folder)
+        return wanted
+    if wanted.folder.exists():
+        fsio.remove_folder(wanted.folder)
+    return snapshot_write.write_split(con, PARTS_TABLE, wanted)
+
+
+def _classes(con: duckdb.DuckDBPyConnection, rows: str, project: Project) -> tuple[str, ...]:
+    """The names of the classes, whole numbers in their order, else by the alphabet."""
+    if project.goal.task != "classification" or not project.columns.target:
+        return ()
+    name = identifier(project.columns.target)
+    found = [c for (c,) in con.execute(f"SELECT DISTINCT {name} FROM {rows}").fetchall()]  # noqa: S608 - quoted
+    numbers = all(c.lstrip("-").isdecimal() for c in found)
+    return tuple(sorted(found, key=lambda c: (int(c), c)) if numbers else sorted(found))
+
+
+def _split_settings(project: Project, split: Split) -> dict[str, Any]:
+    """What of the split is to be recorded: dotted paths and values."""
+    new = split.settings
+    recorded: dict[str, Any] = {}
+    if new.cuts and dict(new.cuts) != dict(project.split.cuts):
+        recorded["split.cuts"] = {k: list(v) for k, v in new.cuts.items()}
+    for name in ("validation_from", "test_from"):
+        value = getattr(new, name)
+        if value and str(value) != str(getattr(project.split, name) or ""):
+            recorded[f"split.{name}"] = value
+    if new.fingerprint != project.split.fingerprint:
+        recorded["split.fingerprint"] = new.fingerprint
+    return recorded
+
+
+def _fingerprints(project: Project, imported: Imported) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Notices of sources that changed since they were first read, and what to record of them."""
+    notices: list[str] = []
+    recorded: dict[str, Any] = {}
+    for source in project.sources:
+        now = imported.fingerprints.get(source.name, "")
+        if now and now != source.sha256:
+            recorded[f"source.{source.name}.sha256"] = now
+            if source.sha256:
+                notices.append(f"source {source.name} has changed since it was last read ({source.uri})")
+    return tuple(notices), recorded
+
+
+def _thin(split: Split) -> tuple[str, ...]:
+    """Notices of parts that are empty although they should not be."""
+    asked = {"validation": split.settings.validation, "test": split.settings.test}
+    have = {"validation": split.validation, "test": split.test}
+    if split.settings.kind == "column":
+        asked = dict.fromkeys(asked, 1.0)
+    return tuple(f"the {part} part is empty" for part in asked if asked[part] and not have[part])
+
+
+def _quoted(path: str) -> str:
+    return "'" + path.replace("'", "''") + "'"
