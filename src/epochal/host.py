@@ -10,15 +10,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
+import math
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 from epochal.core.errors import EpochalError
 from epochal.core.events import RunEnded
+from epochal.core.settings import parse_project
 from epochal.project.runfile import RunSpec, read_run
 from epochal.runs.keeper import Keeper
 from epochal.runs.launch import BUSY
@@ -34,11 +41,14 @@ _LOOK_SECONDS = 0.1
 def main(arguments: list[str] | None = None, training: Callable[[RunSpec], Training] = fit_training) -> int:
     """Run the host; returns the process's exit code. `training` makes of a run's settings what is driven."""
     parser = argparse.ArgumentParser(prog="python -P -m epochal.host")
-    parser.add_argument("folder", type=Path, help="the run's folder, absolute")
+    parser.add_argument("folder", type=Path, help="the run's folder, absolute; with --choose the project's")
+    parser.add_argument("--choose", action="store_true", help="the folder is a project: try its families instead")
     parser.add_argument("--detach", action="store_true", help="return as soon as a process of its own has the run")
     parser.add_argument("--token", default="", help="names this start, for whoever waits for it")
     parser.add_argument("--survives", default="", help="in words, what the run outlives")
     asked = parser.parse_args(arguments)
+    if asked.choose:
+        return _choose()
     if asked.detach:
         return _detached(asked.folder, asked.token, asked.survives, training)
     return host(asked.folder, asked.token, asked.survives or "lives as long as this process", training)
@@ -68,6 +78,66 @@ def host(
     thread = TrainingThread(training(spec), keeper)
     thread.start()
     return _attend(thread, keeper, noted)
+
+
+def _choose() -> int:
+    """Try the families as the one line on stdin asks, and answer in lines of JSON. Ends when stdin does."""
+    try:
+        request = json.loads(sys.stdin.readline())
+        threading.Thread(target=_die_with_input, name="epochal-input", daemon=True).start()
+        from epochal.train.choose import choose
+
+        choice = choose(
+            parse_project(tomllib.loads(request["project"])),
+            Path(request["snapshot"]),
+            Path(request["split"]),
+            float(request["budget_seconds"]),
+            lambda *facts: _say({"kind": "progress", **_named(facts)}),
+        )
+    except EpochalError as error:
+        _say({"kind": "error", **error.as_dict()})
+        return error.exit_code
+    _say({"kind": "result", "choice": plain(choice)})
+    return 0
+
+
+def _die_with_input() -> None:
+    """Whoever asked is gone or has changed their mind: nothing here is worth finishing."""
+    while os.read(0, 4096):
+        pass
+    os._exit(130)
+
+
+def _say(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, ensure_ascii=True) + "\n")
+    sys.stdout.flush()
+
+
+def _named(facts: tuple[Any, ...]) -> dict[str, Any]:
+    """What the trial reports, as keys and values: a mapping or dataclass as it is, a text as `text`, a share as `share`."""
+    named: dict[str, Any] = {}
+    for fact in facts:
+        value = plain(fact)
+        if isinstance(value, dict):
+            named |= value
+        else:
+            named["text" if isinstance(value, str) else "share"] = value
+    return named
+
+
+def plain(value: Any) -> Any:
+    """Any value as JSON data: dataclasses and mappings as objects, numbers that JSON does not have as null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(v) for v in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    return plain(value.item()) if hasattr(value, "item") else str(value)
 
 
 def _attend(thread: TrainingThread, keeper: Keeper, noted: list[int]) -> int:

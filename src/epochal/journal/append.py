@@ -115,7 +115,7 @@ def _repair(file: Appender) -> int:
 def _next_number(run_folder: Path, index: int) -> int:
     """One more than the number of the last good record in all files."""
     for number in range(index, -1, -1):
-        lines = journal_file(run_folder, number).read_bytes().splitlines()
+        lines = journal_file(run_folder, number).read_bytes().split(b"\n")
         for line in reversed(lines):
             record = decode(line)
             if record is not None:
