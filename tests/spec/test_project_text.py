@@ -126,9 +126,9 @@ class TestAStepWithAComment:
         text = change(HAND_WRITTEN, clean=(trim, edited, mark))
         assert_comments_at_home(text, "trim", "filter", "mark_missing")
         assert 'where = "length(text) > 3"\nenabled = false\n# until the export is fixed\n' in text
-        assert change(text, clean=(steps(text)[0], replace(edited, params=where.params, enabled=True), steps(text)[2])) == (
-            HAND_WRITTEN
-        )
+        assert change(
+            text, clean=(steps(text)[0], replace(edited, params=where.params, enabled=True), steps(text)[2])
+        ) == (HAND_WRITTEN)
 
     def test_goes_when_all_are_deleted_but_not_the_heading_nor_the_tables(self):
         text = change(HAND_WRITTEN, clean=())
@@ -199,7 +199,7 @@ class TestASetting:
         assert "kinds" not in change(text, columns=Columns(target="label"))
 
     def test_is_found_however_the_table_is_written(self):
-        for written in ('train = { epochs = 3, seed = 1 } # both\n', "train.epochs = 3 # both\ntrain.seed = 1\n"):
+        for written in ("train = { epochs = 3, seed = 1 } # both\n", "train.epochs = 3 # both\ntrain.seed = 1\n"):
             text = f'name = "x"\n{written}'
             changed = change(text, train=Train(epochs=4, seed=1, patience=2))
             assert "# both" in changed
@@ -251,18 +251,47 @@ class TestATextLaidOutOtherwise:
 
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 STEPS = st.one_of(
-    st.builds(lambda op, c: Step(op=op, params={"columns": tuple(c)}), st.sampled_from(["trim", "lower", "upper"]), st.lists(NAMES, min_size=1, max_size=3)),
-    st.builds(lambda c, m: Step(op="map_values", params={"column": c, "mapping": m}), NAMES, st.dictionaries(NAMES, NAMES, max_size=9)),
-    st.builds(lambda c, v, on: Step(op="fill", params={"columns": (c,), "value": v}, enabled=on), NAMES, st.one_of(NAMES, st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**63), 2**63 - 1)), st.booleans()),
+    st.builds(
+        lambda op, c: Step(op=op, params={"columns": tuple(c)}),
+        st.sampled_from(["trim", "lower", "upper"]),
+        st.lists(NAMES, min_size=1, max_size=3),
+    ),
+    st.builds(
+        lambda c, m: Step(op="map_values", params={"column": c, "mapping": m}),
+        NAMES,
+        st.dictionaries(NAMES, NAMES, max_size=9),
+    ),
+    st.builds(
+        lambda c, v, on: Step(op="fill", params={"columns": (c,), "value": v}, enabled=on),
+        NAMES,
+        st.one_of(
+            NAMES, st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**63), 2**63 - 1)
+        ),
+        st.booleans(),
+    ),
 )
 PROJECTS = st.builds(
     Project,
     name=NAMES,
-    goal=st.builds(Goal, question=st.text(st.characters(codec="utf-8"), max_size=9), at_least=st.none() | st.floats(-9, 9), assumptions=st.lists(NAMES, max_size=3).map(tuple)),
-    sources=st.lists(NAMES, max_size=3, unique=True).map(lambda names: tuple(Source(name=n, uri="u", licence=n) for n in names)),
-    columns=st.builds(Columns, key=NAMES, kinds=st.dictionaries(NAMES, st.sampled_from(["number", "text"]), max_size=3)),
+    goal=st.builds(
+        Goal,
+        question=st.text(st.characters(codec="utf-8"), max_size=9),
+        at_least=st.none() | st.floats(-9, 9),
+        assumptions=st.lists(NAMES, max_size=3).map(tuple),
+    ),
+    sources=st.lists(NAMES, max_size=3, unique=True).map(
+        lambda names: tuple(Source(name=n, uri="u", licence=n) for n in names)
+    ),
+    columns=st.builds(
+        Columns, key=NAMES, kinds=st.dictionaries(NAMES, st.sampled_from(["number", "text"]), max_size=3)
+    ),
     clean=st.lists(STEPS, max_size=5).map(tuple),
-    split=st.builds(SplitSettings, seed=st.integers(0, 3), test=st.sampled_from([0.2, 0.3]), cuts=st.dictionaries(NAMES, st.just((0.25, 0.5)), max_size=2)),
+    split=st.builds(
+        SplitSettings,
+        seed=st.integers(0, 3),
+        test=st.sampled_from([0.2, 0.3]),
+        cuts=st.dictionaries(NAMES, st.just((0.25, 0.5)), max_size=2),
+    ),
     model=st.sampled_from([Model(), Model(family="mlp", options={"width": 8}), Model(family="trees")]),
     train=st.builds(Train, epochs=st.sampled_from(["auto", 3]), seed=st.integers(0, 2)),
 )
@@ -321,4 +350,6 @@ def test_comments_stay_with_their_steps_through_any_edits(data):
         assert above(text, "[split]") == "# above split"
         assert text.startswith('# top\nname = "x"\n')
         kept = {step["columns"][0] for step in document.get("clean", [])}
-        assert {c for c in comments_in(text) if c.startswith("# above c")} == {f"# above {c}" for c in kept if c[0] == "c"}
+        assert {c for c in comments_in(text) if c.startswith("# above c")} == {
+            f"# above {c}" for c in kept if c[0] == "c"
+        }

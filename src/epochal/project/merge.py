@@ -29,16 +29,17 @@ def merge(base: Project, ours: Project, theirs: Project) -> Project:
         return theirs
     if theirs == base:
         return ours
-    documents = [to_document(project) for project in (base, ours, theirs)]
-    for document in documents:
-        document.pop("source", None)
-        document.pop("clean", None)
-    merged = parse_project(_values(*documents, path=()))
+    merged = parse_project(_values(_tables(base), _tables(ours), _tables(theirs), ()))
     return replace(
         merged,
         sources=_items(base.sources, ours.sources, theirs.sources, _same_source, "source"),
         clean=_items(base.clean, ours.clean, theirs.clean, _same_step, "step"),
     )
+
+
+def _tables(project: Project) -> dict[str, Any]:
+    """The project's document without its lists of tables."""
+    return {k: v for k, v in to_document(project).items() if k not in {"source", "clean"}}
 
 
 def _same_source(one: Source, other: Source) -> bool:
@@ -50,7 +51,7 @@ def _same_step(one: Step, other: Step) -> bool:
 
 
 def _values(base: Any, ours: Any, theirs: Any, path: tuple[str, ...]) -> Any:
-    if ours is theirs or ours == base or ours == theirs:
+    if ours in (base, theirs):
         return theirs
     if theirs == base:
         return ours
@@ -60,7 +61,7 @@ def _values(base: Any, ours: Any, theirs: Any, path: tuple[str, ...]) -> Any:
         raise _conflict(f"[{path[0]}] {'.'.join(path[1:])}".rstrip() if len(path) > 1 else f"`{path[0]}`")
     found: dict[str, Any] = {}
     for key in dict.fromkeys([*theirs, *ours, *base]):
-        value = _values(*(side.get(key, _NOTHING) for side in (base, ours, theirs)), path=(*path, key))
+        value = _values(base.get(key, _NOTHING), ours.get(key, _NOTHING), theirs.get(key, _NOTHING), (*path, key))
         if value is not _NOTHING:
             found[key] = value
     return found
