@@ -273,7 +273,7 @@ def _import(project: Project, folder: Path, database: Path, work: Work) -> None:
         con = connect(temporary, _spill_of(scratch))
         try:
             with work.on(con):
-                sources.load(con, project, folder, lambda fraction, text: work.report(text, fraction))
+                sources.load(con, project, folder, work.report)
                 work.report("writing the imported rows")
                 con.execute("CHECKPOINT")
         finally:
