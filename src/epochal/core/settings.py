@@ -245,7 +245,7 @@ class SplitSettings:
     column: str = _text_key(meaning="column: the column that says train, validation or test.")
     values: Mapping[str, str] = _key(
         {},
-        check=lambda v: isinstance(v, Mapping) and all(x in {"train", "validation", "test"} for x in v.values()),
+        check=lambda v: isinstance(v, Mapping) and all(x in ("train", "validation", "test") for x in v.values()),
         expected="a table of value = train, validation or test",
         meaning="column: what its other values mean.",
     )
