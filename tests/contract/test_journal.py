@@ -48,10 +48,13 @@ def test_a_record_is_one_line_of_json_with_the_checksum_last():
 
     line = encode(event, n=7, milliseconds=1500, at="2026-11-22T10:00:00.123Z")
 
-    assert line == (
-        '{"n":7,"k":"notice","m":1500,"t":"2026-11-22T10:00:00.123Z","code":"cap",'
-        '"text":"ä \\u001b]0;x\\u0007 \\n","severity":"warning","crc":"569fd9a2"}\n'
-    ).encode()
+    assert (
+        line
+        == (
+            '{"n":7,"k":"notice","m":1500,"t":"2026-11-22T10:00:00.123Z","code":"cap",'
+            '"text":"ä \\u001b]0;x\\u0007 \\n","severity":"warning","crc":"569fd9a2"}\n'
+        ).encode()
+    )
     document = json.loads(line)
     assert list(document)[-1] == "crc"
     assert f"{zlib.crc32(line[: line.rindex(b',')] + b'}'):08x}" == document["crc"]
@@ -65,8 +68,14 @@ def test_no_event_has_a_key_that_the_record_needs():
 
 def test_figures_that_json_does_not_have_come_back_as_they_were():
     event = EpochDone(
-        step=1, epoch=1, train_loss=float("inf"), validation_loss=float("-inf"), metrics={"rmse": float("inf")},
-        value=1.0, best=False, seconds=0,
+        step=1,
+        epoch=1,
+        train_loss=float("inf"),
+        validation_loss=float("-inf"),
+        metrics={"rmse": float("inf")},
+        value=1.0,
+        best=False,
+        seconds=0,
     )
 
     assert decode(encode(event, n=0, milliseconds=0, at="")[:-1]).event == event

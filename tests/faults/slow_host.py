@@ -35,12 +35,22 @@ def slow(spec: RunSpec) -> Training:
         yield PhaseStarted(name="training")
         started = sorted(folder.glob("step-*"))
         step = int(started[-1].read_text()) if started else 0
-        if started or len(list(spec.folder.glob("journal*"))) > 1:
-            yield Resumed(from_step=step, folder=f"checkpoints/{started[-1].name}" if started else "")
+        if started:
+            yield Resumed(from_step=step, folder=f"checkpoints/{started[-1].name}")
         yield TrainingStarted(
-            task="classification", metric="accuracy", epochs=num_steps // 10, steps_per_epoch=10, batch_size=1,
-            learning_rate=0.1, precision="float32", device="cpu", threads=1, rows_train=10, rows_validation=10,
-            parameters=1, resumed_from_step=step,
+            task="classification",
+            metric="accuracy",
+            epochs=num_steps // 10,
+            steps_per_epoch=10,
+            batch_size=1,
+            learning_rate=0.1,
+            precision="float32",
+            device="cpu",
+            threads=1,
+            rows_train=10,
+            rows_validation=10,
+            parameters=1,
+            resumed_from_step=step,
         )
         while step < num_steps:
             asked = poll()
@@ -49,8 +59,15 @@ def slow(spec: RunSpec) -> Training:
             time.sleep(pause)
             step += 1
             yield StepsDone(
-                step=step, epoch=step / 10, count=1, loss=1 / step, loss_min=0, loss_max=1, learning_rate=0.1,
-                samples_per_second=1 / max(pause, 1e-6), seconds=step * pause,
+                step=step,
+                epoch=step / 10,
+                count=1,
+                loss=1 / step,
+                loss_min=0,
+                loss_max=1,
+                learning_rate=0.1,
+                samples_per_second=1 / max(pause, 1e-6),
+                seconds=step * pause,
             )
             if step % 10 == 0 or {"stop", "checkpoint"} & set(asked):
                 folder.mkdir(exist_ok=True)
@@ -58,15 +75,29 @@ def slow(spec: RunSpec) -> Training:
                 yield CheckpointSaved(step=step, epoch=step / 10, folder=f"checkpoints/step-{step:06d}", sha256="0")
             if step % 10 == 0:
                 yield EpochDone(
-                    step=step, epoch=step / 10, train_loss=1 / step, validation_loss=1 / step, metrics={"accuracy": step / 100},
-                    value=step / 100, best=True, seconds=step * pause,
+                    step=step,
+                    epoch=step / 10,
+                    train_loss=1 / step,
+                    validation_loss=1 / step,
+                    metrics={"accuracy": step / 100},
+                    value=step / 100,
+                    best=True,
+                    seconds=step * pause,
                 )
             if "stop" in asked:
-                yield RunEnded(state="stopped", reason="asked to stop", steps=step, epochs=step / 10, seconds=step * pause)
+                yield RunEnded(
+                    state="stopped", reason="asked to stop", steps=step, epochs=step / 10, seconds=step * pause
+                )
                 return
         yield RunEnded(
-            state="done", reason="finished", best_value=num_steps / 100, best_step=num_steps, steps=num_steps,
-            epochs=num_steps / 10, seconds=num_steps * pause, samples_per_second=1.0,
+            state="done",
+            reason="finished",
+            best_value=num_steps / 100,
+            best_step=num_steps,
+            steps=num_steps,
+            epochs=num_steps / 10,
+            seconds=num_steps * pause,
+            samples_per_second=1.0,
         )
 
     return events

@@ -24,28 +24,52 @@ from epochal.journal.series import Log, Series
 from epochal.runs.identity import Identity
 from epochal.runs.signs import Sign
 from epochal.runs.state import judge
-from epochal.runs.survival import Logind, judge as judge_survival
+from epochal.runs.survival import Logind
+from epochal.runs.survival import judge as judge_survival
 
 
 HOST = HostStarted(host="detached", pid=1, machine="m", device="cpu", survives="all")
 TRAINING = TrainingStarted(
-    task="classification", metric="accuracy", epochs=4, steps_per_epoch=10, batch_size=8, learning_rate=0.1,
-    precision="float32", device="cpu", threads=1, rows_train=80, rows_validation=20, parameters=9,
+    task="classification",
+    metric="accuracy",
+    epochs=4,
+    steps_per_epoch=10,
+    batch_size=8,
+    learning_rate=0.1,
+    precision="float32",
+    device="cpu",
+    threads=1,
+    rows_train=80,
+    rows_validation=20,
+    parameters=9,
 )
 
 
 def steps(step, loss=None):
     loss = 1 / step if loss is None else loss
     return StepsDone(
-        step=step, epoch=step / 10, count=1, loss=loss, loss_min=loss, loss_max=loss, learning_rate=0.1,
-        samples_per_second=100.0, seconds=step / 2,
+        step=step,
+        epoch=step / 10,
+        count=1,
+        loss=loss,
+        loss_min=loss,
+        loss_max=loss,
+        learning_rate=0.1,
+        samples_per_second=100.0,
+        seconds=step / 2,
     )
 
 
 def epoch(step, value, *, best):
     return EpochDone(
-        step=step, epoch=step / 10, train_loss=1.0, validation_loss=2.0, metrics={"accuracy": value}, value=value,
-        best=best, seconds=step / 2,
+        step=step,
+        epoch=step / 10,
+        train_loss=1.0,
+        validation_loss=2.0,
+        metrics={"accuracy": value},
+        value=value,
+        best=best,
+        seconds=step / 2,
     )
 
 
@@ -97,8 +121,13 @@ class TestFold:
 
     def test_a_resume_moves_what_lies_beyond_its_checkpoint_into_a_branch(self):
         before = fold(
-            HOST, TRAINING, *[steps(s) for s in range(1, 11)], epoch(10, 0.7, best=True),
-            CheckpointSaved(step=10, epoch=1.0, folder="c", sha256="0"), steps(11, 5.0), steps(12, 6.0),
+            HOST,
+            TRAINING,
+            *[steps(s) for s in range(1, 11)],
+            epoch(10, 0.7, best=True),
+            CheckpointSaved(step=10, epoch=1.0, folder="c", sha256="0"),
+            steps(11, 5.0),
+            steps(12, 6.0),
             epoch(12, 0.9, best=True),
         )
 
@@ -118,13 +147,23 @@ class TestFold:
         assert (len(after.steps), after.step, after.best_value, after.seconds) == (0, 0, None, 0.0)
         assert after.status == "starting"
 
+    def test_steps_that_begin_anew_without_a_word_never_mix_with_the_old_ones(self):
+        before = fold(HOST, TRAINING, *[steps(s) for s in range(1, 6)])
+
+        after = fold(HOST, TRAINING, steps(1), steps(2), state=before)
+
+        assert list(after.steps.column("step")) == [1, 2]
+        assert list(after.superseded[0].steps.column("step")) == [1, 2, 3, 4, 5]
+
     def test_a_new_host_takes_back_the_end_and_old_requests(self):
         before = fold(HOST, CommandTaken(id="1", verb="stop"), RunEnded(state="stopped", reason="asked"))
         after = fold(HOST, state=before)
         assert (after.status, after.ended, after.commands) == ("starting", None, ())
 
     def test_missing_records_and_damaged_lines_are_counted(self):
-        state = reduce_all(RunState(), [Record(0, "steps", 0, "", steps(1)), Record(4, "steps", 0, "", steps(2))], damaged=2)
+        state = reduce_all(
+            RunState(), [Record(0, "steps", 0, "", steps(1)), Record(4, "steps", 0, "", steps(2))], damaged=2
+        )
         assert (state.records, state.damaged) == (2, 5)
 
     def test_an_unknown_kind_of_record_is_counted_and_otherwise_left_alone(self):
@@ -141,7 +180,13 @@ class TestFold:
         assert fold(HOST, baseline).baselines == {"trivial": baseline}
 
     def test_how_the_records_come_in_pieces_changes_nothing(self):
-        events = [HOST, TRAINING, *[steps(s) for s in range(1, 30)], epoch(29, 0.5, best=True), Resumed(from_step=20, folder="c")]
+        events = [
+            HOST,
+            TRAINING,
+            *[steps(s) for s in range(1, 30)],
+            epoch(29, 0.5, best=True),
+            Resumed(from_step=20, folder="c"),
+        ]
         events += [steps(s) for s in range(21, 40)]
         whole = fold(*events)
         rng = random.Random(0)
@@ -185,7 +230,7 @@ class TestSharedColumns:
 
 def sign(role="host", **how):
     identity = Identity(pid=77, ticks=1, boot="b", machine="id gpu07", namespace="n")
-    return Sign(identity=identity, role=role, token="t", **{"monotonic": 1000.0, "wall": 5000.0, **how})
+    return Sign(identity=identity, role=role, **{"token": "t", "monotonic": 1000.0, "wall": 5000.0, **how})
 
 
 def verdict(said="running", given=None, *, alive=True, halted=False, monotonic=1001.0, wall=5001.0):

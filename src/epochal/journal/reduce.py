@@ -181,6 +181,8 @@ class _Draft:
             _TAKE[type(event)](self, event)
 
     def _take_steps(self, event: StepsDone) -> None:
+        if event.step <= self.get("step") and len(self.get("steps")) + len(self._steps):
+            self._go_back(event.step - event.count)  # a host that began anew without a word
         self._steps.append(
             (
                 event.step,
@@ -251,14 +253,18 @@ class _Draft:
             self.values["seconds"] = event.seconds
 
     def take_resume(self, event: Resumed) -> None:
-        """Take the steps after the checkpoint out of the curve, into a branch of their own."""
+        self.values["resumes"] = (*self.get("resumes"), event)
+        self._go_back(event.from_step)
+
+    def _go_back(self, from_step: int) -> None:
+        """Take what was done after that step out of the curve, into a branch of its own."""
         self._flush()
         steps, evaluations, metrics = self.get("steps"), self.get("evaluations"), self.get("metrics")
-        num_steps = sum(1 for step in steps.column("step") if step <= event.from_step)
-        num_evaluations = sum(1 for step in evaluations.column("step") if step <= event.from_step)
+        num_steps = sum(1 for step in steps.column("step") if step <= from_step)
+        num_evaluations = sum(1 for step in evaluations.column("step") if step <= from_step)
         if num_steps < len(steps) or num_evaluations < len(evaluations):
             branch = Branch(
-                from_step=event.from_step, steps=steps.after(num_steps), evaluations=evaluations.after(num_evaluations)
+                from_step=from_step, steps=steps.after(num_steps), evaluations=evaluations.after(num_evaluations)
             )
             self.values["superseded"] = (*self.get("superseded"), branch)
         kept_steps, kept = steps.first(num_steps), evaluations.first(num_evaluations)
@@ -267,8 +273,7 @@ class _Draft:
             steps=kept_steps,
             evaluations=kept,
             metrics=Log(list(metrics)[:num_evaluations]),
-            resumes=(*self.get("resumes"), event),
-            step=event.from_step,
+            step=from_step,
             epoch=kept_steps.last("epoch") if len(kept_steps) else 0.0,
             seconds=kept_steps.last("seconds") if len(kept_steps) else 0.0,
             best_value=None if best is None else kept.column("value")[best],
