@@ -8,12 +8,12 @@ from typing import Any
 
 from textual.content import Content
 from textual.reactive import reactive
-from textual.widget import Widget
 
 from epochal.data.protocol import Problem, Profile
 from epochal.show import cell_width, fit
 from epochal.tui.glyphs import Glyphs, glyphs
-from epochal.tui.text import content, spread, stacked
+from epochal.tui.text import content, spread
+from epochal.tui.widgets.lines import Lines
 from epochal.workbench.views.data import RecipeLine, exactness, figure, ledger_line, number, plural, tall_bars
 
 
@@ -34,18 +34,27 @@ class SideView:
     index: int = 0
 
 
-class DataSide(Widget):
-    """The panel; it draws a view and knows nothing else."""
+class DataSide(Lines):
+    """The panel; it draws a view and knows nothing else. Only lines that changed are painted again."""
 
     DEFAULT_CSS = """
-    DataSide { width: 38; height: 100%; background: $background; padding: 0 0 0 2; }
+    DataSide { width: 38; height: 100%; background: $background; margin: 0 0 0 2; }
     """
 
     view: reactive[SideView] = reactive(SideView())
 
-    def render(self) -> Content:
-        """Profile, problems, recipe, ledger; each gets the lines it needs while there are any."""
-        return stacked(side_lines(self.view, self.content_size.width, self.content_size.height, glyphs()))
+    def watch_view(self) -> None:
+        """Draw another view."""
+        self._draw()
+
+    def on_resize(self) -> None:
+        """Another width or height."""
+        self._draw()
+
+    def _draw(self) -> None:
+        size = self.content_size
+        if size.width and size.height:
+            self.show(side_lines(self.view, size.width, size.height, glyphs()))
 
 
 def side_lines(view: SideView, width: int, height: int, signs: Glyphs) -> list[Content]:

@@ -1,0 +1,323 @@
+"""Cleaning steps by name, and the form in which one is filled in, counted, and only then applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.events import Key
+from textual.message import Message
+from textual.reactive import reactive
+from textual.suggester import Suggester
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from epochal.core.errors import EpochalError, SettingsError
+from epochal.core.steps import OPS, Op, Param, Step
+from epochal.data.protocol import Counted
+from epochal.show import cell_width, fit, safe
+from epochal.tui.glyphs import glyphs
+from epochal.tui.screens.overlay import Keys, Overlay
+from epochal.tui.text import Part, content, stacked
+from epochal.workbench.data_session import DataSession
+from epochal.workbench.views.data import plural
+from epochal.workbench.views.forms import known_columns, step_from_fields
+
+
+_ORDER = (
+    "mark_missing", "fill", "drop_missing", "drop_duplicates", "filter", "clip",
+    "trim", "collapse_spaces", "lower", "upper", "replace", "map_values",
+    "set_kind", "parse_number", "parse_date", "rename", "compute", "split_column", "select", "drop_columns",
+)  # fmt: skip
+_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Missing values and rows", _ORDER[:6]),
+    ("Text", _ORDER[6:12]),
+    ("Kinds and columns", _ORDER[12:]),
+)
+
+PREVIEW_SECONDS = 0.25
+"""How long a form rests after a key before it counts."""
+
+
+class StepMenu(Overlay[str]):
+    """Every cleaning step with its letter."""
+
+    DEFAULT_CSS = """
+    StepMenu > #box { width: 96; }
+    StepMenu #steps { height: auto; }
+    """
+    KEYS: ClassVar[Keys] = (("a letter", "chooses"), ("Esc", "back"))
+
+    def compose_inside(self) -> ComposeResult:
+        """All steps."""
+        yield Static(id="steps")
+
+    def on_mount(self) -> None:
+        """Draw them."""
+        self.call_after_refresh(self._draw)
+
+    def on_resize(self) -> None:
+        """One or two columns."""
+        self.call_after_refresh(self._draw)
+
+    def _draw(self) -> None:
+        width = self.query_one("#steps", Static).content_size.width
+        half = width // 2
+        left = [*self._group(*_GROUPS[0], half - 2), Content(""), *self._group(*_GROUPS[1], half - 2)]
+        right = self._group(*_GROUPS[2], width - half)
+        right += [Content("")] * (len(left) - len(right))
+        lines = [content(a, " " * (half - a.cell_length), b) for a, b in zip(left, right, strict=True)]
+        self.query_one("#steps", Static).update(stacked(lines))
+
+    @staticmethod
+    def _group(title: str, names: Sequence[str], width: int) -> list[Content]:
+        lines = [content((title, "$ep-quiet"))]
+        for name in names:
+            op = OPS[name]
+            key: Part = (f"  {op.key}", "$ep-quiet") if op.key else ""
+            text = fit(op.title, width - 5 - (cell_width(op.key) + 2 if op.key else 0))
+            lines.append(content((f" {op.letter}  ", "bold $ep-accent"), (text, "$ep-text"), key))
+        return lines
+
+    def key_pressed(self, pressed: str) -> bool:
+        """A letter chooses."""
+        op = next((op for op in OPS.values() if op.letter == pressed), None)
+        if op is not None:
+            self.dismiss(op.name)
+        return op is not None
+
+
+class Completion(Suggester):
+    """Completes the last word with a column's name."""
+
+    def __init__(self, columns: Sequence[str], *, listed: bool) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._columns, self._listed = columns, listed
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """The line with its last word completed."""
+        start = value.rfind(",") + 1 if self._listed else max(value.rfind(c) for c in ' (+-*/=<>,"') + 1
+        word = value[start:].lstrip()
+        if not word:
+            return None
+        found = next((c for c in self._columns if c.casefold().startswith(word.casefold()) and c != word), None)
+        return value[: len(value) - len(word)] + word + found[len(word) :] if found else None
+
+
+class ChoiceField(Widget, can_focus=True):
+    """One of a few values; ← → or Space change it."""
+
+    DEFAULT_CSS = """
+    ChoiceField { height: 1; padding: 0 1; background: $ep-raised; }
+    ChoiceField:focus { background: $ep-line; }
+    """
+
+    chosen: reactive[int] = reactive(0)
+
+    class Changed(Message):
+        """Another value."""
+
+    def __init__(self, choices: Sequence[str], value: str, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.choices = tuple(choices)
+        self.set_reactive(ChoiceField.chosen, self.choices.index(value) if value in self.choices else 0)
+
+    @property
+    def value(self) -> str:
+        """The chosen value."""
+        return self.choices[self.chosen]
+
+    def render(self) -> Content:
+        """All choices, the chosen one bright."""
+        parts: list[Part] = []
+        for n, choice in enumerate(self.choices):
+            parts.append((f" {choice} ", "bold $ep-background on $ep-accent" if n == self.chosen else "$ep-quiet"))
+        return content(*parts)
+
+    def on_key(self, event: Key) -> None:
+        """Change the value."""
+        by = {"left": -1, "right": 1, "space": 1, "h": -1, "l": 1}.get(event.key)
+        if by is not None:
+            event.stop()
+            event.prevent_default()
+            self.chosen = (self.chosen + by) % len(self.choices)
+            self.post_message(self.Changed())
+
+
+class StepForm(Overlay[Step]):
+    """One step: its parameters, and what it would do to the rows, before it is applied."""
+
+    DEFAULT_CSS = """
+    StepForm > #box { width: 84; }
+    StepForm .field { height: auto; margin: 0; }
+    StepForm .label { width: 12; height: 1; color: $ep-text; }
+    StepForm .field Input { width: 1fr; }
+    StepForm .field ChoiceField { width: 1fr; }
+    StepForm .meaning { height: auto; margin: 0 0 1 12; color: $ep-quiet; padding: 0 1; }
+    StepForm #preview { height: auto; min-height: 4; max-height: 9; margin-top: 0; }
+    """
+    KEYS: ClassVar[Keys] = (("Enter", "apply"), ("Tab", "next field"), ("→", "complete"), ("Esc", "leave as it is"))
+
+    def __init__(
+        self,
+        data: DataSession,
+        op: str,
+        texts: Mapping[str, str],
+        *,
+        at: int | None = None,
+        focus: str = "",
+        enabled: bool = True,
+    ) -> None:
+        super().__init__(OPS[op].title, f"step {len(data.recipe.steps) + 1 if at is None else at + 1}  ·  {op}")
+        self._data, self._op, self._texts, self._at = data, OPS[op], dict(texts), at
+        self._focus, self._enabled = focus, enabled
+        self._timer: Timer | None = None
+        self._counted: Step | None = None
+        """The step whose effect is shown."""
+        self._wanted = False
+        """Whether Enter was pressed before the effect was known."""
+
+    def compose_inside(self) -> ComposeResult:
+        """A line for each parameter, the effect below."""
+        with VerticalScroll(can_focus=False):
+            for param in self._op.params:
+                with Horizontal(classes="field"):
+                    yield Static(param.name, classes="label", markup=False)
+                    yield self._field(param)
+                yield Static(param.meaning, classes="meaning", markup=False)
+        yield Static(id="preview")
+
+    def _field(self, param: Param) -> Widget:
+        text = self._texts.get(param.name, "")
+        if param.choices or param.type == "boolean":
+            return ChoiceField(param.choices or ("no", "yes"), text, id=f"field-{param.name}")
+        columns = self._data.column_names
+        listed = param.type in {"columns", "column"}
+        suggester = Completion(columns, listed=listed) if listed or param.type == "expression" else None
+        return Input(text, suggester=suggester, select_on_focus=False, id=f"field-{param.name}")
+
+    def on_mount(self) -> None:
+        """Type at once, in the field that most likely wants it."""
+        names = [p.name for p in self._op.params]
+        blank = [p.name for p in self._op.params if p.required and not self._texts.get(p.name)]
+        first = self._focus or (blank[0] if blank else names[-1])
+        field = self.query_one(f"#field-{first}")
+        field.focus()
+        if isinstance(field, Input):
+            field.cursor_position = len(field.value)
+        self._count()
+
+    def on_unmount(self) -> None:
+        """Nobody waits for a count any more."""
+        self._data.drop("count")
+
+    def on_input_changed(self, _event: Input.Changed) -> None:
+        """Count again, once the fingers rest."""
+        self._later()
+
+    def on_choice_field_changed(self, _event: ChoiceField.Changed) -> None:
+        """Count again."""
+        self._later()
+
+    def _later(self) -> None:
+        self._counted = None
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(PREVIEW_SECONDS, self._count)
+
+    def _read(self, op: Op) -> Step:
+        texts = {}
+        for param in op.params:
+            field = self.query_one(f"#field-{param.name}")
+            texts[param.name] = field.value if isinstance(field, (Input, ChoiceField)) else ""
+        step = step_from_fields(op, texts, enabled=self._enabled)
+        if self._at is None:
+            known_columns(step, self._data.column_names)
+        return step
+
+    def _count(self) -> None:
+        try:
+            step = self._read(self._op)
+        except SettingsError as error:
+            self._show_error(error)
+            return
+        self._say(content(("counting …", "$ep-quiet")))
+        self._data.count(step, self._at, lambda counted: self._show(step, counted), self._show_error)
+
+    def _show(self, step: Step, counted: Counted) -> None:
+        if not self.is_attached:
+            return
+        self._counted = step
+        if self._wanted:
+            self.dismiss(step)
+            return
+        nothing = not (counted.removed or counted.changed or self._op.changes_columns)
+        mark = (glyphs().waiting, "$ep-quiet") if nothing else (glyphs().here, "bold $ep-accent")
+        lines = [content(mark, " ", (safe(counted.sentence or sentence(counted), 300), "bold $ep-text"))]
+        if counted.rejected_cells:
+            lines.append(
+                content(
+                    ("! ", "$ep-warning"),
+                    f"{plural(counted.rejected_cells, 'cell')} cannot be read so and would become rejects (r shows them)",
+                )
+            )
+        lines += [
+            content(
+                "  ", (fit(shown(before), 30), "$ep-quiet"), ("  →  ", "$ep-line"), (fit(shown(after), 30), "$ep-text")
+            )
+            for before, after in counted.sample[:4]
+        ]
+        self._say(stacked(lines))
+
+    def _show_error(self, error: EpochalError) -> None:
+        if not self.is_attached:
+            return
+        self._wanted = False
+        lines = [content((f"{glyphs().problem} ", "bold $ep-warning"), (safe(error.what, 300), "$ep-text"))]
+        if error.fix:
+            lines.append(content("  ", (safe(error.fix, 300), "$ep-quiet")))
+        self._say(stacked(lines))
+
+    def _say(self, text: Content) -> None:
+        self.query_one("#preview", Static).update(text)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter in a field."""
+        event.stop()
+        self._apply()
+
+    def key_pressed(self, pressed: str) -> bool:
+        """Enter applies, also where no text is typed."""
+        if pressed == "Enter":
+            self._apply()
+        elif pressed in {"up", "down"}:
+            (self.focus_next if pressed == "down" else self.focus_previous)()
+        else:
+            return False
+        return True
+
+    def _apply(self) -> None:
+        """Apply what was counted; what was not is counted first."""
+        if self._counted is not None:
+            self.dismiss(self._counted)
+            return
+        self._wanted = True
+        if self._timer is not None:
+            self._timer.stop()
+        self._count()
+
+
+def shown(value: str | None) -> str:
+    """A cell of a preview: missing is the same quiet sign as in the grid."""
+    return "·" if value is None else value or '""'
+
+
+def sentence(counted: Counted) -> str:
+    """What a step would do, in words, where the host said none."""
+    if counted.removed:
+        return f"{plural(counted.removed, 'row')} of {plural(counted.rows_before, 'row')} would be left out"
+    return f"{plural(counted.changed, 'cell')} would change" if counted.changed else "nothing would change"
