@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from epochal.core.errors import StepError
 from epochal.core.steps import Step, nearest
-from epochal.data.sqltext import as_text, identifier, is_number_type, is_text_type, literal, typed_literal
+from epochal.data.sqltext import as_text, identifier, literal, table_name
 from epochal.data.stepsql import CELL_OPS
 
 
@@ -87,7 +87,7 @@ class Plan:
         """`WITH …` with one expression a stage; empty without stages."""
         if not self.stages:
             return ""
-        parts = [f"{identifier(s.name)} AS (\n{_indented(s.sql)}\n)" for s in self.stages]
+        parts = [f"{table_name(s.name)} AS (\n{_indented(s.sql)}\n)" for s in self.stages]
         return "WITH " + ",\n".join(parts) + "\n"
 
 
@@ -115,7 +115,7 @@ def recipe_sql(columns: Columns, steps: Sequence[Step], source: str = "raw", *, 
     """
     laid = plan(columns, steps, source, upto=upto)
     listed = ", ".join(identifier(c) for c in (*INTERNAL, *(name for name, _ in laid.after)))
-    return f"{laid.ctes()}SELECT {listed}\nFROM {identifier(laid.last)}\nORDER BY _eid"
+    return f"{laid.ctes()}SELECT {listed}\nFROM {table_name(laid.last)}\nORDER BY _eid"
 
 
 def columns_after(columns: Columns, steps: Sequence[Step]) -> tuple[tuple[str, str], ...]:
@@ -131,7 +131,7 @@ def marked_sql(columns: Columns, steps: Sequence[Step], source: str = "raw", *, 
     count nothing). Raises StepError as `plan` does.
     """
     laid = plan(columns, steps, source)
-    parts = [f"_marked_0 AS (\n  SELECT *, CAST(NULL AS INTEGER) AS _removed\n  FROM {identifier(source)}\n)"]
+    parts = [f"_marked_0 AS (\n  SELECT *, CAST(NULL AS INTEGER) AS _removed\n  FROM {table_name(source)}\n)"]
     relation = "_marked_0"
     counters: list[str] = []
     for stage in laid.stages:
@@ -165,7 +165,7 @@ def rejects_sql(columns: Columns, steps: Sequence[Step], source: str = "raw") ->
                     stage.n,
                     column,
                     f'{before.ctes()}SELECT _source AS source, _line AS line, {literal(column)} AS "column", '
-                    f"{text} AS text\nFROM {identifier(stage.source)}\n"
+                    f"{text} AS text\nFROM {table_name(stage.source)}\n"
                     f"WHERE {rejected_condition(column, dict(stage.before)[column], expression)}\nORDER BY _eid",
                 )
             )
@@ -330,7 +330,7 @@ _STRUCTURE = {
 
 def _select(stage: Stage) -> str:
     """A stage's SELECT, written as a person would write it."""
-    relation = identifier(stage.source)
+    relation = table_name(stage.source)
     if stage.step.op == "select":
         listed = ", ".join(identifier(c) for c in (*INTERNAL, *(c for c, _ in stage.after)))
         return f"SELECT {listed}\nFROM {relation}"
@@ -402,7 +402,6 @@ def _marked_select(stage: Stage, relation: str, *, counted: bool) -> tuple[str, 
         f",\n  CASE WHEN _removed IS NULL THEN {expression} ELSE 0 END AS {name}"
         for name, expression in counters.items()
     )
-    relation = identifier(relation)
     if stage.joins:
         return _joined(stage, relation, more), list(counters)
     if stage.step.op == "select":
@@ -410,7 +409,7 @@ def _marked_select(stage: Stage, relation: str, *, counted: bool) -> tuple[str, 
         gone = ", ".join(identifier(c) for c, _ in stage.before if c not in left)
         return f"SELECT *{f' EXCLUDE ({gone})' if gone else ''}\nFROM {relation}", []
     if stage.step.op == "drop_columns" or stage.renamed:
-        return stage.sql.replace(f"FROM {identifier(stage.source)}", f"FROM {relation}"), []
+        return stage.sql.replace(f"FROM {table_name(stage.source)}", f"FROM {relation}"), []
     cells = {c: _guarded(stage, e) for c, e in stage.cells.items()}
     if stage.keep:
         kept = f"({stage.keep}) IS NOT TRUE" if stage.step.op == "filter" else f"NOT ({stage.keep})"
@@ -433,23 +432,3 @@ def _guarded(stage: Stage, expression: str) -> str:
 def _indented(text: str) -> str:
     return "\n".join("  " + line for line in text.split("\n"))
 
-
-__all__ = [
-    "INTERNAL",
-    "Columns",
-    "Plan",
-    "Stage",
-    "as_text",
-    "changed_condition",
-    "columns_after",
-    "identifier",
-    "is_number_type",
-    "is_text_type",
-    "literal",
-    "marked_sql",
-    "plan",
-    "recipe_sql",
-    "rejected_condition",
-    "rejects_sql",
-    "typed_literal",
-]

@@ -15,9 +15,14 @@ _FLOATS = frozenset({"FLOAT", "DOUBLE", "REAL"})
 
 def identifier(name: str) -> str:
     """A name as SQL: bare when it is plain and internal, else quoted."""
-    if re.fullmatch(r"_[a-z_0-9]+|step_[0-9]+|raw", name):
+    if re.fullmatch(r"_[a-z_0-9]+", name):
         return name
     return '"' + name.replace('"', '""') + '"'
+
+
+def table_name(name: str) -> str:
+    """A table's name as SQL: ours are plain, and dotted where they stand in an attached database."""
+    return name if re.fullmatch(r"[a-z_0-9]+(\.[a-z_0-9]+){0,2}", name) else identifier(name)
 
 
 def literal(text: str) -> str:
