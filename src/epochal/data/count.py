@@ -1,0 +1,192 @@
+"""What steps do, in figures: rows removed, cells changed, cells that could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from epochal.core.settings import Project
+from epochal.core.steps import Step
+from epochal.data.engine import Engine, Work
+from epochal.data.protocol import Counted
+from epochal.data.recipe import ready_steps
+from epochal.data.sql import Stage, changed_condition, joined_value, marked_sql, plan, rejected_condition
+from epochal.data.sqltext import as_text, table_name
+from epochal.data.views import Base, base_of
+from epochal.show import safe
+
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_SAMPLE = 6
+_CUT = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFigures:
+    """What one step of a recipe did."""
+
+    n: int
+    step: Step
+    removed: int
+    """Rows."""
+    changed: int
+    """Cells."""
+    rejected: int
+    """Cells that held something it could not read."""
+
+
+def count_recipe(
+    con: DuckDBPyConnection, columns: Sequence[tuple[str, str]], steps: Sequence[Step], source: str = "raw"
+) -> tuple[StepFigures, ...]:
+    """Count a whole recipe in one pass: every enabled step's figures. `steps` as `ready_steps` gives them."""
+    enabled = [(n, s) for n, s in enumerate(steps, start=1) if s.enabled]
+    if not enabled:
+        return ()
+    marked = marked_sql(columns, steps, source, counted=True)
+    names = [row[0] for row in con.execute(f"DESCRIBE {marked}").fetchall()]
+    counters = [c for c in names if c.startswith(("_changed_", "_rejected_"))]
+    sums = "".join(f", coalesce(sum({c}), 0)" for c in counters)
+    rows = con.execute(f"SELECT _removed, count(*){sums} FROM ({marked}) GROUP BY _removed").fetchall()  # noqa: S608 - ours
+    removed = {row[0]: row[1] for row in rows if row[0] is not None}
+    totals = {c: sum(int(row[2 + i]) for row in rows) for i, c in enumerate(counters)}
+    return tuple(
+        StepFigures(
+            n=n,
+            step=step,
+            removed=removed.get(n, 0),
+            changed=totals.get(f"_changed_{n}", 0),
+            rejected=totals.get(f"_rejected_{n}", 0),
+        )
+        for n, step in enabled
+    )
+
+
+def count_step(
+    engine: Engine, con: DuckDBPyConnection, project: Project, step: Step, work: Work, *, at: int | None = None
+) -> Counted:
+    """What a step would do at place `at` (0-based; the end, if None) of the recipe, without doing it.
+
+    Raises StepError when it cannot be done there.
+    """
+    before = project.clean if at is None else project.clean[:at]
+    step = replace(step, enabled=True)
+    ready = ready_steps(con, replace(project, clean=(*before, step)), engine.folder, engine.columns)
+    base = base_of(engine, con, replace(project, clean=before), work)
+    stage = plan(base.columns, (ready[-1],), base.table).stages[0]
+    work.report("counting")
+    removed = _removed(con, base, stage)
+    changed, rejected, sample = _changed(con, stage)
+    figures = StepFigures(n=len(before) + 1, step=ready[-1], removed=removed, changed=changed, rejected=rejected)
+    return Counted(
+        removed=removed,
+        changed=changed,
+        rows_before=base.rows,
+        rows_after=base.rows - removed,
+        rejected_cells=rejected,
+        sample=sample,
+        sentence=sentence(figures, would=True),
+    )
+
+
+def _removed(con: DuckDBPyConnection, base: Base, stage: Stage) -> int:
+    if not stage.keep and not stage.first_of:
+        return 0
+    kept: int = con.execute(f"SELECT count(*) FROM ({stage.sql})").fetchall()[0][0]  # noqa: S608 - ours
+    return base.rows - kept
+
+
+def _changed(
+    con: DuckDBPyConnection, stage: Stage
+) -> tuple[int, int, tuple[tuple[str | None, str | None], ...]]:
+    """Cells changed and rejected, and some of them before and after."""
+    types = dict(stage.before)
+    source = table_name(stage.source)
+    if stage.joins:
+        column, _ = stage.joins
+        pairs = (
+            f"SELECT {as_text(column, types[column], of='_rows')} AS old, {joined_value(stage)} AS new"
+            f" FROM {stage.sql.split('FROM ', 1)[1]}"
+        )
+        counted = f"SELECT count(*) FILTER (old IS DISTINCT FROM new) FROM ({pairs})"  # noqa: S608 - ours
+        sample = f"SELECT old, new FROM ({pairs}) WHERE old IS DISTINCT FROM new LIMIT {_SAMPLE}"  # noqa: S608 - ours
+        return con.execute(counted).fetchall()[0][0], 0, _sample(con, sample)
+    if not stage.cells and not stage.added:
+        return 0, 0, ()
+    changed = {c: changed_condition(c, types[c], stage) for c in stage.cells}
+    rejected = {c: rejected_condition(c, types[c], e) for c, e in stage.cells.items()} if stage.converts else {}
+    counts = [f"count(*) FILTER ({condition})" for condition in (*changed.values(), *rejected.values())]
+    counts = counts or ["0"]
+    row = con.execute(f"SELECT {', '.join(counts)} FROM {source}").fetchall()[0]  # noqa: S608 - ours
+    total, lost = sum(row[: len(changed)]), sum(row[len(changed) :])
+    queries = [
+        f"SELECT left({as_text(c, types[c])}, {_CUT}), left(CAST({e} AS VARCHAR), {_CUT}) FROM {source}"  # noqa: S608 - ours
+        f" WHERE {rejected[c] if rejected.get(c) and lost else changed[c]} LIMIT {_SAMPLE}"
+        for c, e in stage.cells.items()
+    ]
+    queries += [
+        f"SELECT NULL, left(CAST({e} AS VARCHAR), {_CUT}) FROM {source} LIMIT {_SAMPLE}"  # noqa: S608 - ours
+        for e in stage.added.values()
+    ]
+    pairs_found: list[tuple[str | None, str | None]] = []
+    for query in queries:
+        if len(pairs_found) < _SAMPLE:
+            pairs_found.extend(_sample(con, query))
+    return total, lost, tuple(pairs_found[:_SAMPLE])
+
+
+def _sample(con: DuckDBPyConnection, query: str) -> tuple[tuple[str | None, str | None], ...]:
+    return tuple(
+        (None if old is None else safe(old, _CUT), None if new is None else safe(new, _CUT))
+        for old, new in con.execute(query).fetchall()
+    )
+
+
+def sentence(figures: StepFigures, *, would: bool = False) -> str:
+    """What a step did, or would do, for a person."""
+    step = figures.step
+    what = _listed(step.columns)
+    verb = "would be" if would else "were" if figures.removed != 1 else "was"
+    if step.op == "drop_missing":
+        gap = f"{what} is missing" if len(step.columns) == 1 else f"one of {what} is missing"
+        return f"{_number(figures.removed, 'row')} {verb} left out because {gap}"
+    if step.op == "drop_duplicates":
+        same = f"another has the same {what}" if step.columns else "another is equal"
+        return f"{_number(figures.removed, 'row')} {verb} left out because {same}"
+    if step.op == "filter":
+        where = safe(step.params["where"], 60)
+        return f"{_number(figures.removed, 'row')} {verb} left out: not {where}"
+    cells = _number(figures.changed, "cell")
+    touched = f"{cells} {'would be' if would else 'were' if figures.changed != 1 else 'was'}"
+    verbs = {
+        "set_kind": f"read as {step.params.get('kind', '')}",
+        "parse_date": "read as dates",
+        "parse_number": "read as numbers",
+        "mark_missing": "marked as missing",
+        "fill": "filled in",
+        "clip": "limited",
+    }
+    if step.op in {"select", "drop_columns", "rename", "split_column"} or (step.op == "compute" and not figures.changed):
+        return f"columns change; no row or cell {'would be' if would else 'was'} lost"
+    text = f"{touched} {verbs.get(step.op, 'changed')}"
+    if figures.rejected:
+        text += f"; {_number(figures.rejected, 'cell')} cannot be read and {'would become' if would else 'became'} missing"
+    return text
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def _listed(columns: Sequence[str]) -> str:
+    names = [safe(c, 40) for c in columns]
+    if len(names) <= 3:
+        return ", ".join(names)
+    return f"{', '.join(names[:2])} and {len(names) - 2} more"
+
+
+def rows_after(con: DuckDBPyConnection, engine: Engine, project: Project, work: Work) -> int:
+    """Rows left by the recipe."""
+    return base_of(engine, con, project, work).rows
