@@ -6,6 +6,7 @@ names the nearest one it does. Lines and files are added by `epochal.project`, w
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -129,6 +130,21 @@ def _is_duration(value: Any) -> bool:
     return True
 
 
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _is_date(value: Any) -> bool:
+    return isinstance(value, date) or isinstance(_as_date(value), date)
+
+
+def _as_date(value: Any) -> Any:
+    """A date that travelled as JSON, as a date again; anything else as it is."""
+    if isinstance(value, str) and _ISO_DATE.fullmatch(value):
+        with contextlib.suppress(ValueError):
+            return date.fromisoformat(value)
+    return value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
     """[goal]: what is asked, and when the answer is good."""
@@ -155,7 +171,7 @@ class Source:
     licence: str = _text_key(meaning="The licence it may be used under (SPDX where there is one).")
     origin: str = _text_key(meaning="Where it came from.")
     retrieved: date | None = _key(
-        None, check=lambda v: isinstance(v, date), expected="a date like 2026-11-22", meaning="When it was fetched."
+        None, check=_is_date, expected="a date like 2026-11-22", meaning="When it was fetched."
     )
     personal_data: str = _text_key(
         "", meaning="Whether it is about people.", choices=("", "none", "pseudonymised", "present")
@@ -439,6 +455,8 @@ def _checked(declared: Field[Any], value: Any, path: Path) -> Any:
             fix=f"did you mean {close!r}?" if close else f"use one of {', '.join(choices)}",
             code="unknown-value",
         )
+    if "date" in str(declared.type):
+        return _as_date(value)
     if isinstance(value, list):
         return tuple(value)
     if isinstance(value, Mapping):
