@@ -76,13 +76,16 @@ def _canvas(chart: Chart, width: int, height: int) -> list[list[Run]]:
                 if dots:
                     bits[r][c] |= dots
                     roles[r][c] = one.role
-    cells = [[(_character(b, ascii_only=chart.ascii), role) for b, role in zip(*pair, strict=True)] for pair in zip(bits, roles, strict=True)]
+    cells = [
+        [(_character(b, ascii_only=chart.ascii), role) for b, role in zip(*pair, strict=True)]
+        for pair in zip(bits, roles, strict=True)
+    ]
     for value, text in chart.levels:
         _level(cells, chart, value, text)
     for x, y, sign in chart.marks:
-        place, row = chart.x.place(x), _row(chart.y, y, height)
-        if 0 <= place <= 1 and row is not None:
-            cells[row][min(width - 1, int(place * width))] = (sign, "mark")
+        place, at = chart.x.place(x), _row(chart.y, y, height)
+        if 0 <= place <= 1 and at is not None:
+            cells[at][min(width - 1, int(place * width))] = (sign, "mark")
     return cells
 
 

@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from epochal.core.errors import EpochalError
 from epochal.core.settings import Project, to_document, with_setting
+from epochal.workbench.watcher import Seen, Watcher, Wish
 
 
 if TYPE_CHECKING:
     from epochal.core.steps import Step
     from epochal.project.file import ProjectFile
     from epochal.workbench.data_client import DataClient
+    from epochal.data.protocol import Built
+    from epochal.review.view import ReviewView
+    from epochal.runs.state import RunInfo
+    from epochal.workbench.flow import Choice, Draft
     from epochal.workbench.intents import ShowRows
 
 
@@ -56,8 +61,23 @@ class Session:
     """Rows another pane sent to the data pane; the data pane takes it and sets None."""
     problems: int | None = None
     """How many problems the data pane knows; None before it looked."""
+    draft: Draft | None = None
+    """A project that is proposed and not made yet."""
+    built: Built | None = None
+    """The snapshot and split last made or found in this session."""
+    choice: Choice | None = None
+    """What a trial of the families said."""
+    seen: Seen = field(default_factory=Seen)
+    """What was last seen of the runs."""
+    reviews: dict[str, ReviewView | None] = field(default_factory=dict)
+    """By run: what its test set said; None when it was never opened."""
+    run_wanted: str = ""
+    """The run that is shown; the newest, if empty."""
+    overlay_wanted: str = ""
+    log_wanted: bool = False
     _listeners: list[Listener] = field(default_factory=list)
     _client: DataClient | None = None
+    _watcher: Watcher | None = None
 
     # ── who listens ──
 
@@ -101,11 +121,63 @@ class Session:
 
     def open(self, folder: Path) -> None:
         """Open a project folder. Raises EpochalError when it cannot be read."""
+        from epochal.project.discover import remember_project
         from epochal.project.file import ProjectFile  # tomlkit is wanted only with a project
 
         self.file = ProjectFile.open(folder)
         self.folder = Path(folder).absolute()
+        self.built = self.choice = None
+        self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
+        remember_project(self.folder)
+        self.look(fresh=True)
         self.changed("project")
+
+    def built_now(self, built: Built) -> None:
+        """A snapshot and a split are ready."""
+        self.built = built
+        self.changed("ledger")
+
+    def refresh(self) -> None:
+        """See what another workbench or an editor changed in the project's files."""
+        if self.file is None:
+            return
+        try:
+            if self.file.refresh():
+                self.changed("project")
+        except EpochalError as error:
+            if self.error is None or self.error.what != error.what:
+                self.failed(error)
+
+    # ── its runs ──
+
+    @property
+    def info(self) -> RunInfo | None:
+        """The run that is shown."""
+        return self.seen.info()
+
+    def look(self, *, fresh: bool = False) -> None:
+        """Ask for a look at the runs; what is seen is told under the topic "runs"."""
+        if self.folder is None:
+            return
+        if self._watcher is None:
+            self._watcher = Watcher(self._deliver_seen)
+            self._watcher.start()
+        self._watcher.ask(
+            Wish(folder=self.folder, run=self.run_wanted, overlay=self.overlay_wanted, log=self.log_wanted, fresh=fresh)
+        )
+
+    def _deliver_seen(self, seen: Seen) -> None:
+        self.deliver(lambda: self._saw(seen))
+
+    def _saw(self, seen: Seen) -> None:
+        if seen != self.seen:
+            self.seen = seen
+            self.changed("runs")
+
+    def show_run(self, name: str) -> None:
+        """Show another run."""
+        self.run_wanted = name
+        self.look(fresh=True)
 
     def change(self, project: Project, why: str) -> bool:
         """Save a decision; on disk before it is shown. False, with `error` set, when it could not be."""
@@ -162,7 +234,10 @@ class Session:
                 self.deliver(lambda: self._ended(name, lambda: self.failed(failure)))
             except Exception as error:  # noqa: BLE001 - an edge: a thread has no caller to raise to
                 unexpected = EpochalError(
-                    f"something unforeseen happened: {error!r}", where=name, fix="the project is safe; please report this", code="bug"
+                    f"something unforeseen happened: {error!r}",
+                    where=name,
+                    fix="the project is safe; please report this",
+                    code="bug",
                 )
                 self.deliver(lambda: self._ended(name, lambda: self.failed(unexpected)))
             else:
@@ -182,7 +257,10 @@ class Session:
         self.changed("job")
 
     def close(self) -> None:
-        """Let go of the data host. Runs go on."""
+        """Let go of the data host and of the watcher. Runs in their own processes go on."""
+        if self._watcher is not None:
+            self._watcher.end()
+            self._watcher = None
         if self._client is not None:
             self._client.close()
             self._client = None

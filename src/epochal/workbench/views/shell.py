@@ -5,34 +5,129 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from epochal.core.tasks import METRICS
 from epochal.show import safe
 from epochal.workbench.commands import STAGES
-from epochal.workbench.views.rail import ShellView, Stage
+from epochal.workbench.views.rail import ShellView, Stage, StageState
+from epochal.workbench.views.words import count, figure
 
 
 if TYPE_CHECKING:
+    from epochal.core.errors import EpochalError
     from epochal.workbench.session import Session
 
 
 def shell_view(session: Session) -> ShellView:
     """What the frame shows now."""
-    error = session.error
-    said = " ".join(p for p in (_sentence(error.what), f"({safe(error.where)})" if error.where else "", safe(error.fix)) if p) if error else ""
-    job = session.job
+    job, state, info = session.job, session.seen.state, session.info
+    under_way = next((r for r in session.seen.runs if r.alive), None)
+    alive = info is not None and info.alive and state is not None and state.ended is None
     return ShellView(
         project=safe(session.project.name) if session.file is not None else "",
         saved=_clock(session.file.saved_at) if session.file is not None else "",
+        run=f"run {info.spec.number}" if info is not None else "",
+        run_state=state.status if state is not None else "",
+        run_fraction=state.progress if alive and state is not None else None,
         busy=safe(job.text) if job else "",
         busy_fraction=job.fraction if job else None,
-        error=said,
-        stages=tuple(Stage(number=n, name=name, title=title) for n, (name, title) in enumerate(STAGES, 1)),
+        error=error_line(session.error) if session.error else "",
+        stages=_stages(session),
+        next=_next(session, running=under_way is not None),
     )
+
+
+def error_line(error: EpochalError) -> str:
+    """An error as one line: what, where, how to mend it."""
+    what = _sentence(error.what)
+    where = f"({safe(error.where)})" if error.where else ""
+    fix = safe(error.fix)
+    return " ".join(part for part in (what, where, fix[:1].upper() + fix[1:]) if part)
 
 
 def _sentence(text: str) -> str:
     shown = safe(text)
-    return shown if shown.endswith((".", "!", "?")) else f"{shown}."
+    shown = shown[:1].upper() + shown[1:]
+    return shown if shown.endswith((".", "!", "?", "…")) else f"{shown}."
 
 
 def _clock(moment: datetime | None) -> str:
     return moment.astimezone().strftime("%H:%M:%S") if moment is not None else ""
+
+
+def _stages(session: Session) -> tuple[Stage, ...]:
+    if session.file is None:
+        return tuple(Stage(number=n, name=name, title=title) for n, (name, title) in enumerate(STAGES, 1))
+    states = {
+        "goal": _goal(session),
+        "data": _data(session),
+        "label": ("none", "–"),
+        "model": _model(session),
+        "train": _train(session),
+        "test": _test(session),
+        "ship": ("none", "–"),
+    }
+    return tuple(
+        Stage(number=n, name=name, title=title, state=states[name][0], summary=states[name][1])  # type: ignore[arg-type]
+        for n, (name, title) in enumerate(STAGES, 1)
+    )
+
+
+def _goal(session: Session) -> tuple[StageState, str]:
+    target = session.project.columns.target
+    return ("done", safe(target)) if target else ("problem", "no target")
+
+
+def _data(session: Session) -> tuple[StageState, str]:
+    if session.problems:
+        return "problem", f"{session.problems} problem{'s' if session.problems > 1 else ''}"
+    if session.built is not None:
+        return "done", f"{count(session.built.ledger['kept'])} rows"
+    return "done", f"{len(session.project.clean)} steps" if session.project.clean else "–"
+
+
+def _model(session: Session) -> tuple[StageState, str]:
+    if session.job is not None and session.job.name == "measure":
+        return "busy", "measures"
+    family = session.project.model.family
+    return ("done", safe(family)) if family else ("waiting", "choose")
+
+
+def _train(session: Session) -> tuple[StageState, str]:
+    info, state = session.info, session.seen.state
+    if info is None or state is None:
+        return "waiting", "–"
+    if state.status in {"starting", "running", "stopping"}:
+        return "busy", f"{state.progress:.0%}".replace("%", " %") if state.training else state.phase or state.status
+    if state.status in {"done", "stopped"}:
+        return "done", figure(state.best_value)
+    return "problem", state.status
+
+
+def _test(session: Session) -> tuple[StageState, str]:
+    info = session.info
+    if info is None:
+        return "sealed", "sealed"
+    review = session.reviews.get(info.name)
+    if review is not None:
+        return "done", figure(review.headline.model.value)
+    return ("done", "opened") if session.seen.tested else ("sealed", "sealed")
+
+
+def _next(session: Session, *, running: bool) -> str:
+    """What to do next, wherever one is."""
+    if session.file is None:
+        return "choose a project, or give a data file: epochal FILE."
+    if session.job is not None:
+        return f"wait: it {safe(session.job.text)}."
+    project = session.project
+    if not project.columns.target:
+        return "1 Goal: say which column is to be predicted."
+    if running:
+        return "5 Train shows the run live; it goes on without this terminal."
+    if not project.model.family:
+        return "4 Model: measure which family fits, or take one."
+    if session.info is None:
+        return f"5 Train: n trains {project.model.family}."
+    if not session.seen.tested:
+        return f"6 Test opens the sealed test set: the honest {METRICS[project.metric].title}."
+    return "7 Ship says how to use the model elsewhere."

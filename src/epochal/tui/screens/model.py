@@ -1,0 +1,245 @@
+"""The model stage: which families fit, and their settings."""
+
+from __future__ import annotations
+
+import tomllib
+
+from textual.app import ComposeResult
+from textual.content import Content
+
+from epochal.core.errors import EpochalError
+from epochal.core.settings import duration_seconds, with_setting
+from epochal.tui.glyphs import glyphs
+from epochal.tui.paint import blank, cell, content, flowed, heading, toned, wrapped
+from epochal.tui.screens.base import StageScreen
+from epochal.tui.screens.overlays import Ask, Item, Pick
+from epochal.tui.text import Part
+from epochal.tui.widgets.lines import Lines
+from epochal.workbench import flow
+from epochal.workbench.views.model import FamilyRow, ModelView, SettingRow, model_view
+
+
+def typed_value(text: str) -> object:
+    """What a person typed, as a TOML value; a bare word is a text."""
+    try:
+        value: object = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    return value
+
+
+class ModelScreen(StageScreen):
+    """Families, ranked on evidence, and settings with their meaning."""
+
+    STAGE = "model"
+    TEACHES = (
+        "A family is a kind of model. Each that fits your task is tried for a short, equal time on the training rows "
+        "and judged on validation rows, never on the test set; the table shows what came out. Take the first unless "
+        "you know better: Enter trains it. Settings that say auto are fitted to your budget when the run starts; "
+        "the value it took the last time stands in brackets."
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._view: ModelView | None = None
+        self._in_settings = False
+        self._family = 0
+        self._setting = 0
+
+    def compose_body(self) -> ComposeResult:
+        """One list of lines."""
+        yield Lines(id="model-lines")
+
+    def refresh_view(self, topic: str) -> None:
+        """Draw families and settings."""
+        session = self.session
+        if session.file is None:
+            return
+        if topic == "all":
+            flow.recall_choice(session)
+        busy = session.job.text if session.job is not None else ""
+        self._view = model_view(
+            session.project,
+            built=session.built,
+            choice=session.choice,
+            runs=session.seen.runs,
+            baselines=session.seen.state.baselines if session.seen.state else {},
+            busy=busy,
+        )
+        if topic in {"all", "choice"}:
+            taken = next((n for n, f in enumerate(self._view.families) if f.taken), 0)
+            self._family = taken
+        self._draw()
+
+    def _draw(self) -> None:
+        view = self._view
+        if view is None:
+            return
+        body = self.query_one(Lines)
+        width = body.size.width
+        lines: list[Content] = [blank(), content(toned("Which model?", "bold"))]
+        lines += flowed(view.sentence, width, 2)
+        lines += [blank(), *self._families(view, width)]
+        if view.reason:
+            lines += wrapped(view.reason, width, "quiet", 2)
+        cursor = 0
+        first = len(lines) + 2
+        note = f"{view.changed} changed from suggested" if view.changed else "as suggested"
+        lines += [blank(), heading(f"Settings of {view.family}" if view.family else "Settings", width, note)]
+        lines += self._settings(view, width)
+        cursor = first + self._setting if self._in_settings else self._first_family + self._family
+        body.show(lines, cursor)
+        self.set_next(view.next if not self._in_settings else self._meaning(view))
+
+    def _meaning(self, view: ModelView) -> str:
+        setting = view.settings[self._setting]
+        expected = f" Expected: {setting.expected}." if setting.expected else ""
+        return f"{setting.meaning}{expected} Enter changes it, d puts it back as suggested."
+
+    @property
+    def _first_family(self) -> int:
+        width = self.query_one(Lines).size.width
+        return 4 + (len(flowed(self._view.sentence, width, 2)) if self._view else 1)
+
+    def _families(self, view: ModelView, width: int) -> list[Content]:
+        wide = width >= 96
+        why = max(16, width - (66 if wide else 47))
+        head: list[Part] = ["  ", cell("family", 9, "head"), cell("why", why, "head")]
+        if wide:
+            head += [cell("parameters", 11, "head", right=True), cell("memory", 9, "head", right=True)]
+        head += [cell("about", 8, "head", right=True), cell("trial", 15, "head", right=True), "  ", cell("last result", 13, "head")]
+        lines = [content(*head)]
+        for n, family in enumerate((*view.families, *view.baselines)):
+            lines.append(self._family_line(family, why, wide=wide, here=n == self._family and not self._in_settings, baseline=n >= len(view.families)))
+        return lines
+
+    def _family_line(self, family: FamilyRow, why: int, *, wide: bool, here: bool, baseline: bool) -> Content:
+        signs = glyphs()
+        tone = "quiet" if baseline else "text"
+        mark = signs.here if here else signs.done if family.taken else " "
+        parts: list[Part] = [
+            (f"{mark} ", "$ep-accent" if here else "$ep-good"),
+            cell(family.name, 9, "bold" if family.taken else tone),
+            cell(family.why, why - 1, "quiet"),
+            " ",
+        ]
+        if wide:
+            parts += [cell(family.parameters, 11, tone, right=True), cell(family.memory, 9, tone, right=True)]
+        parts += [cell(family.about, 8, tone, right=True), cell(family.trial, 15, tone, right=True), "  ", cell(family.last, 13, "second" if family.last and not baseline else "quiet")]
+        return content(*parts)
+
+    def _settings(self, view: ModelView, width: int) -> list[Content]:
+        lines = []
+        for n, setting in enumerate(view.settings):
+            here = self._in_settings and n == self._setting
+            value = f"{setting.value} ({setting.resolved})" if setting.resolved else setting.value
+            lines.append(
+                content(
+                    (f"{glyphs().here} " if here else "  ", "$ep-accent"),
+                    cell(setting.title, 18, "bold" if here else "text"),
+                    cell(value, 18, "accent" if setting.changed else "text"),
+                    cell(setting.meaning, max(0, width - 38), "quiet"),
+                )
+            )
+        return lines
+
+    # ── commands ──
+
+    def do_model_down(self) -> None:
+        """The next line."""
+        self._move(1)
+
+    def do_model_up(self) -> None:
+        """The line before."""
+        self._move(-1)
+
+    def _move(self, by: int) -> None:
+        view = self._view
+        if view is None:
+            return
+        if self._in_settings:
+            if self._setting + by < 0:
+                self._in_settings, self._family = False, len(view.families) - 1
+            else:
+                self._setting = min(len(view.settings) - 1, self._setting + by)
+        elif self._family + by >= len(view.families):
+            self._in_settings, self._setting = True, 0
+        else:
+            self._family = max(0, self._family + by)
+        self._draw()
+
+    def do_model_other(self) -> None:
+        """Between families and settings."""
+        self._in_settings = not self._in_settings
+        self._draw()
+
+    def do_model_take(self) -> None:
+        """Train the family under the cursor, or change the setting under it."""
+        view = self._view
+        if view is None:
+            return
+        if self._in_settings:
+            self._change(view.settings[self._setting])
+        elif flow.take_family(self.session, view.families[self._family].name):
+            flow.train(self.session)
+            self.workbench.go("train")
+
+    def do_model_use(self) -> None:
+        """Take the family without training."""
+        if self._view is not None and not self._in_settings:
+            flow.take_family(self.session, self._view.families[self._family].name)
+
+    def do_model_measure(self) -> None:
+        """Try every family."""
+        flow.measure(self.session)
+
+    def do_model_budget(self) -> None:
+        """Change the budget."""
+        self._ask("train.budget", "Budget", self.session.project.train.budget, "What families and sizes are fitted to, such as 30 s or 5 min.", budget=True)
+
+    def do_model_suggested(self) -> None:
+        """The setting under the cursor as suggested."""
+        if self._view is None or not self._in_settings:
+            return
+        setting = self._view.settings[self._setting]
+        table, _, name = setting.path.partition(".")
+        self.session.change(without(self.session.project, table, name), f"{setting.title} as suggested")
+
+    def _change(self, setting: SettingRow) -> None:
+        if setting.choices:
+            items = [Item(value=c, title=c) for c in setting.choices]
+
+            def took(value: str | None) -> None:
+                if value is not None:
+                    self.session.set(setting.path, value)
+
+            self.workbench.push_screen(Pick(setting.title, items, current=setting.value, hint=""), took)
+            return
+        self._ask(setting.path, setting.title, setting.value, f"{setting.meaning} {setting.expected}")
+
+    def _ask(self, path: str, title: str, value: str, meaning: str, *, budget: bool = False) -> None:
+        def check(text: str) -> str:
+            try:
+                if budget:
+                    duration_seconds(text)
+                with_setting(self.session.project, path, text if budget else typed_value(text))
+            except EpochalError as error:
+                return f"{error.what}: {error.fix}"
+            return ""
+
+        def took(text: str | None) -> None:
+            if text is not None:
+                self.session.set(path, text if budget else typed_value(text))
+
+        self.workbench.push_screen(Ask(title, "" if value == "–" else value, meaning=meaning, check=check), took)
+
+
+def without(project, table: str, name: str):  # type: ignore[no-untyped-def]
+    """The project with one setting left out, so that the suggestion holds again."""
+    from epochal.core.settings import parse_project, to_document
+
+    document = to_document(project)
+    inner = dict(document.get(table, {}))
+    inner.pop(name, None)
+    document[table] = inner
+    return parse_project(document)

@@ -1,0 +1,213 @@
+"""What lies over a pane for a moment: a text, a choice from a list, one line to type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.events import Key
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from epochal.show import cell_width, safe
+from epochal.tui.glyphs import glyphs
+from epochal.tui.paint import cell, content, toned, wrapped
+from epochal.tui.text import Part, spread
+from epochal.tui.widgets.lines import Lines
+from epochal.workbench.keys import token
+
+
+_DOWN = {"j", "down", "ctrl+n"}
+_UP = {"k", "up"}
+_AWAY = {"Esc", "q", "ctrl+c"}
+
+
+class TextOverlay(ModalScreen[None]):
+    """A text that can be scrolled; it is asked for anew while it is open, so a log grows."""
+
+    AUTO_FOCUS = ""
+
+    def __init__(self, title: str, text: Callable[[], Sequence[str | Content]], *, live: bool = True) -> None:
+        super().__init__()
+        self._title, self._text, self._live = title, text, live
+        self._at_end = live
+
+    def compose(self) -> ComposeResult:
+        """A title and the lines."""
+        with Vertical(id="sheet", classes="wide"):
+            yield Lines(id="sheet-title")
+            yield Lines(id="sheet-body")
+
+    def on_mount(self) -> None:
+        """Show it, and again each second while it can change."""
+        self.call_after_refresh(self._draw)
+        if self._live:
+            self.set_interval(1.0, self._draw)
+
+    def _draw(self) -> None:
+        title = self.query_one("#sheet-title", Lines)
+        title.show([spread(content(toned(safe(self._title), "bold")), content(toned("j k scroll   Esc back", "quiet")), title.size.width)])
+        body = self.query_one("#sheet-body", Lines)
+        lines: list[Content] = []
+        for line in self._text():
+            lines += [line] if isinstance(line, Content) else (wrapped(line, body.size.width) or [content("")])
+        body.show(lines)
+        if self._at_end:
+            body.scroll_lines(len(lines))
+
+    def on_key(self, event: Key) -> None:
+        """Scroll, or close."""
+        event.stop()
+        event.prevent_default()
+        pressed = token(event.key, event.character)
+        body = self.query_one("#sheet-body", Lines)
+        step = {"j": 1, "down": 1, "k": -1, "up": -1, "PgDn": 15, "PgUp": -15, "ctrl+d": 10, "ctrl+u": -10, "Space": 15, "G": 10**6, "g": -(10**6)}
+        if pressed in step:
+            self._at_end = pressed == "G"
+            body.scroll_lines(step[pressed])
+        elif pressed in _AWAY | {"Enter", "?"}:
+            self.dismiss(None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One thing to choose."""
+
+    value: str
+    title: str
+    note: str = ""
+    key: str = ""
+    """Shown at the right, for the palette."""
+
+
+class Pick(ModalScreen[str | None]):
+    """One of a list; typing narrows it when `search` is on."""
+
+    AUTO_FOCUS = ""
+
+    def __init__(self, title: str, items: Sequence[Item], *, current: str = "", search: bool = False, hint: str = "") -> None:
+        super().__init__()
+        self._title, self._items, self._search, self._hint = title, tuple(items), search, hint
+        self._typed = ""
+        self._cursor = next((n for n, item in enumerate(self._items) if item.value == current), 0)
+
+    def compose(self) -> ComposeResult:
+        """A title, what was typed, the list."""
+        with Vertical(id="sheet"):
+            yield Lines(id="sheet-title")
+            yield Lines(id="sheet-body")
+
+    def on_mount(self) -> None:
+        """As high as the list, within the screen."""
+        height = min(len(self._items) + 4, self.app.size.height - 4)
+        self.query_one("#sheet").styles.height = max(6, height)
+        self.call_after_refresh(self._draw)
+
+    def on_resize(self) -> None:
+        """Draw for the new size."""
+        self.call_after_refresh(self._draw)
+
+    @property
+    def found(self) -> list[Item]:
+        """What fits what was typed, the best first."""
+        words = self._typed.lower().split()
+        if not words:
+            return list(self._items)
+        kept = [i for i in self._items if all(w in f"{i.title} {i.note} {i.value} {i.key}".lower() for w in words)]
+        return sorted(kept, key=lambda i: (not i.title.lower().startswith(words[0]), words[0] not in i.title.lower()))
+
+    def _draw(self) -> None:
+        title = self.query_one("#sheet-title", Lines)
+        head: list[Part] = [toned(safe(self._title), "bold")]
+        if self._search:
+            head += ["  ", toned(f"{safe(self._typed)}▏" if self._typed else "type to search", "accent" if self._typed else "quiet")]
+        title.show([spread(content(*head), content(toned(self._hint or "Enter takes   Esc back", "quiet")), title.size.width)])
+        body = self.query_one("#sheet-body", Lines)
+        width = body.size.width
+        found = self.found
+        self._cursor = max(0, min(self._cursor, len(found) - 1))
+        widest = max((cell_width(safe(i.title)) for i in found), default=0)
+        room = max(12, min(widest, width // 2 if any(i.note for i in found) else width - 14))
+        body.show([self._line(i, n == self._cursor, room, width) for n, i in enumerate(found)] or [content(toned("nothing fits", "quiet"))], self._cursor if found else None)
+
+    @staticmethod
+    def _line(item: Item, here: bool, room: int, width: int) -> Content:
+        left = content(
+            (f"{glyphs().here} " if here else "  ", "$ep-accent"),
+            cell(safe(item.title), room, "bold" if here else "text"),
+            "  ",
+            toned(safe(item.note), "quiet"),
+        )
+        return spread(left, content((f"{item.key} " if item.key else "", "$ep-accent")), width)
+
+    def on_key(self, event: Key) -> None:
+        """Move, narrow, take, leave."""
+        event.stop()
+        event.prevent_default()
+        pressed = token(event.key, event.character)
+        found = self.found
+        arrows = {"down": 1, "up": -1, "PgDn": 10, "PgUp": -10, "Tab": 1, "shift+Tab": -1}
+        if pressed == "Enter":
+            self.dismiss(found[self._cursor].value if found else None)
+        elif pressed in {"Esc", "ctrl+c"} or (pressed == "q" and not self._search):
+            self.dismiss(None)
+        elif pressed in arrows or (not self._search and pressed in {"j", "k"}):
+            self._cursor += arrows.get(pressed, 1 if pressed == "j" else -1)
+            self._draw()
+        elif self._search and pressed == "Backspace":
+            self._typed = self._typed[:-1]
+            self._draw()
+        elif self._search and (len(pressed) == 1 or pressed == "Space"):
+            self._typed += " " if pressed == "Space" else pressed
+            self._cursor = 0
+            self._draw()
+
+
+class Ask(ModalScreen[str | None]):
+    """One line to type, with what it means; `check` says what is wrong with a text, or nothing."""
+
+    def __init__(self, title: str, value: str = "", *, meaning: str = "", check: Callable[[str], str] | None = None) -> None:
+        super().__init__()
+        self._title, self._value, self._meaning = title, value, meaning
+        self._check = check or (lambda _text: "")
+
+    def compose(self) -> ComposeResult:
+        """The question, the field, what it means or what is wrong."""
+        with Vertical(id="sheet", classes="ask"):
+            yield Lines(id="sheet-title")
+            yield Input(value=self._value, id="sheet-input", compact=True)
+            yield Lines(id="sheet-note")
+
+    def on_mount(self) -> None:
+        """The cursor blinks nowhere: a still screen sends nothing."""
+        field = self.query_one(Input)
+        field.cursor_blink = False
+        field.focus()
+        self.call_after_refresh(self._draw)
+
+    def _draw(self, wrong: str = "") -> None:
+        title = self.query_one("#sheet-title", Lines)
+        title.show([spread(content(toned(safe(self._title), "bold")), content(toned("Enter takes   Esc back", "quiet")), title.size.width)])
+        note = self.query_one("#sheet-note", Lines)
+        note.show(wrapped(wrong or self._meaning, note.size.width, "bad" if wrong else "quiet"))
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Say at once what is wrong."""
+        self._draw(self._check(event.value))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take it when nothing is wrong."""
+        wrong = self._check(event.value)
+        if wrong:
+            self._draw(wrong)
+        else:
+            self.dismiss(event.value)
+
+    def on_key(self, event: Key) -> None:
+        """Leave with Esc."""
+        if event.key in {"escape", "ctrl+c"}:
+            event.stop()
+            self.dismiss(None)

@@ -1,0 +1,243 @@
+"""The path from a file to a tested model, as intents: propose, accept, measure families, train, steer, test.
+
+Each returns at once; what blocks runs on the session's threads, and the session tells its listeners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epochal.core.errors import EpochalError, RunError
+from epochal.core.settings import Model, Project, parse_project
+from epochal.data.protocol import Head, Proposal, ReadHead
+from epochal.project.file import ProjectFile, create_project
+from epochal.project.runfile import RunSpec
+from epochal.review.view import ReviewView, read_view
+from epochal.runs import choose as run_choose
+from epochal.runs import control, launch
+from epochal.runs.resume import resume
+from epochal.workbench import operations
+
+
+if TYPE_CHECKING:
+    from epochal.data.protocol import Built
+    from epochal.runs.state import RunInfo
+    from epochal.workbench.session import Progress, Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A project that is proposed and not made yet."""
+
+    uri: str
+    folder: Path
+    """Where it would be made."""
+    target: str = ""
+    """What the person said instead of the suggestion; empty while nothing was said."""
+    task: str = ""
+    head: Head | None = None
+    proposal: Proposal | None = None
+
+    @property
+    def project(self) -> Project | None:
+        """What is proposed, as a project."""
+        return parse_project(self.proposal.document) if self.proposal is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a short trial of every family said."""
+
+    chosen: str
+    reason: str
+    candidates: tuple[Mapping[str, Any], ...]
+    """Ranked: family, value, spread, seconds_per_epoch, seconds, parameters, memory_bytes, why, as far as known."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def start(session: Session, uri: str, folder: Path) -> None:
+    """Look at a source and propose a project for it."""
+    session.draft = Draft(uri=uri, folder=folder)
+    session.changed("draft")
+    source = {"uri": operations.source_uri(uri, folder)}
+    number = [0]
+
+    def took(head: Head) -> None:
+        if session.draft is not None and session.draft.uri == uri:
+            session.draft = replace(session.draft, head=head)
+            session.changed("draft")
+
+    number[0] = session.data.submit(
+        ReadHead(folder=str(folder), source=source, rows=100),
+        on_answer=lambda head: session.deliver(lambda: took(head)),
+        on_error=lambda error: session.deliver(lambda: session.failed(error)),
+        on_progress=lambda _text, _fraction=None: None,
+    )
+    propose(session)
+
+
+def propose(session: Session, *, target: str = "", task: str = "") -> None:
+    """Propose anew, with what the person said of target or task."""
+    draft = session.draft
+    if draft is None:
+        return
+    draft = session.draft = replace(draft, target=target or draft.target, task=task or ("" if target else draft.task))
+    document = operations.blank_document(draft.folder, draft.uri, target=draft.target, task=draft.task)
+
+    def done(proposal: Proposal) -> None:
+        if session.draft is not None and session.draft.uri == draft.uri:
+            session.draft = replace(session.draft, proposal=proposal)
+            session.changed("draft")
+
+    session.background(
+        "propose",
+        "looks at the rows",
+        lambda report: operations.propose(session.data, draft.folder, document, report),
+        done,
+    )
+
+
+def accept(session: Session) -> bool:
+    """Make the project as proposed, prepare its data and measure the families. False, with `error`, when it cannot be."""
+    draft = session.draft
+    if draft is None or draft.project is None:
+        return False
+    if not draft.project.columns.target:
+        session.failed(EpochalError("no column to predict is chosen", fix="t chooses one", code="no-target"))
+        return False
+    try:
+        operations.refuse_existing(draft.folder)
+        create_project(draft.folder, draft.project)
+        session.open(draft.folder)
+    except EpochalError as error:
+        session.failed(error)
+        return False
+    session.draft = None
+    session.changed("draft")
+    measure(session)
+    return True
+
+
+def measure(session: Session) -> None:
+    """Prepare the data and try each family for a short, equal time; the best is taken when none was chosen yet."""
+    file = session.file
+    if file is None:
+        return
+    take = not file.project.model.family
+
+    def work(report: Progress) -> tuple[Built, Choice]:
+        _project, built = operations.build(session.data, file, report=report)
+        session.deliver(lambda: session.built_now(built))
+        report("tries each family for a short, equal time", None)
+        if take:
+            answer = operations.choose_family(file, built, report=report)
+        else:
+            answer = run_choose.choose(
+                file.folder, file.project, snapshot_id=built.snapshot_id, split_id=built.split_id
+            )
+        return built, choice_from(answer)
+
+    def done(result: tuple[Built, Choice]) -> None:
+        session.choice = result[1]
+        session.changed("choice")
+        session.changed("project")
+
+    session.background("measure", "prepares the rows", work, done)
+
+
+def choice_from(answer: Mapping[str, Any]) -> Choice:
+    """A choice from the answer of the trial."""
+    return Choice(
+        chosen=str(answer.get("family", "")),
+        reason=str(answer.get("reason", "")),
+        candidates=tuple(answer.get("candidates", ())),
+        settings=dict(answer.get("settings", {})),
+    )
+
+
+def recall_choice(session: Session) -> None:
+    """Show what an earlier trial said of this data, if there was one."""
+    built = session.built
+    if session.choice is None and built is not None and session.file is not None:
+        answer = run_choose.last_choice(
+            session.file.folder, session.project, snapshot_id=built.snapshot_id, split_id=built.split_id
+        )
+        session.choice = choice_from(answer) if answer else None
+
+
+def take_family(session: Session, family: str) -> bool:
+    """Take a family; its own settings start as suggested."""
+    if session.project.model.family == family:
+        return True
+    return session.change(replace(session.project, model=Model(family=family)), f"take {family}")
+
+
+def train(session: Session, *, accept_split: bool = False) -> None:
+    """Prepare a run with the settings as they are and start its host."""
+    file = session.file
+    if file is None:
+        return
+
+    def work(report: Progress) -> RunSpec:
+        spec = operations.make_run(session.data, file, accept_split=accept_split, report=report)
+        report("starts the run's own process", None)
+        launch.start(spec)
+        return spec
+
+    def done(spec: RunSpec) -> None:
+        session.show_run(spec.name)
+        session.changed("project")
+
+    session.background("train", "prepares the rows", work, done)
+
+
+def steer(session: Session, info: RunInfo, verb: str) -> None:
+    """Ask a run to stop or to write a checkpoint."""
+    session.background(verb, f"asks run {info.spec.number} to {verb}", lambda _r: control.send(info.folder, verb), _looked(session))
+
+
+def go_on(session: Session, info: RunInfo) -> None:
+    """Resume a run in its own folder."""
+
+    def work(report: Progress) -> int:
+        operations.ensure_snapshot(session.data, info.spec, report)
+        return resume(info.folder)
+
+    session.background("resume", f"resumes run {info.spec.number}", work, _looked(session))
+
+
+def _looked(session: Session) -> Any:
+    return lambda _result: session.look(fresh=True)
+
+
+def open_test_set(session: Session, info: RunInfo) -> None:
+    """Open the sealed test set for a run; the look is counted before anything is shown."""
+
+    def work(report: Progress) -> ReviewView | None:
+        operations.open_test_set(session.data, info.folder, report)
+        return read_view(info.folder)
+
+    def done(view: ReviewView | None) -> None:
+        session.reviews[info.name] = view
+        session.changed("review")
+
+    session.background("test", "opens the test set", work, done)
+
+
+def review_of(session: Session, info: RunInfo) -> ReviewView | None:
+    """What the test set said of a run; None when it was never opened for it. Sets `error` when it cannot be read."""
+    if session.reviews.get(info.name) is None:
+        try:
+            session.reviews[info.name] = read_view(info.folder)
+        except RunError as error:
+            session.reviews[info.name] = None
+            session.error = error
+    return session.reviews[info.name]
+
+
+def reopen(folder: Path) -> ProjectFile:
+    """A project's file, opened. Raises SettingsError."""
+    return ProjectFile.open(folder)

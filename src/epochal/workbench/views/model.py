@@ -1,0 +1,221 @@
+"""The Model pane's view: families that fit, with evidence; settings with their meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from epochal.core.settings import Train, table_of
+from epochal.core.tasks import FAMILIES, METRICS, families_for
+from epochal.show import safe
+from epochal.workbench.views.train import Tone
+from epochal.workbench.views.words import about, count, duration, figure, memory, some
+
+
+if TYPE_CHECKING:
+    from epochal.core.settings import Project
+    from epochal.data.protocol import Built
+    from epochal.runs.state import RunInfo
+    from epochal.workbench.flow import Choice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyRow:
+    """One family that fits."""
+
+    name: str
+    why: str
+    parameters: str = "–"
+    about: str = "–"
+    """How long training takes, in all."""
+    per_epoch: str = "–"
+    memory: str = "–"
+    trial: str = "–"
+    """What the short trial gave, with its spread."""
+    last: str = ""
+    """The last run's result."""
+    taken: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingRow:
+    """One setting."""
+
+    path: str
+    """Dotted, as `--set` takes it."""
+    title: str
+    value: str
+    resolved: str
+    """What "auto" was in the last run, if that is known."""
+    changed: bool
+    meaning: str
+    expected: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelView:
+    """What the Model pane shows."""
+
+    sentence: tuple[tuple[str, Tone], ...]
+    metric: str
+    families: tuple[FamilyRow, ...]
+    baselines: tuple[FamilyRow, ...]
+    settings: tuple[SettingRow, ...]
+    family: str
+    reason: str
+    changed: int
+    busy: str
+    next: str
+
+
+def model_view(
+    project: Project,
+    *,
+    built: Built | None = None,
+    choice: Choice | None = None,
+    runs: tuple[RunInfo, ...] = (),
+    baselines: Mapping[str, Any] | None = None,
+    busy: str = "",
+) -> ModelView:
+    """The view of the families and settings of a project."""
+    found = {str(c.get("family", "")): c for c in (choice.candidates if choice else ())}
+    fitting = [f.name for f in families_for(project.goal.task)]
+    order = [n for n in found if n in fitting] + [n for n in fitting if n not in found]
+    settings = setting_rows(project, runs)
+    return ModelView(
+        sentence=_sentence(project, built),
+        metric=METRICS[project.metric].title,
+        families=tuple(_family(name, project, found.get(name, {}), runs) for name in order),
+        baselines=_baselines(project, baselines or {}),
+        settings=settings,
+        family=project.model.family,
+        reason=safe(choice.reason) if choice else "",
+        changed=sum(s.changed for s in settings),
+        busy=busy,
+        next=_next(project, choice, busy),
+    )
+
+
+def _sentence(project: Project, built: Built | None) -> tuple[tuple[str, Tone], ...]:
+    target = safe(project.columns.target or "?")
+    parts: list[tuple[str, Tone]] = []
+    if built is not None:
+        classes = f" ({some(len(built.classes), 'class', 'classes')})" if built.classes else " (a number)"
+        parts.append((f"{some(len(built.inputs), 'input')} → {target}{classes}", "text"))
+        parts.append((f"{count(built.ledger['train'])} rows to learn from", "text"))
+    else:
+        parts.append((f"{project.goal.task} of {target}", "text"))
+    parts.append((f"budget {safe(project.train.budget)}", "quiet"))
+    return tuple(parts)
+
+
+def _family(name: str, project: Project, found: Mapping[str, Any], runs: tuple[RunInfo, ...]) -> FamilyRow:
+    last = next((r for r in runs if r.spec.family == name and r.value is not None), None)
+    return FamilyRow(
+        name=name,
+        why=safe(str(found.get("why") or FAMILIES[name].why)),
+        parameters=about(found["parameters"]) if found.get("parameters") else "–",
+        about=duration(found["seconds"]) if found.get("seconds") is not None else "–",
+        per_epoch=f"{found['seconds_per_epoch']:.2g} s" if found.get("seconds_per_epoch") is not None else "–",
+        memory=memory(found["memory_bytes"]) if found.get("memory_bytes") else "–",
+        trial=_trial(found),
+        last=f"{figure(last.value)}  run {last.spec.number}" if last else "",
+        taken=name == project.model.family,
+    )
+
+
+def _trial(found: Mapping[str, Any]) -> str:
+    if found.get("value") is None:
+        return "–"
+    spread = found.get("spread")
+    return f"{figure(found['value'])} ± {figure(spread)}" if spread else figure(found["value"])
+
+
+def _baselines(project: Project, baselines: Mapping[str, Any]) -> tuple[FamilyRow, ...]:
+    return tuple(
+        FamilyRow(
+            name=safe(name),
+            why=safe(b.title),
+            about=duration(b.seconds),
+            last=f"{figure(b.metrics.get(project.metric))}  baseline",
+        )
+        for name, b in baselines.items()
+    )
+
+
+_TITLES = {"l2": "L2 penalty"}
+
+
+def setting_rows(project: Project, runs: tuple[RunInfo, ...]) -> tuple[SettingRow, ...]:
+    """The settings of the family and of training, with what they mean and whether they were changed."""
+    last = next((r for r in runs if r.spec.family == project.model.family and r.spec.resolved), None)
+    resolved = last.spec.resolved if last else {}
+    rows: list[SettingRow] = []
+    if project.model.family:
+        for option in FAMILIES[project.model.family].options:
+            value = project.model.options.get(option.name, option.default)
+            rows.append(
+                SettingRow(
+                    path=f"model.{option.name}",
+                    title=_title(option.name),
+                    value=_shown(value),
+                    resolved=_resolved(resolved, "model", option.name, value),
+                    changed=option.name in project.model.options,
+                    meaning=option.meaning,
+                    expected=_range(option.low, option.high),
+                    choices=option.choices,
+                )
+            )
+    changed = table_of(project.train)
+    for declared in fields(Train):
+        value = getattr(project.train, declared.name)
+        rows.append(
+            SettingRow(
+                path=f"train.{declared.name}",
+                title=_title(declared.name),
+                value=_shown(value),
+                resolved=_resolved(resolved, "train", declared.name, value),
+                changed=declared.name in changed,
+                meaning=declared.metadata["meaning"],
+                expected=declared.metadata["expected"],
+                choices=tuple(c for c in declared.metadata["choices"] if c),
+            )
+        )
+    return tuple(rows)
+
+
+def _title(name: str) -> str:
+    return _TITLES.get(name, name.replace("_", " "))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(str(v) for v in value)
+    return safe(str(value)) if value not in ("", None) else "–"
+
+
+def _resolved(resolved: Mapping[str, Any], table: str, name: str, value: Any) -> str:
+    if value != "auto":
+        return ""
+    inner = resolved.get(table)
+    found = inner.get(name) if isinstance(inner, Mapping) else resolved.get(f"{table}.{name}", resolved.get(name))
+    if isinstance(found, float):
+        return f"{found:.3g}"
+    return safe(str(found)) if found is not None else ""
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return f"from {low:g} to {high:g}" if low is not None and high is not None else ""
+
+
+def _next(project: Project, choice: Choice | None, busy: str) -> str:
+    if busy:
+        return f"wait: it {safe(busy)}. Or take a family yourself with Enter."
+    if not project.columns.target:
+        return "1 Goal: say which column is to be predicted."
+    if project.model.family:
+        why = f" {safe(choice.reason)}" if choice and choice.chosen == project.model.family and choice.reason else ""
+        return f"Enter trains {project.model.family}.{why}"
+    return "c measures which family fits (a fifth of the budget), or Enter takes the one under the cursor."

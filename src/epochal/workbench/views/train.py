@@ -1,0 +1,270 @@
+"""The Train pane's view: a sentence, figures, runs, and what the coach sees."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from epochal.core.tasks import METRICS
+from epochal.show import safe
+from epochal.workbench.views.words import count, done_at, duration, figure, rate
+
+
+if TYPE_CHECKING:
+    from epochal.journal.reduce import RunState
+    from epochal.runs.state import RunInfo
+
+
+Tone = Literal["text", "quiet", "accent", "second", "good", "warning", "bad"]
+
+STATUS_TONES: dict[str, Tone] = {
+    "starting": "accent",
+    "running": "accent",
+    "stopping": "warning",
+    "paused": "warning",
+    "done": "good",
+    "stopped": "second",
+    "diverged": "bad",
+    "failed": "bad",
+    "interrupted": "bad",
+    "stuck": "bad",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One line in the list of runs; baselines stand under them."""
+
+    name: str
+    """The run's name; empty for a baseline."""
+    number: str
+    family: str
+    status: str
+    tone: Tone
+    value: str
+    here: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something the coach saw: what, what it means, what to press."""
+
+    tone: Tone
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainView:
+    """What the Train pane shows beside its chart."""
+
+    run: str = ""
+    family: str = ""
+    status: str = ""
+    tone: Tone = "quiet"
+    facts: tuple[tuple[str, Tone], ...] = ()
+    """The sentence's parts, the most useful first."""
+    survives: str = ""
+    metric: str = ""
+    best: str = ""
+    runs: tuple[RunRow, ...] = ()
+    coach: tuple[Finding, ...] = ()
+    next: str = ""
+    running: bool = False
+    resumable: bool = False
+
+
+def train_view(
+    infos: tuple[RunInfo, ...], shown: str, state: RunState | None, now: datetime, *, family: str = ""
+) -> TrainView:
+    """The view of the run `shown` (newest first in `infos`); without runs, what starting one means."""
+    info = next((i for i in infos if i.name == shown), None)
+    if info is None or state is None:
+        what = f"trains {family}" if family else "trains the family that 4 Model takes"
+        return TrainView(
+            next=f"n {what} with these settings; the chart appears here and lives on without this terminal."
+        )
+    status = state.status
+    return TrainView(
+        run=f"run {info.spec.number}",
+        family=safe(info.spec.family),
+        status=status,
+        tone=STATUS_TONES.get(status, "quiet"),
+        facts=_facts(info, state, now),
+        survives=safe(state.host.survives) if state.host and info.alive else "",
+        metric=METRICS[info.spec.project.metric].title,
+        best=_best(info, state),
+        runs=_rows(infos, shown, state),
+        coach=_coach(info, state),
+        next=_next(state),
+        running=status in {"starting", "running", "stuck"},
+        resumable=status in {"stopped", "interrupted", "paused", "failed", "diverged"},
+    )
+
+
+def _facts(info: RunInfo, state: RunState, now: datetime) -> tuple[tuple[str, Tone], ...]:
+    facts: list[tuple[str, Tone]] = []
+    training = state.training
+    if training is not None:
+        if training.epochs > 1:
+            facts.append(
+                (
+                    f"epoch {count(min(training.epochs, math.ceil(state.epoch) or 1))} of {count(training.epochs)}",
+                    "text",
+                )
+            )
+        facts.append((f"step {count(state.step)}", "text"))
+    if state.ended is not None:
+        facts.append((f"{duration(state.seconds)} training", "text"))
+        if state.ended.samples_per_second:
+            facts.append((rate(state.ended.samples_per_second), "text"))
+    elif info.alive and training is not None:
+        if speed := rate(state.samples_per_second):
+            facts.append((speed, "text"))
+        if state.seconds_left is not None:
+            facts.append((f"{duration(state.seconds_left)} left (done {done_at(now, state.seconds_left)})", "text"))
+        facts.append((f"on {safe(training.device)}", "quiet"))
+    elif state.phase and not training:
+        facts.append(
+            (" ".join(p for p in (_PHASES.get(state.phase, state.phase), safe(state.phase_detail)) if p), "text")
+        )
+    if state.status_note and state.status in {"interrupted", "stuck", "failed", "diverged", "stopped", "done"}:
+        facts.append((safe(state.status_note), "quiet"))
+    return tuple(facts)
+
+
+_PHASES = {
+    "reading": "reads the rows",
+    "preparing": "prepares the columns",
+    "baselines": "trains what must be beaten",
+    "probing": "measures the fitting size",
+    "training": "trains",
+    "finishing": "writes the model",
+}
+
+
+def _best(info: RunInfo, state: RunState) -> str:
+    if state.best_value is None:
+        return ""
+    place = ""
+    if state.best_step is not None and len(state.evaluations):
+        steps = list(state.evaluations.column("step"))
+        if state.best_step in steps:
+            epoch = state.evaluations.column("epoch")[steps.index(state.best_step)]
+            multi = state.training is not None and state.training.epochs > 1
+            place = f" at epoch {epoch:.0f}" if multi else f" at step {count(state.best_step)}"
+    return f"best {METRICS[info.spec.project.metric].title} {figure(state.best_value)}{place}"
+
+
+def _rows(infos: tuple[RunInfo, ...], shown: str, state: RunState) -> tuple[RunRow, ...]:
+    rows = [
+        RunRow(
+            name=i.name,
+            number=str(i.spec.number),
+            family=safe(i.spec.family),
+            status=state.status if i.name == shown else i.status,
+            tone=STATUS_TONES.get(state.status if i.name == shown else i.status, "quiet"),
+            value=figure(state.best_value if i.name == shown else i.value),
+            here=i.name == shown,
+        )
+        for i in infos
+    ]
+    metric = state.training.metric if state.training else ""
+    rows += [
+        RunRow(
+            name="",
+            number="",
+            family=safe(baseline.name),
+            status="baseline",
+            tone="quiet",
+            value=figure(baseline.metrics.get(metric)),
+        )
+        for baseline in state.baselines.values()
+    ]
+    return tuple(rows)
+
+
+def _coach(info: RunInfo, state: RunState) -> tuple[Finding, ...]:
+    """What the curves and notices say, the gravest first, in words that end in what to do."""
+    findings: list[Finding] = []
+    if state.status == "failed" and state.ended is not None:
+        error = state.ended.error
+        findings.append(
+            Finding(
+                tone="bad",
+                text=" ".join(safe(error[k]) for k in ("what", "fix") if error.get(k)) or safe(state.ended.reason),
+            )
+        )
+    for resumed in state.resumes[-1:]:
+        text = (
+            f"Resumed from step {count(resumed.from_step)}."
+            if resumed.folder
+            else "There was no checkpoint: it started again from the beginning."
+        )
+        findings.append(Finding(tone="quiet", text=text))
+    severity: dict[str, Tone] = {"error": "bad", "warning": "warning", "hint": "quiet"}
+    findings += [Finding(tone=severity[n.severity], text=safe(n.text)) for n in state.notices[-4:]]
+    findings += _overfit(state)
+    findings += _against_baseline(info, state)
+    return tuple(
+        sorted(findings, key=lambda f: ("bad", "warning").index(f.tone) if f.tone in {"bad", "warning"} else 2)
+    )
+
+
+def _overfit(state: RunState) -> list[Finding]:
+    losses = state.evaluations.column("validation_loss")
+    if len(losses) < 6 or state.training is None or state.training.epochs <= 1:
+        return []
+    finite = [v if math.isfinite(v) else math.inf for v in losses]
+    best = min(range(len(finite)), key=finite.__getitem__)
+    since = len(finite) - 1 - best
+    epoch = state.evaluations.column("epoch")[best]
+    if since >= 5 and finite[-1] > finite[best] * 1.05:
+        return [
+            Finding(
+                tone="warning",
+                text=f"Validation loss was lowest at epoch {epoch:.0f} and rises since: it learns the rows by heart. "
+                "The best is kept.",
+            )
+        ]
+    if since >= 5:
+        return [Finding(tone="quiet", text=f"Validation stopped improving at epoch {epoch:.0f}; the best is kept.")]
+    return []
+
+
+def _against_baseline(info: RunInfo, state: RunState) -> list[Finding]:
+    metric = METRICS[info.spec.project.metric]
+    strong = state.baselines.get("strong")
+    if strong is None or state.best_value is None or metric.name not in strong.metrics:
+        return []
+    value = strong.metrics[metric.name]
+    word = "above" if state.best_value > value else "below" if state.best_value < value else "level with"
+    good = metric.better(state.best_value, value)
+    text = f"{metric.title} {figure(state.best_value)} on validation, {word} the strong baseline ({figure(value)})."
+    return [Finding(tone="good" if good else "quiet", text=text)]
+
+
+def _next(state: RunState) -> str:
+    status = state.status
+    if status == "starting":
+        return "wait: its host is being started."
+    if status == "stopping":
+        return "wait: it writes a checkpoint, then stops."
+    if status == "running":
+        left = state.seconds_left
+        if state.training is None:
+            return f"wait: it {_PHASES.get(state.phase, 'starts')}."
+        wait = f"wait {duration(left)} or press s" if left is not None else "press s"
+        return f"{wait} to stop with the best so far; then Enter opens the sealed test set."
+    if status == "done":
+        return "Enter goes to the sealed test set: how good it is on rows it never saw."
+    if status == "stuck":
+        return f"{safe(state.status_note)}; s asks it to stop."
+    last = state.checkpoints[-1] if state.checkpoints else None
+    come = (
+        f"r goes on from the checkpoint at epoch {last.epoch:.0f}" if last else "r starts it again from the beginning"
+    )
+    if status == "stopped":
+        return f"{come}, or Enter tests the best so far."
+    return f"{come}."

@@ -1,0 +1,123 @@
+"""Follows a project's runs on a thread of its own, and only when asked: the screen's pace is the pace."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from epochal.runs.follow import Follower, log_lines
+from epochal.runs.state import RunInfo, list_runs, run_folders
+
+
+if TYPE_CHECKING:
+    from epochal.journal.reduce import RunState
+
+
+LIST_SECONDS = 2.0
+"""The list of runs is read anew this often at most, while nobody starts one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the screen wants to see."""
+
+    folder: Path
+    run: str = ""
+    """The run's name; the newest, if empty."""
+    overlay: str = ""
+    """Another run whose curve is laid over; none, if empty."""
+    log: bool = False
+    fresh: bool = False
+    """Whether the list of runs is to be read even if it was just read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What there was to see."""
+
+    runs: tuple[RunInfo, ...] = ()
+    """Newest first."""
+    run: str = ""
+    state: RunState | None = None
+    overlay: RunState | None = None
+    log: tuple[str, ...] = ()
+    tested: bool = False
+    """Whether the test set was opened for the run shown."""
+    listed_at: float = field(default=0.0, compare=False)
+
+    def info(self, name: str = "") -> RunInfo | None:
+        """A run of the list by name; the one shown, if empty."""
+        return next((r for r in self.runs if r.name == (name or self.run)), None)
+
+
+class Watcher(threading.Thread):
+    """Waits to be asked, reads once, hands over what it saw."""
+
+    def __init__(self, seen: Callable[[Seen], None]) -> None:
+        super().__init__(name="epochal-watcher", daemon=True)
+        self._tell = seen
+        self._asked = threading.Event()
+        self._wish: Wish | None = None
+        self._ended = False
+        self._followers: dict[Path, Follower] = {}
+        self._last = Seen()
+        self._folder: Path | None = None
+
+    def ask(self, wish: Wish) -> None:
+        """Look once, soon. Asking again before it looked changes what it looks for. From any thread."""
+        self._wish = wish
+        self._asked.set()
+
+    def end(self) -> None:
+        """Look no more."""
+        self._ended = True
+        self._asked.set()
+
+    def run(self) -> None:
+        """Look whenever asked."""
+        while True:
+            self._asked.wait()
+            self._asked.clear()
+            wish = self._wish
+            if self._ended:
+                return
+            if wish is not None:
+                self._last = self.look(wish)
+                self._tell(self._last)
+
+    def look(self, wish: Wish) -> Seen:
+        """What there is to see now."""
+        if wish.folder != self._folder:
+            self._folder, self._followers, self._last = wish.folder, {}, Seen()
+        runs, listed_at = self._runs(wish)
+        name = wish.run if any(r.name == wish.run for r in runs) else (runs[0].name if runs else "")
+        info = next((r for r in runs if r.name == name), None)
+        overlay = next((r for r in runs if r.name == wish.overlay and r.name != name), None)
+        return Seen(
+            runs=runs,
+            run=name,
+            state=self._follow(info.folder) if info else None,
+            overlay=self._follow(overlay.folder) if overlay else None,
+            log=tuple(log_lines(info.folder)) if info and wish.log else (),
+            tested=info is not None and (info.folder / "report" / "view.json").exists(),
+            listed_at=listed_at,
+        )
+
+    def _runs(self, wish: Wish) -> tuple[tuple[RunInfo, ...], float]:
+        now = time.monotonic()
+        known = {r.folder.name for r in self._last.runs}
+        same = known == {p.name for p in run_folders(wish.folder)}
+        if same and not wish.fresh and now - self._last.listed_at < LIST_SECONDS:
+            return self._last.runs, self._last.listed_at
+        return tuple(list_runs(wish.folder)), now
+
+    def _follow(self, folder: Path) -> RunState:
+        follower = self._followers.get(folder)
+        if follower is None:
+            follower = self._followers[folder] = Follower(folder)
+            return follower.read_all()
+        return follower.poll()
