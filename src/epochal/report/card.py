@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from epochal.project.runfile import RunSpec
     from epochal.review.view import Estimate, ReviewView
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])|^([-+=])|^(\d{1,9})(?=[.)])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])|^([-+=])|^(\d{1,9})(?=[.)](?:\s|$))")
 _NOT_DECLARED = "not declared"
 
 
@@ -129,7 +129,7 @@ def _errors(view: ReviewView) -> Iterator[str]:
     yield f"- mean of truth − prediction: {view.residuals.bias.text} ({_between(view.residuals.bias)})"
     covered, level = view.residuals.covered, view.residuals.level
     if covered is not None:
-        ought = f"; it ought to be {level:.0%}" if level is not None else ""
+        ought = f"; it ought to be {level:.2f}" if level is not None else ""
         yield f"- lower … upper held the truth in a share of {covered.text} ({_between(covered)}){ought}"
 
 
@@ -176,7 +176,12 @@ def _model(spec: RunSpec) -> Iterator[str]:
     yield f"{plain(title)} ({plain(spec.family)}), learnt from {len(spec.inputs)} columns:"
     yield ""
     yield ", ".join(plain(name) for name in spec.inputs[:200]) + (" …" if len(spec.inputs) > 200 else "")
-    settings = {**spec.project.model.options, **{k: v for k, v in spec.resolved.items() if not isinstance(v, dict)}}
+    options = spec.resolved.get("options")
+    settings = {
+        **spec.project.model.options,
+        **{k: v for k, v in spec.resolved.items() if isinstance(v, (str, int, float))},
+        **(options if isinstance(options, dict) else {}),
+    }
     if settings:
         yield ""
         yield from _table(("setting", "value"), [(plain(str(k)), plain(str(v))) for k, v in sorted(settings.items())])

@@ -85,8 +85,8 @@ def estimates(judged: Judged, samples: Samples, *, groups: NDArray[np.int64] | N
                 value=value,
                 low=min(low, value),
                 high=max(high, value),
-                why=f"every one of {units} {'rows' if groups is None else 'groups'} agrees, so resampling cannot say; "
-                "this is what so few could have hidden",
+                why=f"all {judged.rows} rows are {'right' if high == 1 else 'wrong'}, so resampling cannot say: this is what "
+                f"{units} {'rows' if groups is None else 'groups'} could hide",
             )
         else:
             found[name] = from_samples(value, samples[name], units, centred=name == "ece")

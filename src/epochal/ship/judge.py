@@ -47,7 +47,7 @@ def judge_test_rows(spec: RunSpec, predictor: Predictor) -> Opened:
 
     Raises:
         SourceError: Snapshot or split are not there (code no-snapshot).
-        RunError: No test row can be judged (code no-test-rows).
+        RunError: No test row can be judged (code no-test-rows), or what is said of one is no number (bad-prediction).
     """
     paths = ProjectPaths(spec.project_folder)
     snapshot, split_folder = open_snapshot(paths.snapshots / spec.snapshot_id), paths.splits / spec.split_id
@@ -93,6 +93,13 @@ def judge_test_rows(spec: RunSpec, predictor: Predictor) -> Opened:
 
 
 def _judged(part: Rows, said: Predictions, predictor: Predictor) -> Judged:
+    strange = int((~np.isfinite(said.scores)).reshape(len(part), -1).any(axis=1).sum())
+    if strange:
+        raise RunError(
+            f"the model gives no number for {strange} of {len(part)} test rows",
+            fix="look for extreme values in the inputs, lower the learning rate, and train again",
+            code="bad-prediction",
+        )
     if said.probabilities is not None:
         return labelled(part.target, said.probabilities, positive=predictor.positive)
     return Measured(
