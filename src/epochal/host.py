@@ -142,14 +142,12 @@ def plain(value: Any) -> Any:
 
 def _attend(thread: TrainingThread, keeper: Keeper, noted: list[int]) -> int:
     """Wait for the training to end, handing on signals; then let the run go."""
-    num_terms = 0
     deadline = float("inf")
     while thread.is_alive() and time.monotonic() < deadline:
         thread.join(_LOOK_SECONDS)
         while noted:
             number = noted.pop(0)
-            num_terms += number == signal.SIGTERM
-            verb = "checkpoint" if number == signal.SIGUSR1 else "stop" if num_terms == 1 else "stop-now"
+            verb = "checkpoint" if number == signal.SIGUSR1 else "stop"
             with contextlib.suppress(EpochalError):
                 keeper.ask(verb, by=signal.Signals(number).name)
         if keeper.stop_now.is_set() and deadline == float("inf"):

@@ -225,7 +225,7 @@ def test_a_second_request_ends_a_run_that_does_not_listen(spec, monkeypatch):
 
     os.kill(pid, signal.SIGTERM)
     status(spec, "stopping")
-    os.kill(pid, signal.SIGTERM)
+    send(spec.folder, "stop")
 
     assert status(spec, "stopped").status_note == "stopped at once, without a checkpoint"
     until(lambda: is_alive(read_sign(spec.folder).identity) is False)

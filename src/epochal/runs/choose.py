@@ -28,8 +28,8 @@ from epochal.project.paths import ProjectPaths
 
 CHOOSE_COMMAND = (sys.executable, "-P", "-m", "epochal.host", "--choose")
 
-Report = Callable[[Mapping[str, Any]], None]
-"""Is given each progress line of the child, without its `kind`."""
+Report = Callable[[str, float | None], None]
+"""Told what is being tried, in words, and how far it is in [0, 1] where that is known."""
 
 _LOG_CHARACTERS = 2000
 _END_SECONDS = 5.0
@@ -64,7 +64,7 @@ def choose(
         with child:
             watch = _cancel_with(child, cancelled)
             try:
-                answer = _converse(child, request, report or (lambda _facts: None))
+                answer = _converse(child, request, report or (lambda _text, _share: None))
             finally:
                 watch.set()
                 _end(child)
@@ -109,7 +109,8 @@ def _converse(child: subprocess.Popen[bytes], request: Mapping[str, Any], report
         if kind in {"result", "error"}:
             return {"kind": kind, **line}
         if kind == "progress":
-            report(line)
+            share = line.get("share")
+            report(str(line.get("text", "")), float(share) if isinstance(share, (int, float)) else None)
     return None
 
 

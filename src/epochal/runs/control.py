@@ -19,7 +19,7 @@ from epochal.core.errors import RunError
 
 
 VERBS = {
-    "stop": "checkpoint, then end",
+    "stop": "checkpoint, then end; asked a second time, end at once",
     "stop-now": "end at once, without a checkpoint",
     "checkpoint": "write a checkpoint and go on",
 }

@@ -59,6 +59,7 @@ class Keeper:
             raise
         self._inbox = Inbox(run_folder)
         self._asked: list[str] = []
+        self._stop_asked = False
         self._state_lock = threading.Lock()
         self.stop_now = threading.Event()
         """Set when the run was asked to end without a checkpoint."""
@@ -86,13 +87,25 @@ class Keeper:
             return n
 
     def ask(self, verb: str, *, by: str, command_id: str = "") -> int:
-        """Note a request in the journal and hand it to the training; returns the record's number."""
+        """Note a request in the journal and hand it to the training; returns the record's number.
+
+        A second request to stop means at once. Raises NotSaved.
+        """
+        with self._state_lock:
+            if verb == "stop" and self._stop_asked:
+                verb = "stop-now"
+            self._stop_asked = self._stop_asked or verb.startswith("stop")
         n = self.record(CommandTaken(id=command_id or f"here-{secrets.token_hex(4)}", verb=verb, by=by))
         if verb == "stop-now":
             self.stop_now.set()
         with self._state_lock:
             self._asked.append("stop" if verb == "stop-now" else verb)
         return n
+
+    @property
+    def stop_asked(self) -> bool:
+        """Whether the run was asked to stop, either way."""
+        return self._stop_asked
 
     def poll(self) -> Sequence[str]:
         """The verbs asked since the last call. Given to the training."""

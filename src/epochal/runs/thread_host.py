@@ -125,8 +125,9 @@ def leave(seconds: float = LEAVE_SECONDS) -> list[Path]:
     """Ask all runs of this process to stop with a checkpoint and wait for them; returns those that did not in time."""
     alive = [(folder, *_here[folder]) for folder in runs_here()]
     for _folder, _thread, keeper in alive:
-        with contextlib.suppress(EpochalError):
-            keeper.ask("stop", by="the workbench, quitting")
+        if not keeper.stop_asked:
+            with contextlib.suppress(EpochalError):
+                keeper.ask("stop", by="the workbench, quitting")
     deadline = time.monotonic() + seconds
     for _folder, thread, keeper in alive:
         thread.join(max(0.0, deadline - time.monotonic()))
