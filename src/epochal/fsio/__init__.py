@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ from epochal.core.errors import EpochalError
 
 
 class NotSaved(EpochalError):
-    """The disk did not take it. What was there before is untouched."""
+    """The disk did not take it for certain. What is there is what was there before or the new one, whole."""
 
     code = "not-saved"
 
@@ -33,16 +35,71 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _temporary(path: Path) -> Path:
+    """A new name beside `path`, short enough for any file system."""
+    stem = os.fsencode(path.name)[:80].decode("utf-8", "ignore")
+    return path.with_name(f".{stem}.{secrets.token_hex(6)}.tmp")
+
+
+def clear_leftovers(path: Path) -> int:
+    """Remove what killed writers of `path` left beside it, and count it. Only for who holds the lock on `path`."""
+    pattern = re.compile(re.escape(_temporary(path).name[:-16]) + r"[0-9a-f]{12}\.tmp")
+    removed = 0
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        for name in [e.name for e in entries if pattern.fullmatch(e.name)]:
+            path.with_name(name).unlink()
+            removed += 1
+    return removed
+
+
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Replace a file atomically: a new file beside it, synced, renamed over it, the folder synced.
 
-    A symbolic link at `path` is replaced, never written through. Raises NotSaved when the disk refuses.
+    A file that is there keeps its permissions; a new one gets `mode`. A symbolic link at `path` is replaced, never
+    written through. Raises NotSaved when the disk refuses.
+    """
+    temporary = _temporary(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            _write_all(descriptor, data)
+            _keep_permissions(path, descriptor)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _not_saved(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _keep_permissions(path: Path, descriptor: int) -> None:
+    with contextlib.suppress(OSError):
+        there = path.lstat()
+        if stat.S_ISREG(there.st_mode):
+            os.fchmod(descriptor, stat.S_IMODE(there.st_mode) & 0o777)
+
+
+def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Replace a text file atomically, in UTF-8. Raises NotSaved."""
+    write_bytes(path, text.encode("utf-8"), mode=mode)
+
+
+def place_file(source: Path, path: Path, *, mode: int = 0o644) -> None:
+    """Copy a file that another library wrote to `path`, complete or absent: beside it, synced, renamed over it.
+
+    Raises NotSaved when the disk refuses.
     """
     temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         try:
-            _write_all(descriptor, data)
+            with source.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    _write_all(descriptor, chunk)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -52,11 +109,6 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise _not_saved(path, error) from error
-
-
-def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Replace a text file atomically, in UTF-8. Raises NotSaved."""
-    write_bytes(path, text.encode("utf-8"), mode=mode)
 
 
 def append_line(path: Path, line: str) -> None:
@@ -85,7 +137,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     Raises NotSaved when the disk refuses or `path` is taken; whatever is raised inside leaves nothing behind.
     """
-    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.tmp")
+    temporary = _temporary(path)
     try:
         temporary.mkdir(mode=0o755, parents=True)
         yield temporary
@@ -107,7 +159,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def remove_folder(path: Path) -> None:
     """Take a folder away at once: renamed out of sight first, then deleted."""
-    trash = path.with_name(f".trash-{path.name[:80]}.{secrets.token_hex(6)}")
+    trash = path.with_name(f".trash{_temporary(path).name}")
     path.rename(trash)
     shutil.rmtree(trash, ignore_errors=True)
 

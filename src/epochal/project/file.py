@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -116,8 +116,9 @@ class ProjectFile:
             if theirs != base:
                 new = self._merged(base, new, theirs, why)
             if new != theirs:
-                text = apply(self.text, theirs, new)
-                self._save(text, new, self._seen.history.with_state(why, self._now(), text), [past.state_line])
+                text = _encodable(apply(self.text, theirs, new))
+                history = self._seen.history.with_state(why, self._now(), text)
+                self._save(text, new, history, past.newest_line(history))
 
     def undo(self) -> str | None:
         """Take the last change back, whoever made it; gives its reason, or None when there is none.
@@ -161,7 +162,7 @@ class ProjectFile:
             if state is None or why is None:  # a history with a past or a future has a present
                 return None
             project = parse_text(state.text)
-            self._save(state.text, project, after, [lambda s: past.move_line(kind, s, self._now())])
+            self._save(state.text, project, after, past.move_line(kind, state, self._now()))
             return why.why
 
     def _merged(self, base: Project, ours: Project, theirs: Project, why: str) -> Project:
@@ -177,18 +178,26 @@ class ProjectFile:
                 code="edit-conflict",
             ) from error
 
-    def _save(self, text: str, project: Project, history: History, records: list[Callable[[past.State], str]]) -> None:
-        """Put a state on the disk: the file first, so that a crash between the two loses only the reason.
+    def _save(self, text: str, project: Project, history: History, record: str) -> None:
+        """Put a state on the disk: what it replaces, itself, then its record.
 
-        The state that was found and that no record tells of yet (hand-written, or saved by an editor) is recorded
-        before, so that undo can go back to it.
+        What was found and no record tells of yet (hand-written, or saved by an editor) is recorded first, so that it
+        can be gone back to even when a crash follows. The file comes before its own record, so that a crash between
+        the two loses nothing but the reason.
         """
+        fsio.clear_leftovers(self.paths.toml)
+        past.write(self.paths.history, [past.state_line(s) for s in self._unrecorded()])
         fsio.write_text(self.paths.toml, text)
-        lines = [past.state_line(s) for s in self._unrecorded()]
-        if history.current is not None:
-            lines += [record(history.current) for record in records]
         self._seen = _Seen(text=text, project=project, history=history, stamp=())
-        past.write(self.paths.history, lines)
+        try:
+            past.write(self.paths.history, [record])
+        except fsio.NotSaved as error:
+            raise fsio.NotSaved(
+                f"the change is saved, but not the way back: {error.what}",
+                where=error.where,
+                fix="make room on the disk: the next change keeps its own way back",
+                code="history-not-saved",
+            ) from error
 
     def _unrecorded(self) -> list[past.State]:
         written = past.read_history(self.paths.history)
@@ -239,6 +248,21 @@ def _checked(project: Project) -> Project:
     return replace(read, clean=tuple(given if given == again else again for given, again in pairs))
 
 
+def _encodable(text: str) -> str:
+    """The text, if it can be a file. Raises SettingsError for half characters, as undecodable file names hold them."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        raise SettingsError(
+            "a text holds half a character that no file can keep",
+            where=f"project.toml:{line}",
+            fix="rename what it names",
+            code="encoding",
+        ) from error
+    return text
+
+
 def create_project(
     folder: Path, project: Project, comments: Mapping[str, str] | None = None, *, clock: Clock | None = None
 ) -> ProjectFile:
@@ -265,12 +289,11 @@ def create_project(
                 code="project-exists",
             )
         _ignore_cache(paths.folder / ".gitignore")
-        text = render(project, comments or {})
+        text = _encodable(render(project, comments or {}))
         fsio.write_text(paths.toml, text)
         at = (clock or SystemClock()).now().isoformat(timespec="seconds")
-        state = past.read_history(paths.history).with_state("made the project", at, text).current
-        if state is not None:
-            past.write(paths.history, [past.state_line(state)])
+        history = past.read_history(paths.history).with_state("made the project", at, text)
+        past.write(paths.history, [past.newest_line(history)])
     return ProjectFile(paths.folder, clock=clock)
 
 

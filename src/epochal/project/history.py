@@ -72,6 +72,11 @@ def state_line(state: State) -> str:
     )
 
 
+def newest_line(history: History) -> str:
+    """The record of the state a history stands at; nothing for an empty one."""
+    return state_line(history.current) if history.current else ""
+
+
 def move_line(kind: str, to: State, at: str) -> str:
     """The record of an `undo` or `redo`."""
     return _line({"k": kind, "to": to.n, "at": at})
