@@ -236,7 +236,9 @@ def load_bundle(folder: Path) -> Predictor:
         )
     except FileNotFoundError as error:
         raise BadBundle(
-            "this run has no finished model", where=str(error.filename or folder), fix="train it to its end, or resume it"
+            "this run has no finished model",
+            where=str(error.filename or folder),
+            fix="train it to its end, or resume it",
         ) from error
     except (OSError, KeyError, TypeError, ValueError, SafetensorError, lgb.basic.LightGBMError) as error:
         raise BadBundle(f"the model cannot be read: {error}", where=str(folder), fix="train again") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -57,14 +58,16 @@ def save_checkpoint(run_folder: Path, state: TrainState, belongs: Mapping[str, A
             "format": FORMAT,
             "step": step,
             "epoch": state.epoch,
-            "counters": {k: None if v != v else v for k, v in asdict(state.counters).items()},  # noqa: PLR0124 - JSON has no NaN
+            "counters": {k: _as_json(v) for k, v in asdict(state.counters).items()},
             "belongs": dict(belongs),
             "files": files,
         }
         fsio.write_text(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
     found = _read(target)
     if found is None:
-        raise BadCheckpoint("the checkpoint just written reads back differently", where=str(target), fix="check the disk")
+        raise BadCheckpoint(
+            "the checkpoint just written reads back differently", where=str(target), fix="check the disk"
+        )
     _rotate(run_folder, target)
     return Saved(folder=target, step=step, sha256=_weights_hash(found))
 
@@ -119,6 +122,11 @@ def _rotate(run_folder: Path, newest: Path) -> None:
     older = [f for f in _all(run_folder) if f != newest]
     for folder in older[: -(_KEPT - 1)]:
         fsio.remove_folder(folder)
+
+
+def _as_json(value: float | None) -> float | None:
+    """The figure, or None for NaN, which JSON does not have."""
+    return None if value is None or math.isnan(value) else value
 
 
 def _weights_hash(manifest: Mapping[str, Any]) -> str:

@@ -49,7 +49,10 @@ class DateEncoder:
     def names(self) -> tuple[str, ...]:
         """The numbers it gives."""
         cycles = ("week", "year", "day") if self.has_time else ("week", "year")
-        return (f"{self.column}: days", *(f"{self.column}: {wave} of {c}" for c in cycles for wave in ("sine", "cosine")))
+        return (
+            f"{self.column}: days",
+            *(f"{self.column}: {wave} of {c}" for c in cycles for wave in ("sine", "cosine")),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +144,7 @@ def numbers(encoder: Encoder, values: pa.ChunkedArray) -> np.ndarray:
     if isinstance(encoder, TextEncoder):
         weighted = _hashed(encoder, values) * np.asarray(encoder.weights)
         length = np.linalg.norm(weighted, axis=1, keepdims=True)
-        return np.divide(weighted, length, out=weighted, where=length > 0)
+        return np.asarray(np.divide(weighted, length, out=weighted, where=length > 0))
     return np.empty((len(values), 0))
 
 
@@ -157,7 +160,9 @@ def codes(encoder: CategoryEncoder, values: pa.ChunkedArray) -> np.ndarray:
 def unknown_values(encoder: CategoryEncoder, values: pa.ChunkedArray) -> dict[int, str]:
     """Row position and text of each value that the encoder has no code for; missing values are not among them."""
     texts = _texts(values)
-    strange = pc.and_(pc.is_valid(texts), pc.invert(pc.is_in(texts, value_set=pa.array(encoder.categories, pa.string()))))
+    strange = pc.and_(
+        pc.is_valid(texts), pc.invert(pc.is_in(texts, value_set=pa.array(encoder.categories, pa.string())))
+    )
     positions = np.flatnonzero(strange.to_numpy())
     return dict(zip(positions.tolist(), texts.take(positions).to_pylist(), strict=True))
 
@@ -170,7 +175,7 @@ def to_state(encoder: Encoder) -> dict[str, Any]:
 
 def from_state(state: Mapping[str, Any]) -> Encoder:
     """The encoder back from JSON data. Raises KeyError or TypeError for what is none."""
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in state.items() if k != "type"}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state.items() if k != "type"}
     return _TYPES[state["type"]](**values)
 
 
@@ -231,10 +236,14 @@ def _date_parts(seconds: np.ndarray, *, has_time: bool) -> np.ndarray:
 
 def _hashed(encoder: TextEncoder, values: pa.ChunkedArray) -> np.ndarray:
     """Counts of hashed words and word pairs, damped by a logarithm, float64 (rows, buckets)."""
-    from sklearn.feature_extraction.text import HashingVectorizer  # noqa: PLC0415 - only text columns need it
+    from sklearn.feature_extraction.text import HashingVectorizer
 
     hasher = HashingVectorizer(
-        n_features=encoder.buckets, ngram_range=(1, 2), norm=None, alternate_sign=False, token_pattern=r"(?u)\b\w+\b"
+        n_features=encoder.buckets,
+        ngram_range=(1, 2),
+        norm=None,
+        alternate_sign=False,
+        token_pattern=r"(?u)\b\w+\b",  # noqa: S106 - words of one letter count too
     )
     texts = pc.fill_null(pc.cast(values, pa.string()), "").to_pylist()
     return np.asarray(np.log1p(hasher.transform(texts).toarray()))

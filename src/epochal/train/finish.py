@@ -13,7 +13,7 @@ from epochal.train.state import TrainState
 
 
 def finish(
-    spec: RunSpec, prepared: Prepared, made: Made, state: TrainState, trivial: Trivial, strong: Strong
+    spec: RunSpec, *, prepared: Prepared, made: Made, state: TrainState, trivial: Trivial, strong: Strong
 ) -> None:
     """Restore the best weights, write `bundle/`. Raises NotSaved."""
     state.learner.recall()

@@ -6,6 +6,7 @@ checkpoints and, at the end, the bundle. Stopping is a request that checkpoints 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
@@ -233,7 +234,14 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
     outcome: Outcome = yield from loop.run()
     if outcome.state == "done":
         yield PhaseStarted(name="finishing", detail="keeping the best model")
-        finish(spec, ready.prepared, ready.made, state, ready.trivial, ready.strong)
+        finish(
+            spec,
+            prepared=ready.prepared,
+            made=ready.made,
+            state=state,
+            trivial=ready.trivial,
+            strong=ready.strong,
+        )
     yield _ended(state, outcome)
 
 
@@ -244,11 +252,10 @@ def _taken(requests: Requests) -> bool:
 
 def _ended(state: TrainState, outcome: Outcome) -> RunEnded:
     counters = state.counters
-    known = counters.best_value == counters.best_value  # noqa: PLR0124 - not NaN
     return RunEnded(
         state=outcome.state,
         reason=outcome.reason,
-        best_value=counters.best_value if known else None,
+        best_value=None if math.isnan(counters.best_value) else counters.best_value,
         best_step=counters.best_step,
         steps=state.learner.step,
         epochs=state.epoch,

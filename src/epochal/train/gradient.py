@@ -131,7 +131,7 @@ class GradientLearner:
             if isinstance(self.module, LinearHeads):
                 total = total + self.module.penalty().sum()
             self._optimiser.zero_grad(set_to_none=True)
-            total.backward()
+            total.backward()  # type: ignore[no-untyped-call]
             norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
             if not self._take(norm, rate):
                 healthy = False
@@ -185,7 +185,7 @@ class GradientLearner:
             if not math.isfinite(length):
                 return False
             if length > _MAX_NORM:
-                torch._foreach_mul_(gradients, _MAX_NORM / (length + 1e-6))  # noqa: SLF001 - the public clip reads it twice
+                torch._foreach_mul_(gradients, _MAX_NORM / (length + 1e-6))
         else:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, _MAX_NORM, norm)
             # The fused kernel leaves weights and moments alone where this is 1.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,9 +40,7 @@ class Prepared:
 def prepare(data: TrainingData) -> Prepared:
     """Fit the preparation on the training part and apply it. Raises NoTarget when no input varies."""
     preparation, train = fit_preparation(data.columns, data.train.inputs)
-    return Prepared(
-        data=data, preparation=preparation, train=train, validation=preparation.raw(data.validation.inputs)
-    )
+    return Prepared(data=data, preparation=preparation, train=train, validation=preparation.raw(data.validation.inputs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,15 +104,4 @@ def _make_trees(prepared: Prepared, plan: Plan, target: Target) -> BoostingLearn
         validation=tree_rows(boosted, prepared.validation, data.validation.target, None)
         if len(data.validation)
         else None,
-    )
-
-
-def subset(prepared_from: TrainingData, train: np.ndarray, validation: np.ndarray) -> TrainingData:
-    """Another division of the training part: both sides by row positions of it. For cross-validation."""
-    return TrainingData(
-        task=prepared_from.task,
-        classes=prepared_from.classes,
-        columns=prepared_from.columns,
-        train=prepared_from.train.take(train),
-        validation=prepared_from.train.take(validation),
     )

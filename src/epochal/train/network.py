@@ -51,7 +51,9 @@ class FirstLayer(nn.Module):
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Both parts, summed."""
-        result = torch.addmm(self.bias, numbers, self.weight.T) if self.has_numbers else self.bias.expand(len(codes), -1)
+        result = (
+            torch.addmm(self.bias, numbers, self.weight.T) if self.has_numbers else self.bias.expand(len(codes), -1)
+        )
         if self.table is not None:
             result = result + self.table(torch.where(codes > 0, codes + self.offsets, 0))
         return result

@@ -38,6 +38,8 @@ def make_optimiser(module: nn.Module, *, learning_rate: float, weight_decay: flo
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
-        (decayed if name.endswith("weight") and parameter.ndim > 1 and "num_module" not in name else free).append(parameter)
+        (decayed if name.endswith("weight") and parameter.ndim > 1 and "num_module" not in name else free).append(
+            parameter
+        )
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, fused=True)

@@ -17,7 +17,7 @@ from epochal.train.device import choose_device, usable_cores
 from epochal.train.families.networks import NETWORKS
 from epochal.train.gradient import num_batches
 from epochal.train.make import DenseRows, Prepared, make_learner
-from epochal.train.state import Plan
+from epochal.train.state import Plan, size
 
 
 _EVALUATIONS = 100
@@ -77,7 +77,7 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
     device = torch.device("cpu") if family == "trees" else choose_device(train.devices, num_rows)[0]
     options = family_options(project, family)
     if family == "trees":
-        epochs = options["rounds"] if train.epochs == "auto" else int(train.epochs)
+        epochs = int(options["rounds"] if train.epochs == "auto" else train.epochs)
         batch_size, steps, rate, decay = num_rows, epochs, options["rate"], 0.0
         rate = rate if train.learning_rate == "auto" else float(train.learning_rate)
     else:
@@ -133,9 +133,7 @@ def _precision(wanted: str, device: torch.device) -> str:
             fix='write precision = "bfloat16" or "auto"',
         )
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise SettingsError(
-            "this GPU has no bfloat16", path=("train", "precision"), fix='write precision = "float32"'
-        )
+        raise SettingsError("this GPU has no bfloat16", path=("train", "precision"), fix='write precision = "float32"')
     return wanted
 
 
@@ -147,29 +145,47 @@ def make_plan(
     `seconds_spent` of the budget are gone already. What a person set is never changed: only "auto" and sizes left at
     their defaults are.
     """
-    train = project.train
     draft = draft_plan(project, family, prepared)
-    seconds = max(1.0, _TRAINING_SHARE * duration_seconds(train.budget) - seconds_spent)
     plan, rate, notes = _with_threads(prepared, family, draft, dense)
+    plan, rate, more = fit_to_budget(
+        project, family, plan, rate, prepared=prepared, dense=dense, seconds_spent=seconds_spent
+    )
+    expected = plan.epochs * rate.of_epoch(_steps_per_epoch(plan, prepared, family), plan.evaluate_every)
+    return Planned(plan=plan, rate=rate, seconds=expected, notes=(*notes, *more))
+
+
+def fit_to_budget(
+    project: Project,
+    family: str,
+    plan: Plan,
+    rate: Rate,
+    *,
+    prepared: Prepared,
+    dense: DenseRows | None,
+    seconds_spent: float = 0.0,
+) -> tuple[Plan, Rate, list[str]]:
+    """The plan with sizes and passes that the budget allows, its rate, and what was changed in words."""
+    train = project.train
+    if train.epochs != "auto":
+        return plan, rate, []
+    notes: list[str] = []
+    seconds = max(1.0, _TRAINING_SHARE * duration_seconds(train.budget) - seconds_spent)
     given = set(project.model.options) if project.model.family == family else set()
     for smaller in _LADDERS[family]:
-        if train.epochs != "auto" or _affordable(plan, rate, prepared, family, seconds) >= _enough(plan, family):
+        if _affordable(plan, rate, prepared, family, seconds) >= _enough(plan, family):
             break
-        changed = {k: min(v, plan.options[k]) for k, v in smaller.items() if k not in given}
-        if not changed or all(plan.options[k] == v for k, v in changed.items()):
+        changed = {k: v for k, v in smaller.items() if k not in given and v < size(plan.options, k)}
+        if not changed:
             continue
         plan = replace(plan, options={**plan.options, **changed})
         rate = measure(prepared, family, plan, dense)
         sizes = ", ".join(f"{k} {v}" for k, v in changed.items())
         notes.append(f"smaller to fit the budget of {train.budget}: {sizes}")
-    steps_per_epoch = _steps_per_epoch(plan, prepared, family)
-    if train.epochs == "auto":
-        epochs = min(plan.epochs, max(1, _affordable(plan, rate, prepared, family, seconds)))
-        if epochs < plan.epochs:
-            notes.append(f"{epochs} passes instead of {plan.epochs}, to fit the budget of {train.budget}")
-        plan = _with_evaluations(replace(plan, epochs=epochs), steps_per_epoch, train.patience)
-    expected = plan.epochs * rate.of_epoch(steps_per_epoch, plan.evaluate_every)
-    return Planned(plan=plan, rate=rate, seconds=expected, notes=tuple(notes))
+    epochs = min(plan.epochs, max(1, _affordable(plan, rate, prepared, family, seconds)))
+    if epochs < plan.epochs:
+        notes.append(f"{epochs} passes instead of {plan.epochs}, to fit the budget of {train.budget}")
+    plan = _with_evaluations(replace(plan, epochs=epochs), _steps_per_epoch(plan, prepared, family), train.patience)
+    return plan, rate, notes
 
 
 def _steps_per_epoch(plan: Plan, prepared: Prepared, family: str) -> int:
@@ -183,7 +199,8 @@ def _affordable(plan: Plan, rate: Rate, prepared: Prepared, family: str, seconds
 
 def _enough(plan: Plan, family: str) -> int:
     """Passes under which a smaller model learns more in the same time."""
-    return min(plan.epochs, 150 if family == "trees" else 10)
+    fewest = 150 if family == "trees" else 10
+    return min(plan.epochs, fewest)
 
 
 def _with_threads(prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None) -> tuple[Plan, Rate, list[str]]:

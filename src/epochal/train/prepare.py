@@ -211,7 +211,7 @@ def _scaled(scale: Scale, numbers: np.ndarray) -> np.ndarray:
     filled = np.where(np.isnan(numbers), scale.fill, numbers)
     for i in np.flatnonzero(scale.by_quantile):
         filled[:, i] = _normal_deviates(filled[:, i], scale.quantiles[i])
-    return np.clip((filled - scale.mean) / scale.spread, -8, 8)
+    return np.asarray(np.clip((filled - scale.mean) / scale.spread, -8, 8))
 
 
 def save_preparation(preparation: Preparation, folder: Path) -> None:

@@ -150,7 +150,9 @@ def read_part(
     """
     split = open_split(split_folder)
     if split.snapshot_id != snapshot.id:
-        raise SourceError("the split belongs to other data", where=str(split_folder), fix="train again", code="no-snapshot")
+        raise SourceError(
+            "the split belongs to other data", where=str(split_folder), fix="train again", code="no-snapshot"
+        )
     names = {column.name for column in snapshot.columns}
     for name in (target, *inputs):
         if name not in names:

@@ -7,6 +7,7 @@ A metric that is not defined for these rows (one class only, no rows) is NaN, an
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def f1_by_class(counts_CC: np.ndarray) -> np.ndarray:
     """F1 of each class; 0 where a class is neither true nor predicted."""
     hits_C = np.diag(counts_CC).astype(np.float64)
     total_C = counts_CC.sum(axis=0) + counts_CC.sum(axis=1)
-    return np.divide(2 * hits_C, total_C, out=np.zeros_like(hits_C), where=total_C > 0)
+    return np.asarray(np.divide(2 * hits_C, total_C, out=np.zeros_like(hits_C), where=total_C > 0))
 
 
 def roc_auc(truth_N: np.ndarray, probs_NC: np.ndarray, *, positive: int | None = None) -> float:
@@ -77,7 +78,9 @@ def average_precision(truth_N: np.ndarray, probs_NC: np.ndarray, *, positive: in
     return _over_classes(_binary_average_precision, truth_N, probs_NC, positive)
 
 
-def _over_classes(binary, truth_N: np.ndarray, probs_NC: np.ndarray, positive: int | None) -> float:  # type: ignore[no-untyped-def]
+def _over_classes(
+    binary: Callable[[np.ndarray, np.ndarray], float], truth_N: np.ndarray, probs_NC: np.ndarray, positive: int | None
+) -> float:
     if probs_NC.shape[1] == 2:
         chosen = 1 if positive is None else positive
         return float(binary(truth_N == chosen, probs_NC[:, chosen]))

@@ -50,6 +50,11 @@ def plan_from(resolved: Mapping[str, Any]) -> Plan:
     return Plan(**{f.name: resolved[f.name] for f in fields(Plan) if f.name in resolved})
 
 
+def size(options: Mapping[str, int | float | str | bool], name: str) -> float:
+    """A setting that is a number. Raises ValueError when it is none."""
+    return float(options[name])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """Some steps, aggregated."""
@@ -198,8 +203,10 @@ def judge(state: TrainState, task: str, truth: np.ndarray, positive: int) -> Ver
     value = metrics.get(state.metric, math.nan)
     counters, metric = state.counters, METRICS[state.metric]
     same = value == counters.best_value or (math.isnan(value) and math.isnan(counters.best_value))
-    best = counters.best_step is None or metric.better(value, counters.best_value) or (
-        same and evaluation.loss < counters.best_loss
+    best = (
+        counters.best_step is None
+        or metric.better(value, counters.best_value)
+        or (same and evaluation.loss < counters.best_loss)
     )
     counters.evaluations += 1
     counters.without_better += 1

@@ -84,9 +84,7 @@ def write_data(
         parts[ranked[:end_test]], parts[ranked[end_test:end_validation]] = 2, 1
     split = paths.splits / "split"
     split.mkdir(parents=True)
-    pq.write_table(
-        pa.table({"_eid": pa.array(range(num_rows), pa.int64()), "part": parts}), split / "parts.parquet"
-    )
+    pq.write_table(pa.table({"_eid": pa.array(range(num_rows), pa.int64()), "part": parts}), split / "parts.parquet")
     counts = np.bincount(parts, minlength=3).tolist()
     write_split_manifest(
         split,
@@ -168,7 +166,9 @@ def line(num_rows: int = 300, seed: int = 0) -> pa.Table:
     """A number that follows from two others, and noise."""
     rng = np.random.default_rng(seed)
     a, b = rng.normal(size=num_rows), rng.normal(size=num_rows)
-    return pa.table({"a": a, "b": b, "noise": rng.normal(size=num_rows), "y": 50 + 10 * a - 5 * b + rng.normal(size=num_rows)})
+    return pa.table(
+        {"a": a, "b": b, "noise": rng.normal(size=num_rows), "y": 50 + 10 * a - 5 * b + rng.normal(size=num_rows)}
+    )
 
 
 @pytest.fixture

@@ -37,7 +37,8 @@ class LinearHeads(nn.Module):
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """What each strength's model says."""
-        return self.first(numbers, codes).view(-1, len(self.strengths), self.shape.outputs)
+        result: Tensor = self.first(numbers, codes)
+        return result.view(-1, len(self.strengths), self.shape.outputs)
 
     def penalty(self) -> Tensor:
         """The penalty of each strength's model, to be added to its loss: shape (strengths,)."""

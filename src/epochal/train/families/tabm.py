@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
-from rtdl_num_embeddings import PiecewiseLinearEmbeddings, compute_bins
+from rtdl_num_embeddings import PiecewiseLinearEmbeddings
 from tabm import EnsembleView, LinearEnsemble, make_tabm_backbone
 from torch import Tensor, nn
 
@@ -34,7 +33,9 @@ class ManyNetworks(nn.Module):
         chosen = set(embedded.tolist())
         self.register_buffer("embedded", embedded, persistent=False)
         self.register_buffer(
-            "plain", torch.tensor([i for i in range(shape.numbers) if i not in chosen], dtype=torch.int64), persistent=False
+            "plain",
+            torch.tensor([i for i in range(shape.numbers) if i not in chosen], dtype=torch.int64),
+            persistent=False,
         )
         self.spread = PiecewiseLinearEmbeddings(bins, _EMBEDDING_WIDTH, activation=False, version="B") if bins else None
         chunks = [1] * len(self.plain) + [_EMBEDDING_WIDTH] * len(bins) + self.cardinalities
@@ -65,24 +66,24 @@ class ManyNetworks(nn.Module):
 
 
 def fit(numbers: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Which numbers are spread out, and between which edges, from the prepared training rows.
+    """Which numbers are spread out, and between which edges: quantiles of the prepared training rows.
 
-    A number of two or fewer values (an indicator, a yes or no) has nothing to spread; it stays plain, as does all when
-    there are too few rows for bins.
+    A number with fewer than two bins (an indicator, a yes or no, one value nearly everywhere) has nothing to spread: it
+    stays plain, as do all when there are too few rows. The package's own `compute_bins` refuses or warns of these.
     """
-    if options["embeddings"] == "none" or not numbers.shape[1]:
-        return {}
     rows = numbers[:: max(1, len(numbers) // _BIN_ROWS)]
     num_bins = min(MAX_BINS, len(rows) // 8)
-    distinct = np.array([len(np.unique(column)) for column in rows.numpy().T])
-    embedded = np.flatnonzero(distinct > 2)
-    if num_bins < 2 or not len(embedded):
+    if options["embeddings"] == "none" or num_bins < 2:
         return {}
-    bins = compute_bins(rows[:, torch.from_numpy(embedded)].contiguous(), n_bins=num_bins)
-    fitted = {"embedded": torch.from_numpy(embedded.astype(np.int64))}
-    fitted["edges"] = torch.cat(bins)
-    fitted["edge_counts"] = torch.tensor([len(b) for b in bins])
-    return fitted
+    edges = [torch.quantile(column, torch.linspace(0, 1, num_bins + 1)).unique() for column in rows.T]  # type: ignore[no-untyped-call]
+    embedded = [i for i, found in enumerate(edges) if len(found) > 2]
+    if not embedded:
+        return {}
+    return {
+        "embedded": torch.tensor(embedded),
+        "edges": torch.cat([edges[i] for i in embedded]),
+        "edge_counts": torch.tensor([len(edges[i]) for i in embedded]),
+    }
 
 
 def build(shape: Shape, options: Mapping[str, Any], fitted: Mapping[str, Tensor]) -> ManyNetworks:

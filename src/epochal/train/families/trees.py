@@ -15,7 +15,7 @@ import numpy as np
 from epochal import fsio
 from epochal.train.prepare import Raw
 from epochal.train.seeds import derived_seed
-from epochal.train.state import Evaluation, Plan, Window
+from epochal.train.state import Evaluation, Plan, Window, size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ class BoostingLearner:
         """
         counted = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
         self._best = counted["best"]
-        if self.plan.options["row_share"] < 1 or self.plan.options["column_share"] < 1:
+        if min(size(self.plan.options, "row_share"), size(self.plan.options, "column_share")) < 1:
             self._booster = self._fresh()
             for _ in range(counted["step"]):
                 self._booster.update()
@@ -197,7 +197,7 @@ def parameters(plan: Plan, target: TreeTarget) -> dict[str, Any]:
         "num_leaves": options["leaves"],
         "min_data_in_leaf": options["min_leaf"],
         "bagging_fraction": options["row_share"],
-        "bagging_freq": int(options["row_share"] < 1),
+        "bagging_freq": int(size(options, "row_share") < 1),
         "feature_fraction": options["column_share"],
         "seed": derived_seed(plan.seed, "trees") % 2**31,
         "num_threads": plan.threads,
