@@ -16,6 +16,7 @@ from epochal.core.ledger import Ledger, SourceLines, StepCount
 from epochal.core.settings import Project, table_of
 from epochal.core.steps import Step, nearest
 from epochal.data import sources
+from epochal.data.kinds import column_kinds
 from epochal.data.protocol import Built
 from epochal.data.recipe import ready_steps
 from epochal.data.split import PARTS_TABLE, Split, check_unchanged, make_split
@@ -35,8 +36,6 @@ BUILDER = 1
 """Raised when the same recipe would give other rows, so that older snapshots are not taken for equal."""
 
 _CLEANED = "_cleaned"
-_CATEGORY_LENGTH = 60
-"""Characters on average above which distinct texts are text rather than categories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +68,10 @@ def build(
     steps = ready_steps(con, project, paths.folder, imported.columns)
     snapshot_id = _snapshot_id(imported, steps, project)
     with fsio.locked(paths.locks / "build"):
-        snapshot = _snapshot(con, project, imported, steps, paths.snapshots / snapshot_id, report)
+        snapshot = _snapshot(con, project, imported, steps, folder=paths.snapshots / snapshot_id, report=report)
         extra = snapshot_write.read_extra(snapshot.folder)
         _check_target(project, snapshot)
-        report("dealing out train, validation and test", None)
+        report(None, "dealing out train, validation and test")
         rows = f"read_parquet({_quoted(str(snapshot.folder / snapshot.files[0]))})"
         types = {c.name: c.type for c in snapshot.columns}
         split = make_split(con, rows, types, project.split, project.columns)
@@ -125,6 +124,7 @@ def _snapshot(
     project: Project,
     imported: Imported,
     steps: Sequence[Step],
+    *,
     folder: Path,
     report: Progress,
 ) -> Snapshot:
@@ -136,13 +136,13 @@ def _snapshot(
         return snapshot
     if folder.exists():
         fsio.remove_folder(folder)
-    report("cleaning the rows", None)
+    report(None, "cleaning the rows")
     types = _clean(con, project, imported, steps)
-    report("counting what the steps did", None)
+    report(None, "counting what the steps did")
     account = _account(con, imported, steps)
-    report("describing the columns", None)
-    columns = _described(con, types, kinds_declared(steps, project))
-    report("writing the snapshot", None)
+    report(None, "describing the columns")
+    columns = _described(con, types, column_kinds(con, project, _CLEANED, list(types.items())))
+    report(None, "writing the snapshot")
     extra = {
         "sources": [sources.lines_dict(s) for s in account.sources],
         "steps": [{"n": s.n, "op": s.op, "removed": s.removed, "changed": s.changed} for s in account.steps],
@@ -168,9 +168,8 @@ def _clean(
     if project.columns.key:
         key_column = _known(project.columns.key, types, "key")
         key = f"coalesce({as_text(key_column, types[key_column])}, _key)"
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE {_CLEANED} AS SELECT _eid, {key} AS _key, {values} FROM ({recipe}) ORDER BY _eid"
-    )
+    made = f"SELECT _eid, {key} AS _key, {values} FROM ({recipe}) ORDER BY _eid"  # noqa: S608 - quoted
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {_CLEANED} AS {made}")
     return wanted
 
 
@@ -234,56 +233,30 @@ def _account(con: duckdb.DuckDBPyConnection, imported: Imported, steps: Sequence
     )
 
 
-def kinds_declared(steps: Sequence[Step], project: Project) -> dict[str, str]:
-    """What the recipe and [columns.kinds] say columns are, by the names they have in the end."""
-    kinds: dict[str, str] = {}
-    for step in steps:
-        if not step.enabled:
-            continue
-        if step.op == "set_kind":
-            kinds.update(dict.fromkeys(step.columns, step.params["kind"]))
-        elif step.op == "rename" and step.params["column"] in kinds:
-            kinds[step.params["to"]] = kinds.pop(step.params["column"])
-    return {**kinds, **project.columns.kinds}
-
-
 def _described(
-    con: duckdb.DuckDBPyConnection, types: Mapping[str, str], declared: Mapping[str, str]
+    con: duckdb.DuckDBPyConnection, types: Mapping[str, str], kinds: Mapping[str, str]
 ) -> tuple[SnapshotColumn, ...]:
-    figures: list[str] = ["count(*)"]
-    for name, kind in types.items():
-        named = identifier(name)
-        figures += [
-            f"count({named})",
-            f"count(DISTINCT {named})",
-            f"avg(length({named}))" if is_text_type(kind) else "NULL",
-        ]
-    row = con.execute(f"SELECT {', '.join(figures)} FROM {_CLEANED}").fetchone()  # noqa: S608 - quoted
+    figures = [f"count({identifier(n)}), count(DISTINCT {identifier(n)})" for n in types]
+    row = con.execute(f"SELECT {', '.join(['count(*)', *figures])} FROM {_CLEANED}").fetchone()  # noqa: S608 - quoted
     total, *rest = row or (0,)
-    columns: list[SnapshotColumn] = []
-    for i, (name, kind) in enumerate(types.items()):
-        filled, distinct, length = rest[3 * i : 3 * i + 3]
-        columns.append(
-            SnapshotColumn(
-                name=name,
-                kind=_fitting(declared.get(name, ""), kind, distinct, filled, length or 0.0),
-                type=kind,
-                missing=total - filled,
-                distinct=distinct,
-            )
+    return tuple(
+        SnapshotColumn(
+            name=name,
+            kind=_fitting(kinds[name], kind),
+            type=kind,
+            missing=total - rest[2 * i],
+            distinct=rest[2 * i + 1],
         )
-    return tuple(columns)
+        for i, (name, kind) in enumerate(types.items())
+    )
 
 
-def _fitting(declared: str, kind: str, distinct: int, filled: int, length: float) -> str:
-    """The kind of a column: as declared where its type allows that, else by its type and values."""
-    if declared and (is_text_type(kind) or declared in {"category", "id"}):
-        if declared not in {"number", "date", "boolean"}:
-            return declared
-    elif not is_text_type(kind):
-        return "date" if is_date_type(kind) else "boolean" if kind == "BOOLEAN" else "number"
-    wordy = length > _CATEGORY_LENGTH or (distinct > 50 and distinct > 0.5 * filled)
-    return "text" if wordy else "category"
+def _fitting(kind: str, stored: str) -> str:
+    """A column's kind, where what is stored can be of that kind."""
+    if kind in {"category", "id", "text", "image"}:
+        return "category" if kind in {"text", "image"} and not is_text_type(stored) else kind
+    fits = {"number": {"BIGINT", "DOUBLE"}, "date": {"TIMESTAMP"}, "boolean": {"BOOLEAN"}}[kind]
+    return kind if stored in fits else "category" if is_text_type(stored) or stored == "BOOLEAN" else "number"
 
 
 def _check_target(project: Project, snapshot: Snapshot) -> None:
@@ -311,7 +284,7 @@ def _check_target(project: Project, snapshot: Snapshot) -> None:
             fix='add a step: set_kind to number, or set task = "classification"',
             code="wrong-kind",
         )
-    if snapshot.rows and column.distinct < 2:  # noqa: PLR2004 - one value
+    if snapshot.rows and column.distinct < 2:
         raise SourceError(
             f"the target {name!r} is the same in every row",
             where="project.toml [columns] target",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np  # noqa: TID253 - this module is numpy; only the data host imports it
-import pyarrow as pa  # noqa: TID253 - likewise
+import numpy as np
+import pyarrow as pa
 
 
 if TYPE_CHECKING:

@@ -123,7 +123,7 @@ def _decompressed(raw: IO[bytes], compression: str) -> Any:
     if compression == "gzip":
         return gzip.GzipFile(fileobj=raw, mode="rb")
     if compression == "zstd":
-        import pyarrow as pa  # noqa: PLC0415 - heavy, and only this format needs it
+        import pyarrow as pa
 
         return pa.CompressedInputStream(raw, "zstd")
     return raw
@@ -219,7 +219,7 @@ def _by_content(chunks: Iterator[bytes]) -> Encoding:
         seen += len(chunk)
         if not (chunk.isascii() and not rest):
             data = rest + chunk
-            text, used = codecs.utf_8_decode(data, "replace", False)  # noqa: FBT003 - final is positional only
+            text, used = codecs.utf_8_decode(data, "replace", False)
             rest = data[used:]
             replaced = text.count("\ufffd")
             bad = replaced - data.count(b"\xef\xbf\xbd")

@@ -71,7 +71,7 @@ def head(folder: Path, source: Source | Mapping[str, Any], rows: int = 200) -> H
 
 
 def _text(path: Path, encoding: Any) -> str:
-    from epochal.data.encoding import as_utf8  # noqa: PLC0415 - beside its only use
+    from epochal.data.encoding import as_utf8
 
     data, everything = head_bytes(path, SAMPLE * (2 if encoding.name == "utf-16" else 1))
     text = b"".join(as_utf8(iter((data,)), encoding)).decode("utf-8", "replace")

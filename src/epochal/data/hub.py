@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa  # noqa: TID253 - only the data host imports this module
+import pyarrow as pa
 
 from epochal.core.errors import SourceError
 from epochal.data.tablesource import Batches
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def open_sklearn(name: str) -> Batches:
     """A set of scikit-learn: its own column names, and `target` (for classes, their names). Raises SourceError."""
-    from sklearn import datasets  # noqa: PLC0415 - heavy, and only this source needs it
+    from sklearn import datasets
 
     fetched = name in {"california_housing", "covtype"}
     make = getattr(datasets, f"{'fetch' if fetched else 'load'}_{name}")
@@ -33,11 +33,12 @@ def open_sklearn(name: str) -> Batches:
     names = [str(n) for n in getattr(loaded, "feature_names", [f"x{i}" for i in range(values.shape[1])])]
     columns: dict[str, Any] = {n: pa.array(values[:, i]) for i, n in enumerate(names)}
     target = loaded.target
-    classes = getattr(loaded, "target_names", None)
+    named = getattr(loaded, "target_names", None)
+    classes = [] if named is None else [str(n) for n in named]
     if target.ndim > 1:
-        columns.update({str(n): pa.array(target[:, i]) for i, n in enumerate(classes)})
-    elif target.dtype.kind in "iu" and classes is not None and len(classes) > int(target.max()):
-        columns["target"] = pa.array([str(classes[t]) for t in target])
+        columns.update({n: pa.array(target[:, i]) for i, n in enumerate(classes)})
+    elif target.dtype.kind in "iu" and len(classes) > int(target.max()):
+        columns["target"] = pa.array([classes[t] for t in target])
     else:
         columns["target"] = pa.array([str(t) for t in target] if target.dtype.kind in "iu" else target)
     table = pa.table(columns)
@@ -49,7 +50,7 @@ def open_hub(name: str, source: Source) -> Batches:
 
     Raises SourceError when it is not there, or has no such part.
     """
-    import datasets  # noqa: PLC0415 - heavy, and only this source needs it
+    import datasets
 
     folder = Path(name)
     local = folder.is_absolute()

@@ -17,7 +17,7 @@ import re
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
-import numpy as np  # noqa: TID253 - this module is numpy; only the data host imports it
+import numpy as np
 import numpy.typing as npt
 
 from epochal.core.errors import SourceError
@@ -90,6 +90,8 @@ class LineReader:
     """Fields of the line that names the columns; None: there is none."""
     where: str = ""
     open_limit: int = _OPEN_LIMIT
+    keep_uneven: bool = False
+    """Whether short and long lines become rows as well, filled up or cut; they are listed as rejects but not counted so."""
     counts: Counts = field(default_factory=Counts)
     _carry: bytes = b""
 
@@ -127,7 +129,8 @@ class LineReader:
         for i in np.flatnonzero(wrong).tolist():
             kinds.setdefault(i, "short" if per_record[i] < self.fields else "long")
         good = ~blank
-        good[list(kinds)] = False
+        left_out = [i for i, k in kinds.items() if not (self.keep_uneven and k in {"short", "long"})]
+        good[left_out] = False
         if header is not None:
             good[header] = False
         chosen = np.flatnonzero(good)
@@ -139,7 +142,7 @@ class LineReader:
         c.header += header is not None
         c.blank += int((blank & ~_picked(len(blank), kinds)).sum())
         c.continuation += s.physical - len(s.line)
-        c.rejected += len(kinds)
+        c.rejected += len(left_out)
         c.read += len(chosen)
         return Block(data=data, starts=starts, ends=ends, lines=s.line[chosen] + first, rejects=rejects)
 
@@ -297,15 +300,19 @@ class _Stretch:
         """Where the fields of the chosen records begin and end: two arrays of (records, width)."""
         starts, ends = self.starts[chosen], self.ends[chosen]
         first, have = self.first[chosen], per_record[chosen]
-        if width == 1:
+        if width == 1 and not (len(have) and int(have.max()) > 1):
             return starts[:, None], ends[:, None]
         column = np.arange(width - 1)
         at = first[:, None] + column
-        short = have < width
-        if short.any():
+        if len(have) and int(have.max()) > width:  # what is kept of a line with surplus fields ends before them
+            surplus = have > width
+            ends = ends.copy()
+            ends[surplus] = self.delimiters[first[surplus] + width - 1]
+        if len(have) and int(have.min()) < width:
             missing = column >= (have - 1)[:, None]
             at = np.where(missing, 0, at)
-            separators = np.where(missing, ends[:, None], self.delimiters[at])
+            padded = self.delimiters if len(self.delimiters) else np.zeros(1, np.int64)
+            separators = np.where(missing, ends[:, None], padded[at])
             begin = np.minimum(separators + 1, ends[:, None])
         else:
             separators = self.delimiters[at]

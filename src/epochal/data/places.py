@@ -118,9 +118,7 @@ def _files(uri: str, folder: Path) -> tuple[Path, ...]:
                 code="not-found",
             )
         return (path.absolute(),)
-    pattern = str(folder / uri) if not os.path.isabs(uri) else uri
-    if not os.path.isabs(uri):
-        pattern = os.path.join(glob.escape(str(folder)), uri)  # noqa: PTH118 - Path would not keep a pattern as it is
+    pattern = uri if uri.startswith("/") else f"{glob.escape(str(folder))}/{uri}"
     found = itertools.islice(glob.iglob(pattern, recursive=True), MAX_FILES + 1)  # noqa: PTH207 - needs the escaped folder
     files = sorted(Path(f).absolute() for f in found if not os.path.isdir(f))  # noqa: PTH112 - no Path for a million entries
     if not files:

@@ -30,6 +30,8 @@ class RawTable:
     columns: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Name without case to name and type."""
     rows: int = 0
+    keep_uneven: bool = False
+    """Whether text lines with another number of fields become rows as well."""
 
     def start(self) -> None:
         """Make the tables, empty, in a transaction that `finish` or `abandon` ends."""
@@ -92,7 +94,7 @@ class RawTable:
         if listed:
             columns = [list(c) for c in zip(*listed, strict=True)]
             unnested = ", ".join(f"unnest(${i + 1}::{'BIGINT' if i == 1 else 'VARCHAR'}[])" for i in range(5))
-            self.con.execute(f"INSERT INTO rejects SELECT {unnested}", columns)  # noqa: S608 - only parameters
+            self.con.execute(f"INSERT INTO rejects SELECT {unnested}", columns)
 
     def account(self, lines: SourceLines) -> None:
         """Write down one source's lines."""

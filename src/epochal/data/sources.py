@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from epochal.data.lines import Counts
     from epochal.data.rawtable import RawTable
 
-Progress = Callable[[str, float | None], None]
-"""Told what is being done and the share done (0 to 1, None when unknown); raises Cancelled when the person cancelled."""
+Progress = Callable[[float | None, str], None]
+"""Told the share done (0 to 1, None when unknown) and what is being done; raises Cancelled when the person cancelled."""
 
 READER = 1
 """Raised when the same bytes would be read otherwise, so that older imports are not taken for equal."""
 
 
-def silent(_text: str, _fraction: float | None = None) -> None:
+def silent(_fraction: float | None, _text: str) -> None:
     """Progress that nobody watches."""
 
 
@@ -77,16 +77,19 @@ def scratch_file(project: Project, folder: Path) -> Path:
     return ProjectPaths(folder).scratch / f"{import_id(project, folder)}.duckdb"
 
 
-def load(con: duckdb.DuckDBPyConnection, project: Project, folder: Path, report: Progress) -> Imported:
+def load(
+    con: duckdb.DuckDBPyConnection, project: Project, folder: Path, report: Progress, *, keep_uneven: bool = False
+) -> Imported:
     """Import all sources into the database the connection is on, unless it holds this very import already.
 
-    Makes the tables `raw`, `rejects` and `source_lines` in one transaction: all or nothing.
+    Makes the tables `raw`, `rejects` and `source_lines` in one transaction: all or nothing. With `keep_uneven`, lines
+    with too few or too many fields are rows as well, filled up or cut, beside being rejects.
 
     Raises:
         SourceError: A source cannot be read.
         Cancelled: `report` raised it.
     """
-    from epochal.data.rawtable import RawTable  # noqa: PLC0415 - heavy, and the first rows must show before it
+    from epochal.data.rawtable import RawTable
 
     if not project.sources:
         raise SourceError("the project has no source", fix="add a [[source]] with a uri", code="no-source")
@@ -94,7 +97,7 @@ def load(con: duckdb.DuckDBPyConnection, project: Project, folder: Path, report:
     known = opened(con)
     if known is not None and known.import_id == wanted:
         return known
-    raw = RawTable(con)
+    raw = RawTable(con, keep_uneven=keep_uneven)
     raw.start()
     try:
         prints: dict[str, str] = {}
@@ -104,7 +107,7 @@ def load(con: duckdb.DuckDBPyConnection, project: Project, folder: Path, report:
             total = len(project.sources)
 
             def step(share: float, i: int = i, total: int = total, source: Source = source) -> None:
-                report(f"reading {source.name}", (i + share) / total)
+                report((i + share) / total, f"reading {source.name}")
 
             raw.account(_read(source, place, raw, step, notes))
             prints[source.name] = fingerprint.of_place(place)
@@ -159,7 +162,7 @@ def _read(source: Source, place: Place, raw: RawTable, step: Callable[[float], N
         def inner(share: float, i: int = i) -> None:
             step((i + share) / len(files))
 
-        counts = _read_one(source, place, file, name, raw, inner, notes)
+        counts = _read_one(source, place, file, name=name, raw=raw, progress=inner, notes=notes)
         for key, value in asdict(counts).items():
             totals[key] += value
     return SourceLines(name=source.name, rejected_cells=0, **totals)
@@ -169,31 +172,32 @@ def _read_one(
     source: Source,
     place: Place,
     file: Path | None,
+    *,
     name: str,
     raw: RawTable,
     progress: Callable[[float], None],
     notes: list[str],
 ) -> Counts:
     if file is not None and place.format == "csv":
-        from epochal.data import textsource  # noqa: PLC0415 - numpy and pyarrow: only when rows are read
+        from epochal.data import textsource
 
         text, _sample = textsource.look_at(file, source)
         notes.append(
             described(name, text.encoding.name, text.dialect.delimiter, text.dialect.quote, header=text.dialect.header)
         )
         return textsource.read_text(text, name, raw, progress)
-    from epochal.data import tablesource  # noqa: PLC0415 - likewise
+    from epochal.data import tablesource
 
     if file is not None and place.format in {"json", "jsonl"}:
-        from epochal.data import jsonsource  # noqa: PLC0415 - likewise
+        from epochal.data import jsonsource
 
         return jsonsource.read_json(file, source, name, raw, progress)
     if place.format == "sklearn":
-        from epochal.data import hub  # noqa: PLC0415 - likewise
+        from epochal.data import hub
 
         return tablesource.read_batches(hub.open_sklearn(place.name), name, raw, progress)
     if place.format == "hub" or file is None:
-        from epochal.data import hub  # noqa: PLC0415 - likewise
+        from epochal.data import hub
 
         return tablesource.read_batches(hub.open_hub(place.name, source), name, raw, progress)
     opener = tablesource.open_parquet if place.format == "parquet" else tablesource.open_arrow

@@ -64,9 +64,8 @@ def make_split(
     Raises SourceError when a column it needs is not there or cannot serve.
     """
     dealt, settled, notices = _DEAL[split.kind](con, rows, types, split, columns)
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE {PARTS_TABLE} AS SELECT _eid, part::TINYINT AS part FROM ({dealt}) ORDER BY _eid"
-    )
+    made = f"SELECT _eid, part::TINYINT AS part FROM ({dealt}) ORDER BY _eid"  # noqa: S608 - quoted
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {PARTS_TABLE} AS {made}")
     counted = dict(con.execute(f"SELECT part, count(*) FROM {PARTS_TABLE} GROUP BY part").fetchall())  # noqa: S608 - a constant
     test_key = "('0x' || left(md5(_key), 15))::BIGINT"
     found = con.execute(
@@ -85,7 +84,7 @@ def make_split(
 def check_unchanged(before: str, now: str) -> None:
     """Refuse another test set than the recorded one. Raises SplitChanged."""
     if before and before != now:
-        old, new = before.split("-")[0], now.split("-")[0]
+        old, new = before.partition("-")[0], now.partition("-")[0]
         counts = (
             f"{old} rows were held out, now it would be {new}" if old != new else f"other {new} rows would be held out"
         )
@@ -249,7 +248,7 @@ def _by_column(
     con: duckdb.DuckDBPyConnection, rows: str, types: Mapping[str, str], split: SplitSettings, _columns: Columns
 ) -> Dealt:
     text = _column(split.column, "split", types)
-    meaning = {**{p: p for p in PARTS}, **split.values}
+    meaning: dict[str, str] = {p: p for p in PARTS} | dict(split.values)
     found = con.execute(f"SELECT {text} AS v, count(*) FROM {rows} GROUP BY v ORDER BY v").fetchall()  # noqa: S608 - quoted
     strange = [(v, n) for v, n in found if v not in meaning]
     if strange:
@@ -263,12 +262,9 @@ def _by_column(
             else "fill it, or drop these rows",
             code="unknown-part",
         )
-    cases = " ".join(f"WHEN {literal(v)} THEN {PARTS.index(meaning[v])}" for v, _n in found)  # type: ignore[arg-type]
-    return (
-        f"SELECT _eid, CASE {text} {cases} END AS part FROM {rows}" if cases else f"SELECT _eid, 0 AS part FROM {rows}",
-        split,
-        (),
-    )  # noqa: S608 - quoted
+    cases = " ".join(f"WHEN {literal(v)} THEN {PARTS.index(meaning[v])}" for v, _n in found)
+    part = f"CASE {text} {cases} END" if cases else "0"
+    return f"SELECT _eid, {part} AS part FROM {rows}", split, ()  # noqa: S608 - quoted
 
 
 def _scalar(con: duckdb.DuckDBPyConnection, sql: str) -> int:

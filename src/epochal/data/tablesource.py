@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa  # noqa: TID253 - only the data host imports this module
+import pyarrow as pa
 
 from epochal.core.errors import SourceError
 from epochal.data.dialect import usable_names
@@ -33,7 +33,7 @@ class Batches:
 
 def open_parquet(path: Path) -> Batches:
     """A Parquet file's rows. Raises SourceError when it is not one or is damaged."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 - heavy, and only this format needs it
+    import pyarrow.parquet as pq
 
     check_regular(path)
     try:
@@ -46,7 +46,7 @@ def open_parquet(path: Path) -> Batches:
 
 def open_arrow(path: Path) -> Batches:
     """An Arrow or Feather file's (or stream's) rows. Raises SourceError when it is not one or is damaged."""
-    import pyarrow.feather as feather  # noqa: PLC0415 - as above
+    from pyarrow import feather
 
     check_regular(path)
     with path.open("rb") as file:

@@ -67,6 +67,7 @@ def read_text(file: TextFile, name: str, raw: RawTable, progress: Callable[[floa
         fields=dialect.fields,
         header_fields=dialect.header_fields if dialect.header else None,
         where=str(file.path),
+        keep_uneven=raw.keep_uneven,
     )
     source = ByteReader(file.path)
     for chunk, final in _with_end(_lines(source, file)):
