@@ -203,7 +203,7 @@ EVENTS: dict[str, type[Event]] = {
 
 def to_payload(event: Event) -> dict[str, Any]:
     """The event as JSON data. JSON has no NaN and no infinity: they travel as the texts "NaN", "Infinity", "-Infinity"."""
-    return {f.name: _out(getattr(event, f.name)) for f in fields(event)}
+    return {name: _out(getattr(event, name)) for name in _SHAPES[event.kind].names}
 
 
 def from_payload(kind: str, payload: Mapping[str, Any]) -> Event | None:
@@ -211,27 +211,52 @@ def from_payload(kind: str, payload: Mapping[str, Any]) -> Event | None:
     cls = EVENTS.get(kind)
     if cls is None:
         return None
-    known = {f.name: f for f in fields(cls)}
-    values = {k: _in(v, known[k].type) for k, v in payload.items() if k in known}
-    if any(f.default is MISSING and f.default_factory is MISSING and f.name not in values for f in known.values()):
+    shape = _SHAPES[kind]
+    values = {name: payload[name] for name in shape.names if name in payload}
+    if not shape.required <= values.keys():
         return None
+    for name in shape.figures & values.keys():
+        values[name] = _in(values[name])
     return cls(**values)
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What is needed of an event's class to read and write it, found once."""
+
+    names: tuple[str, ...]
+    required: frozenset[str]
+    figures: frozenset[str]
+    """Fields that may hold a number JSON does not have."""
+
+
+def _shape(cls: type[Event]) -> _Shape:
+    declared = fields(cls)
+    return _Shape(
+        tuple(f.name for f in declared),
+        frozenset(f.name for f in declared if f.default is MISSING and f.default_factory is MISSING),
+        frozenset(f.name for f in declared if "float" in str(f.type)),
+    )
+
+
+_SHAPES = {kind: _shape(cls) for kind, cls in EVENTS.items()}
+
+
 def _out(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _NAMES[repr(value)]
     if isinstance(value, Mapping):
         return {k: _out(v) for k, v in value.items()}
     return value
 
 
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_NAMES = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
-def _in(value: Any, declared: Any) -> Any:
-    if isinstance(value, str) and value in _SPECIAL and "float" in str(declared):
-        return _SPECIAL[value]
+def _in(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SPECIAL.get(value, value)
     if isinstance(value, Mapping):
-        return {k: _in(v, declared) for k, v in value.items()}
+        return {k: _in(v) for k, v in value.items()}
     return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from typing import Any
 from epochal.core.errors import EpochalError, RunError
 from epochal.core.events import RunEnded, RunStatus
 from epochal.core.steps import nearest
-from epochal.journal.reduce import RunState, reduce_all
+from epochal.journal.record import journal_file, last_index
+from epochal.journal.reduce import EVALUATION_COLUMNS, RunState, reduce_all
+from epochal.journal.series import Log, Series
 from epochal.journal.tail import last_record, read_journal
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, read_run
@@ -165,8 +167,8 @@ def run_info(run_folder: Path) -> RunInfo:
     ended = last.event if last and isinstance(last.event, RunEnded) else None
     sign = read_sign(run_folder)
     said: RunStatus = ended.state if ended else sign.said if sign else "running"
-    if ended is None and (sign is None or sign.role == "starter" or sign.said in {"done", "stopped"}):
-        return info_of(spec, reduce_all(RunState(), read_journal(run_folder)))
+    if ended is None and (sign is None or sign.role == "starter"):
+        return info_of(spec, _read_whole(run_folder, *_journal_mark(run_folder)))
     status, note, sign = judge_now(run_folder, said, ended.reason if ended else "")
     best = ended if ended and ended.best_value is not None else None
     alive = status in {"starting", "running", "stopping", "stuck"}
@@ -256,6 +258,24 @@ def _spec(run_folder: Path) -> RunSpec:
     except OSError:
         return read_run(run_folder)
     return _read_once(run_folder.absolute(), found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _journal_mark(run_folder: Path) -> tuple[int, int, int]:
+    """Changes whenever the journal does."""
+    index = last_index(run_folder)
+    try:
+        found = journal_file(run_folder, index).stat()
+    except OSError:
+        return index, 0, 0
+    return index, found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=512)
+def _read_whole(run_folder: Path, _index: int, _size: int, _changed: int) -> RunState:
+    """What the whole journal says, without its curves but for the newest row: long to read, small to keep."""
+    state = reduce_all(RunState(), read_journal(run_folder))
+    newest = state.steps.after(max(0, len(state.steps) - 1))
+    return replace(state, steps=newest, evaluations=Series(EVALUATION_COLUMNS), metrics=Log(), superseded=())
 
 
 @lru_cache(maxsize=512)
