@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,15 @@ from epochal.workbench.views.data import Query, number, plural
 
 
 if TYPE_CHECKING:
+    from epochal.workbench.data_client import DataClient
     from epochal.workbench.data_session import DataSession
 
 
 MOST_SELECTED = 100_000
 """Rows that one selection may hold; more are filtered, not selected."""
+
+MOST_NAMED = 1_000
+"""Rows that one step may leave out by name: project.toml is read by people."""
 
 _CHUNK = 10_000
 """Rows whose numbers are read at once."""
@@ -70,41 +74,54 @@ class Rows:
         self.data.selected.clear()
         self.data.heard("selection")
 
-    def select_where(self, where: tuple[tuple[str, str, Any], ...], title: str, *, on: bool | None = True) -> None:
-        """Select (or unselect, or turn around) all rows of this view where the conditions hold, seen or not."""
-        query = replace(self.data.query, where=(*self.data.query.where, *where), sort=())
-        request = protocol.OpenView(
-            folder=self.data.folder,
-            document=self.data.session.document,
-            steps=query.steps,
-            where=query.where,
-            eids=query.eids,
-            keys=query.keys,
-            part=query.part,
-        )
-        client = self.data.session.data
+    def select_where(
+        self, alternatives: tuple[tuple[tuple[str, str, Any], ...], ...], title: str, *, on: bool | None = True
+    ) -> None:
+        """Select (or unselect, or turn around) the rows of this view, seen or not, where any of the alternatives holds.
+
+        An alternative is conditions that hold together; one without conditions is every row.
+        """
+        client, requests = self.data.session.data, [self._request(where) for where in alternatives]
 
         def collect(_report: object) -> list[int]:
-            view = client.ask(request)
-            if view.rows > MOST_SELECTED:
-                raise EpochalError(
-                    f"{number(view.rows)} rows match; a selection holds at most {number(MOST_SELECTED)}",
-                    fix="F shows and filters by value; m w leaves rows out by a condition",
-                    code="selection",
-                )
-            eids: list[int] = []
-            while len(eids) < view.rows:
-                page = client.ask(protocol.ReadPage(token=view.token, first=len(eids), count=_CHUNK, columns=(), cut=1))
-                if not page.eids:
-                    break
-                eids += page.eids
-            return eids
+            eids: dict[int, None] = {}
+            for request in requests:
+                view = client.ask(request)
+                if view.rows > MOST_SELECTED:
+                    raise EpochalError(
+                        f"{number(view.rows)} rows match; a selection holds at most {number(MOST_SELECTED)}",
+                        fix="F looks at rows by value; m w leaves rows out by a condition",
+                        code="selection",
+                    )
+                for page in _pages(client, view):
+                    eids.update(dict.fromkeys(page.eids))
+            return list(eids)
 
         def collected(eids: list[int]) -> None:
             self.select(eids, on=on)
             self.data.say(f"{plural(len(eids), 'row')} {title}; {number(len(self.data.selected))} selected")
 
         self.data.session.background("select", "selecting rows", collect, collected)
+
+    def _request(self, where: tuple[tuple[str, str, Any], ...]) -> protocol.OpenView:
+        here = self.data.query
+        return replace(self.data.request_for(here), where=(*here.where, *where), sort=())
+
+    def keys_of_selected(self, then: Callable[[list[str]], None]) -> None:
+        """Hand on the stable keys of the selected rows."""
+        if not self.data.selected:
+            self.data.say("no row is selected: s selects, d leaves out the row under the cursor")
+            return
+        if len(self.data.selected) > MOST_NAMED:
+            self.data.say(f"a step names at most {number(MOST_NAMED)} rows: m w leaves rows out by a condition")
+            return
+        request = self.data.request_for(Query(eids=tuple(sorted(self.data.selected))))
+        client = self.data.session.data
+
+        def collect(_report: object) -> list[str]:
+            return [key for page in _pages(client, client.ask(request)) for key in page.keys]
+
+        self.data.session.background("select", "naming the selected rows", collect, then)
 
     def find_selected(self, start: int, *, backwards: bool, found: Callable[[int, str], None]) -> None:
         """Find the next selected row. Rows of an unsorted view stand in import order, so a few pages tell where."""
@@ -146,3 +163,16 @@ class Rows:
             self.data.say("no row is selected: s selects, , selects all with this value")
             return
         self.data.look(Query(title="selected", eids=tuple(sorted(self.data.selected)), sort=self.data.query.sort))
+
+
+def _pages(client: DataClient, view: protocol.View) -> Iterator[protocol.Page]:
+    """All pages of a view without a column: only which rows they are."""
+    first = 0
+    while first < view.rows:
+        page: protocol.Page = client.ask(
+            protocol.ReadPage(token=view.token, first=first, count=_CHUNK, columns=(), cut=1)
+        )
+        if not page.eids:
+            return
+        first += len(page.eids)
+        yield page

@@ -60,6 +60,7 @@ class DataSession:
     _project: Project | None = None
 
     def __post_init__(self) -> None:
+        self.opened_folder = self.session.folder
         self.rows = Rows(self)
         self.recipe = Recipe(self.session)
 
@@ -101,7 +102,7 @@ class DataSession:
             request,
             lambda body: deliver(current(lambda: answer(body))),
             lambda error: deliver(current(lambda: fail(error))),
-            lambda fraction, text: deliver(current(lambda: self._busy(slot, fraction, text))),
+            lambda text, fraction: deliver(current(lambda: self._busy(slot, fraction, text))),
         )
 
     def drop(self, slot: str) -> bool:
@@ -143,6 +144,11 @@ class DataSession:
     def query(self) -> Query:
         """Which rows are looked at."""
         return self._queries[-1]
+
+    @property
+    def depth(self) -> int:
+        """How many views lie under this one."""
+        return len(self._queries) - 1
 
     @property
     def folder(self) -> str:
@@ -211,8 +217,13 @@ class DataSession:
 
     def reopen(self) -> None:
         """Open the view anew: the recipe or the query changed. The old rows stay until the new ones are there."""
-        query = self.query
-        request = protocol.OpenView(
+        self.failure = None
+        self.heard("busy")
+        self.ask("view", self.request_for(self.query), self._opened, self._not_opened)
+
+    def request_for(self, query: Query) -> protocol.OpenView:
+        """The request that opens a view of these rows."""
+        return protocol.OpenView(
             folder=self.folder,
             document=self.session.document,
             steps=query.steps,
@@ -222,9 +233,6 @@ class DataSession:
             keys=query.keys,
             part=query.part,
         )
-        self.failure = None
-        self.heard("busy")
-        self.ask("view", request, self._opened, self._not_opened)
 
     def _opened(self, view: protocol.View) -> None:
         self.view, self.failure = view, None

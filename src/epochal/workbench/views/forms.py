@@ -8,17 +8,34 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from epochal.core.errors import SettingsError
 from epochal.core.steps import OPS, Op, Param, Step, nearest, parse_step
+from epochal.show import safe
+
+
+_ESCAPED = re.compile(r"\\u\{([0-9a-fA-F]{1,6})\}")
+
+
+def visible(text: str) -> str:
+    r"""A text for a field that is typed in: what could act on a terminal stands as `\u{1b}`; `actual` reads it back."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if safe(c) == c else f"\\u{{{ord(c):x}}}" for c in text)
+
+
+def actual(text: str) -> str:
+    """The text that a field's text means."""
+    return _ESCAPED.sub(lambda m: chr(min(int(m[1], 16), 0x10FFFF)), text)
 
 
 def list_text(values: Iterable[str]) -> str:
     """Texts as one line that `text_list` reads back."""
     parts = []
-    for value in values:
+    for value in map(visible, values):
         quoted = not value or value != value.strip() or any(c in value for c in ',"')
         parts.append('"' + value.replace('"', '""') + '"' if quoted else value)
     return ", ".join(parts)
@@ -29,7 +46,7 @@ def text_list(text: str) -> tuple[str, ...]:
     if not text.strip():
         return ()
     try:
-        return tuple(next(csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)))
+        return tuple(map(actual, next(csv.reader(io.StringIO(text), skipinitialspace=True, strict=True))))
     except (csv.Error, StopIteration) as error:
         raise SettingsError("a quote is not closed", fix='write parts with a comma as "a, b"') from error
 
@@ -46,7 +63,7 @@ def field_text(param: Param, value: Any) -> str:
         case "boolean":
             return "yes" if value else "no"
         case _:
-            return str(value)
+            return visible(str(value))
 
 
 def field_value(param: Param, text: str) -> Any:
@@ -61,12 +78,12 @@ def field_value(param: Param, text: str) -> Any:
         case "number" | "integer":
             return _number(text, whole=param.type == "integer")
         case "value":
-            return _plain_value(text)
+            return _plain_value(actual(text))
         case "column" | "expression":
-            return text.strip() or None
+            return actual(text.strip()) or None
         case _:
             # Spaces can be meant: a separator, a text to look for.
-            return text or ("" if param.default == "" else None)
+            return actual(text) or ("" if param.default == "" else None)
 
 
 def _pair(part: str) -> tuple[str, str]:
@@ -132,13 +149,13 @@ def suggested(op_name: str, columns: Sequence[str], value: str | None = None) ->
         if param.type == "columns" and (param.required or op_name == "mark_missing"):
             texts[param.name] = list_text(columns)
         elif param.type == "column" and columns:
-            texts[param.name] = columns[0]
+            texts[param.name] = visible(columns[0])
         elif param.default is not None:
             texts[param.name] = field_text(param, param.default)
         elif param.choices:
             texts[param.name] = param.choices[0]
         if param.type in {"value", "texts"} and value is not None and op_name in {"fill", "mark_missing"}:
-            texts[param.name] = value if param.type == "value" else list_text([value])
+            texts[param.name] = visible(value) if param.type == "value" else list_text([value])
     if op_name == "split_column" and columns:
         texts["into"] = list_text([f"{columns[0]}_1", f"{columns[0]}_2"])
     return texts

@@ -1,0 +1,399 @@
+"""The data pane: rows of any number, what is known of a column, what is wrong, and the recipe that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.events import Key
+from textual.timer import Timer
+from textual.widgets import Static
+
+from epochal.core.errors import DataHostError, EpochalError
+from epochal.data import protocol
+from epochal.show import safe
+from epochal.tui.screens.base import StageScreen
+from epochal.tui.screens.data_cleaning import CLEANING, recipe_key
+from epochal.tui.screens.data_looks import LOOKS
+from epochal.tui.screens.data_moves import MOVES, Action
+from epochal.tui.text import Part, content
+from epochal.tui.widgets.data_side import DataSide, SideView, lists_of
+from epochal.tui.widgets.grid import Grid, GridColumn
+from epochal.tui.widgets.pages import MemoryPages
+from epochal.workbench.data_session import DataSession
+from epochal.workbench.keys import token
+from epochal.workbench.views.data import Query, column_views, headline, number, plural, recipe_lines
+
+
+if TYPE_CHECKING:
+    from epochal.data.protocol import Page
+    from epochal.workbench.keys import Command
+
+
+PROFILE_SECONDS = 0.12
+"""How long the cursor rests on a column before its profile is asked for."""
+
+EXACT_SECONDS = 1.5
+"""How long it rests before the whole column is read, where a sample was shown."""
+
+
+class HostPages:
+    """Pages of a view, from the data host; a newer wish replaces an older."""
+
+    def __init__(self, data: DataSession, token_: str, failed: Callable[[EpochalError], None]) -> None:
+        self._data, self._token, self._failed = data, token_, failed
+
+    def ask(self, first: int, count: int, columns: tuple[str, ...], answer: Callable[[Page], None]) -> None:
+        """Ask the host."""
+        request = protocol.ReadPage(token=self._token, first=first, count=count, columns=columns, cut=200)
+        self._data.ask("page", request, answer, self._failed)
+
+    def cancel(self) -> None:
+        """Interrupt the host."""
+        self._data.drop("page")
+
+
+class DataScreen(StageScreen):
+    """Stage 2."""
+
+    STAGE = "data"
+    TEACHES = (
+        "The rows of your data, as the recipe leaves them. Nothing is changed in your files: every cleaning step is a "
+        "line of the recipe, counted before it is applied, and can be taken back (U), switched off, moved, edited or "
+        "deleted (D). A quiet · is a missing value. The kind of each column stands under its name. Problems are listed "
+        "with a fix each (A). The ledger (a) says where every line of the file went."
+    )
+    DEFAULT_CSS = """
+    DataScreen #data { layers: base over; height: 100%; }
+    DataScreen #data-main { width: 1fr; height: 100%; }
+    DataScreen #data-head { height: 1; color: $ep-quiet; }
+    DataScreen.-large DataSide { width: 48; }
+    DataScreen.-small DataSide { display: none; }
+    DataScreen.-small.-side DataSide {
+        display: block; layer: over; dock: right; width: 42; max-width: 100%; background: $ep-surface; margin: 0;
+        padding: 0 1 0 1; border-left: outer $ep-accent;
+    }
+    """
+    ACTIONS: ClassVar[Mapping[str, Action]] = {
+        **MOVES,
+        **CLEANING,
+        **LOOKS,
+        "part": lambda screen: screen.next_area(1),
+        "part-before": lambda screen: screen.next_area(-1),
+        "recipe": lambda screen: screen.open_area("recipe"),
+        "problems": lambda screen: screen.open_area("problems"),
+        "profile": lambda screen: screen.open_profile(),
+        "palette": lambda screen: screen.workbench.do_app_palette(),
+    }
+    """What each command of the registry does, by its name after `data.`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._data: DataSession | None = None
+        self._area = ""
+        """The list of the side panel that has the keys; nothing: the grid."""
+        self._index = 0
+        self._timer: Timer | None = None
+        self._cursors: list[tuple[int, int]] = []
+        """Where the cursor stood in the views under this one."""
+
+    def compose_body(self) -> ComposeResult:
+        """The grid and the panel beside it."""
+        with Horizontal(id="data"):
+            with Vertical(id="data-main"):
+                yield Static(id="data-head")
+                yield Grid(id="grid")
+            yield DataSide(id="side")
+
+    # ── what is there ──
+
+    @property
+    def data(self) -> DataSession:
+        """The pane without the screen."""
+        if self._data is None:
+            self._data = DataSession(self.session, self._heard_data)
+        return self._data
+
+    @property
+    def grid(self) -> Grid:
+        """The rows."""
+        return self.query_one("#grid", Grid)
+
+    @property
+    def column(self) -> GridColumn | None:
+        """The column under the cursor."""
+        return self.grid.column
+
+    @property
+    def all_columns(self) -> tuple[GridColumn, ...]:
+        """All columns of the view, hidden ones too."""
+        return self._columns(frozenset())
+
+    def _columns(self, hidden: frozenset[str]) -> tuple[GridColumn, ...]:
+        shown = self.data.view or self.data.head
+        infos = shown.columns if shown is not None else ()
+        views = column_views(infos, self.session.project, self.data.query, hidden, self.data.widths)
+        return tuple(
+            GridColumn(name=v.name, title=v.title, kind=v.kind, width=v.width, right=v.right, role=v.role, sort=v.sort)
+            for v in views
+        )
+
+    def with_cell(self, then: Callable[[str | None], None]) -> None:
+        """Hand on the whole cell under the cursor (None: missing), once it is read."""
+        if self.data.view is None or self.column is None or not self.grid.rows:
+            return
+        request = protocol.ReadCell(token=self.data.view.token, row=self.grid.cursor_row, column=self.column.name)
+        self.data.ask("cell", request, lambda body: then(body["text"]))
+
+    # ── what changed ──
+
+    def refresh_view(self, topic: str) -> None:
+        """The session changed, or the stage came on screen."""
+        if self.session.file is None:
+            return
+        if self._data is None or self._data.opened_folder != self.session.folder:
+            self._data = DataSession(self.session, self._heard_data)
+            self._area, self._cursors = "", []
+            self.grid.show(MemoryPages((), ()), 0, ())
+            self.data.start()
+        elif topic in {"all", "project"}:
+            self.data.project_changed()
+        wanted = self.session.rows_wanted
+        if wanted is not None:
+            self.session.rows_wanted = None
+            self.data.look(Query(title=wanted.title, keys=wanted.keys, part=wanted.part))
+        self._draw()
+
+    def _heard_data(self, topic: str) -> None:
+        if not self.is_attached:
+            return
+        if topic == "head" and self.data.head is not None:
+            names = [c.name for c in self.data.head.columns]
+            self.grid.show(
+                MemoryPages(names, self.data.head.rows), len(self.data.head.rows), self._columns(frozenset())
+            )
+        elif topic == "view":
+            self._show_view()
+        elif topic == "columns":
+            self.draw_columns()
+        elif topic == "selection":
+            self.grid.set_selected(self.data.selected)
+        self._draw()
+
+    def _show_view(self) -> None:
+        view = self.data.view
+        if view is None or self.data.failure is not None:
+            return
+        grid = self.grid
+        while len(self._cursors) > self.data.depth:
+            grid.cursor_row, grid.cursor_column = self._cursors.pop()
+        while len(self._cursors) < self.data.depth:
+            self._cursors.append((grid.cursor_row, grid.cursor_column))
+            grid.cursor_row = 0
+        grid.empty = "no rows here; q goes back" if self.data.depth else "no rows are left: U takes the last step back"
+        grid.show(HostPages(self.data, view.token, self._page_failed), view.rows, self._columns(self.data.hidden))
+        grid.set_selected(self.data.selected)
+        self._rest()
+
+    def _page_failed(self, error: EpochalError) -> None:
+        self.grid.pages.failed()
+        if error.error_code == "view-gone" or isinstance(error, DataHostError):
+            # The host was started again, or forgot an old view: the same rows are opened anew.
+            self.data.reopen()
+        else:
+            self.session.failed(error)
+
+    def draw_columns(self) -> None:
+        """Columns were hidden, widened, or are for something else now."""
+        self.grid.set_columns(self._columns(self.data.hidden))
+        self._draw()
+
+    def on_grid_moved(self, _event: Grid.Moved) -> None:
+        """Another cell: forget what was said, look at the column once the cursor rests."""
+        self._draw_side()
+        self._rest()
+
+    def on_grid_opened(self, _event: Grid.Opened) -> None:
+        """Two clicks open the row."""
+        LOOKS["form"](self)
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(PROFILE_SECONDS, self._want_profile)
+
+    def _want_profile(self) -> None:
+        if self.column is None or not self.shown:
+            return
+        known = self.data.profile(self.column.name)
+        self.data.want_profile(self.column.name, exact=known is not None)
+        if known is None or not known.exact:
+            self._timer = self.set_timer(EXACT_SECONDS, self._want_profile)
+
+    # ── drawing ──
+
+    def _draw(self) -> None:
+        self.query_one("#data-head", Static).update(self._headline())
+        self._draw_side()
+        self.set_next(self._next())
+
+    def _headline(self) -> Content:
+        project, data = self.session.project, self.data
+        uri = project.sources[0].uri.rsplit("/", 1)[-1] if project.sources else "no source"
+        source = uri if len(project.sources) < 2 else f"{uri} and {len(project.sources) - 1} more"
+        if data.failure is not None:
+            return content(("✗ ", "bold $ep-bad"), (safe(data.failure.what, 300), "$ep-text"))
+        if data.view is None:
+            count = f"first {number(len(data.head.rows))} rows, " if data.head else ""
+            return content(
+                (safe(source, 60), "bold $ep-text"), ("  ·  ", "$ep-line"), (f"{count}reading …", "$ep-accent")
+            )
+        read = data.ledger["read"] if data.ledger else None
+        parts = headline(source, data.query, data.view, read=read, hidden=len(data.hidden)).split("  ·  ")
+        styled: list[Part] = [(parts[0], "bold $ep-text")]
+        for n, part in enumerate(parts[1:]):
+            style = "$ep-accent" if n == 1 and data.query.title else "$ep-quiet"
+            styled += [("  ·  ", "$ep-line"), (part, style)]
+        if data.ledger is not None and not data.query.title:
+            rejected = sum(s["rejected"] + s["rejected_cells"] for s in data.ledger["sources"])
+            styled += [("  ·  ", "$ep-line"), (plural(rejected, "reject"), "$ep-warning" if rejected else "$ep-quiet")]
+        if data.selected:
+            styled += [("  ·  ", "$ep-line"), (f"{number(len(data.selected))} selected", "bold $ep-blue")]
+        return content(*styled)
+
+    def _draw_side(self) -> None:
+        column, data = self.column, self.data
+        steps = data.recipe.steps if self.session.file is not None else ()
+        view = SideView(
+            title=column.title if column is not None else "",
+            kind=column.kind if column is not None else "",
+            role=column.role if column is not None else "",
+            profile=data.profile(column.name) if column is not None else None,
+            problems=data.problems,
+            recipe=recipe_lines(steps, data.ledger),
+            ledger=data.ledger,
+            area=self._area,
+            index=self._index,
+        )
+        if self._area and self._area not in lists_of(view):
+            self._leave_area()
+            view = replace(view, area="")
+        elif self._area:
+            items = len(view.problems or ()) if self._area == "problems" else len(view.recipe)
+            self._index = max(0, min(self._index, items - 1))
+            view = replace(view, index=self._index)
+        self.query_one(DataSide).view = view
+        self.grid.set_active(not self._area)
+
+    def _next(self) -> str:
+        data, project = self.data, self.session.project
+        if data.said:
+            return data.said
+        if self._area == "recipe":
+            return "j k move  ·  Enter edits  ·  J K reorder  ·  x off and on  ·  d deletes  ·  v rows after it  ·  Esc back"
+        if self._area == "problems":
+            return "Enter mends the problem under the cursor by a step or a setting (U takes it back)  ·  Esc back"
+        if data.selected:
+            return f'{plural(len(data.selected), "row")} selected: " looks at them, gd leaves them out, gu unselects'
+        if data.depth:
+            return "these are some of the rows; q goes back to the others"
+        if not project.columns.target:
+            return "go to the column that should be predicted and press zt."
+        if data.problems:
+            first = data.problems[0]
+            return f"fix {plural(len(data.problems), 'problem')} (A), then 4 Model. {safe(first.what, 200)}"
+        return "the rows look ready: 4 Model shows what can learn from them."
+
+    # ── the side panel's lists ──
+
+    def open_area(self, area: str) -> None:
+        """Give the keys to a list of the side panel; on a narrow screen the panel comes over the grid."""
+        self._area, self._index = area, 0 if area == "problems" else max(0, len(self.data.recipe.steps) - 1)
+        self.add_class("-side")
+        self._draw()
+        if not self._area:
+            self.add_class("-side")
+            self.data.say("there are no steps yet: m cleans" if area == "recipe" else "no problems were found")
+
+    def open_profile(self) -> None:
+        """The whole column's figures; on a narrow screen the panel comes over the grid, or goes."""
+        if self.has_class("-side") and self.has_class("-small"):
+            self._leave_area()
+            return
+        self.add_class("-side")
+        if self.column is not None:
+            self.data.want_profile(self.column.name, exact=True)
+
+    def next_area(self, by: int) -> None:
+        """From the grid to problems, to the recipe, and round."""
+        areas = ["", *lists_of(self.query_one(DataSide).view)]
+        at = areas.index(self._area) if self._area in areas else 0
+        area = areas[(at + by) % len(areas)]
+        if area:
+            self.open_area(area)
+        else:
+            self._leave_area()
+
+    def _leave_area(self) -> None:
+        self._area = ""
+        self.remove_class("-side")
+        self.grid.set_active(True)
+
+    def point(self, index: int) -> None:
+        """Put the list's cursor on another line."""
+        self._index = index
+        self._draw()
+
+    def _area_key(self, pressed: str) -> bool:
+        moves = {"j": 1, "down": 1, "k": -1, "up": -1}
+        if pressed in moves:
+            self.point(self._index + moves[pressed])
+            return True
+        if self._area == "recipe":
+            return recipe_key(self, self._index, pressed)
+        if pressed == "Enter" and self.data.problems:
+            problem = self.data.problems[self._index]
+            if self.data.recipe.mend(problem):
+                self.data.say(f"done: {safe(problem.fix, 200)}; U takes it back")
+            else:
+                self.data.say(safe(problem.fix, 300) or "this one needs a look at the rows")
+            return True
+        return False
+
+    # ── keys ──
+
+    def on_key(self, event: Key) -> None:
+        """A list of the side panel takes its keys first; everything else is a command of the registry."""
+        self.data.said = ""
+        if self._area and not self._typed and self._area_key(token(event.key, event.character)):
+            event.stop()
+            event.prevent_default()
+            self._draw()
+
+    def perform(self, command: Command) -> None:
+        """Do a command: the pane's own table, else the app's."""
+        action = self.ACTIONS.get(command.id.removeprefix("data.")) if command.id.startswith("data.") else None
+        if action is None:
+            super().perform(command)
+            return
+        self.session.error = None
+        action(self)
+        self._draw()
+        if self.is_attached:
+            self.refresh_shell()
+
+    def go_back(self) -> bool:
+        """Close what lies open: the list, the panel over the grid, the view of some rows."""
+        if self._area or (self.has_class("-side") and self.has_class("-small")):
+            self._leave_area()
+            self._draw()
+            return True
+        return self.data.back()
+
+    def cancel(self) -> bool:
+        """ctrl+c: interrupt the query under way."""
+        return self.data.cancel()
