@@ -107,7 +107,7 @@ def _part(
     from epochal.data.build import build  # noqa: PLC0415 - likewise
     from epochal.project.paths import ProjectPaths  # noqa: PLC0415 - likewise
 
-    built = build(con, project, engine.folder, accept_split=True, report=work.report)
+    built = build(con, project, engine.folder, accept_split=True, report=work.tell)
     return ProjectPaths(engine.folder).splits / built.split_id / "parts.parquet", PARTS.index(request.part)  # type: ignore[arg-type]
 
 
@@ -143,7 +143,7 @@ def _build(self: Answers, request: protocol.Build, work: Work) -> protocol.Built
     from epochal.data.build import build  # noqa: PLC0415 - heavy
 
     with self.project(request, work) as (project, engine, con):
-        return build(con, project, engine.folder, accept_split=request.accept_split, report=work.report)
+        return build(con, project, engine.folder, accept_split=request.accept_split, report=work.tell)
 
 
 def _not_yet(self: Answers, request: protocol.Request, work: Work) -> Any:

@@ -55,6 +55,10 @@ class Work:
         if self._report is not None:
             self._report(text, fraction)
 
+    def tell(self, fraction: float | None, text: str) -> None:
+        """`report` in the order that imports and builds tell their progress."""
+        self.report(text, fraction)
+
     def check(self) -> None:
         """Raises Cancelled when a person asked for it, DataHostError when time is over."""
         if self.cancelled:
@@ -273,7 +277,7 @@ def _import(project: Project, folder: Path, database: Path, work: Work) -> None:
         con = connect(temporary, _spill_of(scratch))
         try:
             with work.on(con):
-                sources.load(con, project, folder, work.report)
+                sources.load(con, project, folder, work.tell)
                 work.report("writing the imported rows")
                 con.execute("CHECKPOINT")
         finally:
