@@ -50,7 +50,7 @@ class Dialect:
     header_fields: int
     """How many fields the line with the names has."""
     newline: str
-    """Line feed, also for carriage return + line feed; or carriage return alone."""
+    """Line feed, also for carriage return + line feed; or carriage return, where most lines end in it alone."""
     evenness: float = 1.0
     """Share of the looked-at lines that have `fields` fields."""
 
@@ -60,7 +60,7 @@ def sniff(text: str, source: Source, where: str) -> Dialect:
 
     Raises SourceError when there is nothing to read or it has too many columns.
     """
-    newline = "\n" if "\n" in text or "\r" not in text else "\r"
+    newline = "\r" if text.count("\r") - text.count("\r\n") > text.count("\n") else "\n"
     for given in (source.delimiter, source.quote or ""):
         if not given.isascii() or given in {"\n", "\r"}:
             raise SourceError(f"{given!r} cannot separate or quote fields", where=where, fix="use an ASCII character")

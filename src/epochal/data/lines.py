@@ -288,7 +288,7 @@ class _Stretch:
         bad: list[int] = []
         while at < end:
             try:
-                codecs.utf_8_decode(data[at:end], "strict")
+                codecs.utf_8_decode(data[at:end], "strict", True)
                 break
             except UnicodeDecodeError as error:
                 record = int(np.searchsorted(self.starts, at + error.start, "right")) - 1

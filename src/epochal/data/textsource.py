@@ -80,8 +80,17 @@ def read_text(file: TextFile, name: str, raw: RawTable, progress: Callable[[floa
 
 
 def _lines(source: ByteReader, file: TextFile) -> Iterator[bytes]:
-    for chunk in as_utf8(source.chunks(), file.encoding):
-        yield chunk.replace(b"\r", b"\n") if file.dialect.newline == "\r" else chunk
+    chunks = as_utf8(source.chunks(), file.encoding)
+    if file.dialect.newline == "\n":
+        yield from chunks
+        return
+    held = b""
+    for chunk in chunks:
+        data = held + chunk
+        held = b"\r" if data.endswith(b"\r") else b""  # a line feed may follow in the next chunk
+        yield data[: len(data) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if held:
+        yield b"\n"
 
 
 def _with_end(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
