@@ -148,7 +148,9 @@ class Host:
         except EpochalError as error:
             self._fail(number, error)
         except MemoryError:
-            self._fail(number, DataHostError("this needs more memory than the data process may take", code="out-of-memory"))
+            self._fail(
+                number, DataHostError("this needs more memory than the data process may take", code="out-of-memory")
+            )
         except Exception as error:  # noqa: BLE001 - the host's edge
             import traceback  # noqa: PLC0415 - only when it is needed
 
@@ -163,7 +165,12 @@ class Host:
             try:
                 protocol.send_frame(self._connection, number, kind, body)
             except ValueError:
-                text = {"code": "too-large", "what": "the answer is too large", "where": "", "fix": "ask for fewer rows"}
+                text = {
+                    "code": "too-large",
+                    "what": "the answer is too large",
+                    "where": "",
+                    "fix": "ask for fewer rows",
+                }
                 protocol.send_frame(self._connection, number, "error", text)
             except OSError:
                 os._exit(0)  # the other side is gone, and nobody waits for an answer

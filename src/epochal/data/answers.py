@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epochal.core.errors import DataHostError
 from epochal.core.settings import Project, parse_project
-from epochal.data import pages, protocol, views
-from epochal.data.engine import Engine, Work, limit_memory, open_engine
+from epochal.core.steps import parse_step
+from epochal.data import account, count, export, pages, problems, profile, propose, protocol, views
+from epochal.data.engine import Engine, Work, connect, limit_memory, open_engine, seal
 from epochal.data.recipe import ready_steps
 from epochal.data.sql import recipe_sql
 
@@ -53,7 +55,7 @@ class Answers:
 
     def engine(self, project: Project, folder: Path, work: Work) -> Engine:
         """The engine for the project's sources as they are now."""
-        from epochal.data.sources import import_id  # noqa: PLC0415 - beside what it is for
+        from epochal.data.sources import import_id
 
         with self._opening:
             name = (import_id(project, folder), str(folder))
@@ -103,11 +105,11 @@ def _part(
     """The split file and the part's number, when only one part is asked for; the split is made when it is not there."""
     if not request.part:
         return None, 0
-    from epochal.core.split import PARTS  # noqa: PLC0415 - beside what it is for
-    from epochal.data.build import build  # noqa: PLC0415 - likewise
-    from epochal.project.paths import ProjectPaths  # noqa: PLC0415 - likewise
+    from epochal.core.split import PARTS
+    from epochal.data.build import build
+    from epochal.project.paths import ProjectPaths
 
-    built = build(con, project, engine.folder, accept_split=True, report=work.tell)
+    built = build(con, project, engine.folder, accept_split=True, report=work.report)
     return ProjectPaths(engine.folder).splits / built.split_id / "parts.parquet", PARTS.index(request.part)  # type: ignore[arg-type]
 
 
@@ -140,15 +142,83 @@ def _read_sql(self: Answers, request: protocol.ReadSql, work: Work) -> dict[str,
 
 
 def _build(self: Answers, request: protocol.Build, work: Work) -> protocol.Built:
-    from epochal.data.build import build  # noqa: PLC0415 - heavy
+    from epochal.data.build import build
 
     with self.project(request, work) as (project, engine, con):
-        return build(con, project, engine.folder, accept_split=request.accept_split, report=work.tell)
+        return build(con, project, engine.folder, accept_split=request.accept_split, report=work.report)
 
 
-def _not_yet(self: Answers, request: protocol.Request, work: Work) -> Any:
-    del self, work
-    raise DataHostError(f"{request.kind()} is not answered", code="protocol")
+def _read_profile(self: Answers, request: protocol.ReadProfile, work: Work) -> protocol.Profile:
+    with self.view(request.token, work) as (view, con):
+        return profile.read_profile(con, view, request.column, exact=request.exact)
+
+
+def _read_facets(self: Answers, request: protocol.ReadFacets, work: Work) -> dict[str, Any]:
+    with self.view(request.token, work) as (view, con):
+        return profile.read_facets(con, view, request.column, request.limit)
+
+
+def _count_step(self: Answers, request: protocol.CountStep, work: Work) -> protocol.Counted:
+    with self.project(request, work) as (project, engine, con):
+        return count.count_step(engine, con, project, parse_step(request.step), work, at=request.at)
+
+
+def _read_ledger(self: Answers, request: protocol.ReadLedger, work: Work) -> dict[str, Any]:
+    with self.project(request, work) as (project, engine, con):
+        return account.read_ledger(engine, con, project, work)
+
+
+def _read_rejects(self: Answers, request: protocol.ReadRejects, work: Work) -> dict[str, Any]:
+    with self.project(request, work) as (project, engine, con):
+        return account.read_rejects(engine, con, project, work, request.limit)
+
+
+def _export(self: Answers, request: protocol.Export, work: Work) -> dict[str, int]:
+    with self.project(request, work) as (project, engine, con):
+        return export.export(engine, con, project, work, Path(request.path))
+
+
+def _propose(self: Answers, request: protocol.Propose, work: Work) -> protocol.Proposal:
+    with self.project(request, work) as (project, engine, con):
+        return propose.propose(engine, con, project, work)
+
+
+def _find_problems(self: Answers, request: protocol.FindProblems, work: Work) -> dict[str, Any]:
+    with self.project(request, work) as (project, engine, con):
+        return {"problems": [asdict(p) for p in problems.find_problems(engine, con, project, work)]}
+
+
+def _prepare_prediction(self: Answers, request: protocol.PreparePrediction, work: Work) -> dict[str, Any]:
+    del self
+    from epochal.data.predict_input import prepare
+
+    project = parse_project(request.document)
+    into = Path(request.into)
+    spill = into / "spill"
+    con = connect(":memory:", spill)
+    try:
+        seal(con, folders=[into])
+        with work.on(con):
+            return prepare(
+                con,
+                project,
+                Path(request.folder),
+                uri=request.uri,
+                inputs=request.inputs,
+                into=into,
+                report=work.report,
+            )
+    finally:
+        con.close()
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _write_predictions(self: Answers, request: protocol.WritePredictions, work: Work) -> dict[str, Any]:
+    del self
+    from epochal.data.predict_output import write_predictions
+
+    work.report("writing the predictions")
+    return write_predictions(Path(request.folder), Path(request.path))
 
 
 _HANDLERS: Mapping[type[protocol.Request], Callable[[Answers, Any, Work], Any]] = {
@@ -156,6 +226,16 @@ _HANDLERS: Mapping[type[protocol.Request], Callable[[Answers, Any, Work], Any]] 
     protocol.ReadPage: _read_page,
     protocol.ReadCell: _read_cell,
     protocol.FindRow: _find_row,
+    protocol.ReadProfile: _read_profile,
+    protocol.ReadFacets: _read_facets,
+    protocol.CountStep: _count_step,
+    protocol.ReadLedger: _read_ledger,
+    protocol.ReadRejects: _read_rejects,
     protocol.ReadSql: _read_sql,
+    protocol.FindProblems: _find_problems,
+    protocol.Propose: _propose,
     protocol.Build: _build,
+    protocol.Export: _export,
+    protocol.PreparePrediction: _prepare_prediction,
+    protocol.WritePredictions: _write_predictions,
 }

@@ -98,9 +98,7 @@ def _removed(con: DuckDBPyConnection, base: Base, stage: Stage) -> int:
     return base.rows - kept
 
 
-def _changed(
-    con: DuckDBPyConnection, stage: Stage
-) -> tuple[int, int, tuple[tuple[str | None, str | None], ...]]:
+def _changed(con: DuckDBPyConnection, stage: Stage) -> tuple[int, int, tuple[tuple[str | None, str | None], ...]]:
     """Cells changed and rejected, and some of them before and after."""
     types = dict(stage.before)
     source = table_name(stage.source)
@@ -168,11 +166,15 @@ def sentence(figures: StepFigures, *, would: bool = False) -> str:
         "fill": "filled in",
         "clip": "limited",
     }
-    if step.op in {"select", "drop_columns", "rename", "split_column"} or (step.op == "compute" and not figures.changed):
+    if step.op in {"select", "drop_columns", "rename", "split_column"} or (
+        step.op == "compute" and not figures.changed
+    ):
         return f"columns change; no row or cell {'would be' if would else 'was'} lost"
     text = f"{touched} {verbs.get(step.op, 'changed')}"
     if figures.rejected:
-        text += f"; {_number(figures.rejected, 'cell')} cannot be read and {'would become' if would else 'became'} missing"
+        text += (
+            f"; {_number(figures.rejected, 'cell')} cannot be read and {'would become' if would else 'became'} missing"
+        )
     return text
 
 

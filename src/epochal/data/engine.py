@@ -84,7 +84,7 @@ class Work:
     @contextlib.contextmanager
     def on(self, con: DuckDBPyConnection) -> Iterator[DuckDBPyConnection]:
         """While inside, stopping interrupts this connection; DuckDB's errors leave as ours."""
-        import duckdb  # noqa: PLC0415 - the process must answer before DuckDB is loaded
+        import duckdb
 
         with self._lock:
             self._con = con
@@ -112,7 +112,7 @@ def too_long() -> DataHostError:
 
 def translated(error: BaseException) -> EpochalError:
     """DuckDB's error as ours: what happened in one cut, safe line, never the data it repeats."""
-    import duckdb  # noqa: PLC0415 - the process must answer before DuckDB is loaded
+    import duckdb
 
     if isinstance(error, (duckdb.OutOfMemoryException, MemoryError)):
         return DataHostError(
@@ -172,7 +172,7 @@ def limit_memory() -> None:
 
 def connect(database: Path | str, spill: Path) -> DuckDBPyConnection:
     """Open a database under the policy, not yet sealed. `spill` is made private and used for what memory cannot hold."""
-    import duckdb  # noqa: PLC0415 - the process must answer before DuckDB is loaded
+    import duckdb
 
     spill.mkdir(mode=0o700, parents=True, exist_ok=True)
     config: dict[str, Any] = {
@@ -247,7 +247,7 @@ def open_engine(project: Project, folder: Path, work: Work) -> Engine:
 
     Raises SourceError when a source cannot be read, Cancelled, or DataHostError.
     """
-    from epochal.data import sources  # noqa: PLC0415 - the process must answer before its libraries are loaded
+    from epochal.data import sources
 
     if not project.sources:
         raise SourceError("the project has no source", where="project.toml", fix="write a [[source]] with its uri")
@@ -262,12 +262,14 @@ def open_engine(project: Project, folder: Path, work: Work) -> Engine:
     _import(project, folder, database, work)
     engine = _attached(database, import_id, folder, work)
     if engine is None:
-        raise DataHostError("the imported data cannot be opened", where=str(database), fix="delete .epochal", code="disk")
+        raise DataHostError(
+            "the imported data cannot be opened", where=str(database), fix="delete .epochal", code="disk"
+        )
     return engine
 
 
 def _import(project: Project, folder: Path, database: Path, work: Work) -> None:
-    from epochal.data import sources  # noqa: PLC0415 - the process must answer before its libraries are loaded
+    from epochal.data import sources
 
     scratch = database.parent
     scratch.mkdir(parents=True, exist_ok=True)
@@ -276,6 +278,7 @@ def _import(project: Project, folder: Path, database: Path, work: Work) -> None:
     try:
         con = connect(temporary, _spill_of(scratch))
         try:
+            seal(con)  # the readers are ours: DuckDB itself opens nothing but the scratch database
             with work.on(con):
                 sources.load(con, project, folder, work.tell)
                 work.report("writing the imported rows")
@@ -290,7 +293,7 @@ def _import(project: Project, folder: Path, database: Path, work: Work) -> None:
 
 def _attached(database: Path, import_id: str, folder: Path, work: Work) -> Engine | None:
     """The database attached read-only to a session in memory, sealed; None when it cannot be read."""
-    import duckdb  # noqa: PLC0415 - the process must answer before DuckDB is loaded
+    import duckdb
 
     spill = _spill_of(database.parent)
     con = connect(":memory:", spill)
@@ -303,7 +306,11 @@ def _attached(database: Path, import_id: str, folder: Path, work: Work) -> Engin
     except (EpochalError, duckdb.Error, OSError) as error:
         con.close()
         shutil.rmtree(spill, ignore_errors=True)
-        if isinstance(error, (Cancelled, DataHostError)) and error.error_code != "disk" and error.error_code != "engine":
+        if (
+            isinstance(error, (Cancelled, DataHostError))
+            and error.error_code != "disk"
+            and error.error_code != "engine"
+        ):
             raise
         return None
 

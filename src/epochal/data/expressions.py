@@ -57,11 +57,46 @@ _OTHER = "coalesce ifnull nullif if typeof isnull not is_null try"
 FUNCTIONS: frozenset[str] = frozenset(f"{_COMPARE} {_NUMBER} {_TEXT} {_DATE} {_LIST} {_OTHER}".split())
 
 TYPES: frozenset[str] = frozenset(
-    """
-    boolean bool tinyint smallint integer int int1 int2 int4 int8 bigint hugeint utinyint usmallint uinteger ubigint float
-    real float4 float8 double decimal numeric varchar text string char bpchar date time timestamp datetime interval list
-    struct signed short long
-    """.split()
+    [
+        "boolean",
+        "bool",
+        "tinyint",
+        "smallint",
+        "integer",
+        "int",
+        "int1",
+        "int2",
+        "int4",
+        "int8",
+        "bigint",
+        "hugeint",
+        "utinyint",
+        "usmallint",
+        "uinteger",
+        "ubigint",
+        "float",
+        "real",
+        "float4",
+        "float8",
+        "double",
+        "decimal",
+        "numeric",
+        "varchar",
+        "text",
+        "string",
+        "char",
+        "bpchar",
+        "date",
+        "time",
+        "timestamp",
+        "datetime",
+        "interval",
+        "list",
+        "struct",
+        "signed",
+        "short",
+        "long",
+    ]
 )
 
 _CLASSES = frozenset(
@@ -91,7 +126,7 @@ def check_expression(con: DuckDBPyConnection, text: str, columns: Iterable[str],
         raise StepError(
             f"the expression cannot be read: {safe(what, 200)}",
             where=where,
-            fix='write it like  "body mass" > 3000 AND sex = \'male\'',
+            fix="write it like  \"body mass\" > 3000 AND sex = 'male'",
             code="expression",
         )
     _walk(_only_expression(document, where), {c.lower(): c for c in (*columns, *EXPRESSION_COLUMNS)}, where)

@@ -21,7 +21,11 @@ _FEW = 50
 
 
 def column_kinds(
-    con: DuckDBPyConnection, project: Project, relation: str, columns: Sequence[tuple[str, str]], upto: int | None = None
+    con: DuckDBPyConnection,
+    project: Project,
+    relation: str,
+    columns: Sequence[tuple[str, str]],
+    upto: int | None = None,
 ) -> dict[str, Kind]:
     """The kind of each column of `relation`, which holds the rows after the recipe (its first `upto` steps).
 

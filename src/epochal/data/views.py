@@ -94,9 +94,7 @@ def views_of(engine: Engine) -> Views:
         return views
 
 
-def base_of(
-    engine: Engine, con: DuckDBPyConnection, project: Project, work: Work, *, upto: int | None = None
-) -> Base:
+def base_of(engine: Engine, con: DuckDBPyConnection, project: Project, work: Work, *, upto: int | None = None) -> Base:
     """The rows after the recipe's first `upto` steps (all, if None), materialised unless they are already.
 
     Raises StepError when the recipe cannot be run.
@@ -154,7 +152,7 @@ def _forget_view(views: Views, con: DuckDBPyConnection, token: str) -> None:
         con.execute(f"DROP TABLE IF EXISTS {view.order}")
 
 
-def open_view(  # noqa: C901 - one branch for each way of asking
+def open_view(
     engine: Engine,
     con: DuckDBPyConnection,
     project: Project,
@@ -204,9 +202,7 @@ def open_view(  # noqa: C901 - one branch for each way of asking
             values or None,
         )
         rows = con.execute(f"SELECT count(*) FROM {order}").fetchall()[0][0]  # noqa: S608 - our own name
-    view = OpenedView(
-        token=f"{engine.import_id}-{number}", engine=engine, base=base, order=order, rows=rows, key=key
-    )
+    view = OpenedView(token=f"{engine.import_id}-{number}", engine=engine, base=base, order=order, rows=rows, key=key)
     with views.lock:
         views.opened[view.token] = view
         for token in list(views.opened)[: max(0, len(views.opened) - _KEPT_VIEWS)]:
