@@ -122,7 +122,9 @@ def test_killed_again_and_again_a_run_still_ends_and_loses_nothing_it_acknowledg
     for _ in range(5):
         start(spec, command=HOST)
         until(lambda enough=seen + 5: state(spec).records > enough)
-        kill(read_sign(spec.folder).identity, signal.SIGKILL)
+        had = read_sign(spec.folder).identity
+        kill(had, signal.SIGKILL)
+        until(lambda had=had: is_alive(had) is False)
         now = state(spec)
         assert now.damaged == 0
         assert now.records >= seen

@@ -1,0 +1,216 @@
+"""Run folders: made once, numbered without gaps, found by any of their names, steered by plain files."""
+
+import json
+import subprocess
+import sys
+import threading
+import tomllib
+
+import pytest
+
+from epochal.core.errors import RunError
+from epochal.core.events import HostStarted, RunEnded, StepsDone
+from epochal.core.settings import Columns, Goal, Model, Project, Source, SplitSettings
+from epochal.journal.append import JournalWriter
+from epochal.project.runfile import read_run
+from epochal.runs.control import Inbox, acknowledged, send
+from epochal.runs.follow import Follower, log_lines
+from epochal.runs.launch import make_run
+from epochal.runs.state import find_run, list_runs, run_folders, run_info
+
+
+PROJECT = Project(
+    name="p",
+    goal=Goal(task="regression", metric="rmse"),
+    sources=(Source(name="a", uri="a.csv"),),
+    columns=Columns(target="y"),
+    split=SplitSettings(kind="stratified"),
+    model=Model(family="linear"),
+)
+BUILT = {
+    "snapshot_id": "snap",
+    "split_id": "spl",
+    "inputs": ("a", "b"),
+    "classes": (),
+    "ledger": {"kept": 3},
+    "settings": {"split.cuts": {"x": [0.2, 0.3]}, "split.fingerprint": "3:abc", "source.0.sha256": "ff"},
+}
+
+
+@pytest.fixture
+def spec(tmp_path):
+    return make_run(tmp_path, PROJECT, BUILT, {"train.seed": 3})
+
+
+def ended(folder, state="done", **how):
+    writer = JournalWriter(folder)
+    writer.append(HostStarted(host="detached", pid=1, machine="m", device="", survives=""))
+    writer.append(RunEnded(state=state, reason="because", **how))
+    writer.close()
+
+
+def test_a_run_is_frozen_whole_with_what_its_data_was(spec):
+    read = read_run(spec.folder)
+
+    assert read == spec
+    assert read.project.split.cuts == {"x": (0.2, 0.3)}
+    assert read.project.split.fingerprint == "3:abc"
+    assert (read.snapshot_id, read.inputs, dict(read.overrides)) == ("snap", ("a", "b"), {"train.seed": 3})
+    assert read.environment["python"] == sys.version.split()[0]
+    assert "torch" in read.environment
+    assert tomllib.loads((spec.folder / "run.toml").read_text())["settings"]["train"]["host"] == "detached"
+
+
+def test_nothing_but_whole_run_folders_is_ever_seen(spec):
+    assert [path.name for path in spec.folder.parent.iterdir()] == ["0001-linear"]
+
+
+def test_starters_at_the_same_time_get_different_numbers(tmp_path):
+    families = ["linear", "mlp", "trees", "tabm"] * 4
+    made = []
+
+    def make(family):
+        made.append(make_run(tmp_path, Project(name="p", sources=PROJECT.sources, model=Model(family=family)), BUILT))
+
+    threads = [threading.Thread(target=make, args=(family,)) for family in families]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(spec.number for spec in made) == list(range(1, 17))
+
+
+def test_a_run_without_a_family_is_refused(tmp_path):
+    with pytest.raises(RunError) as caught:
+        make_run(tmp_path, Project(name="p"), {**BUILT, "settings": {}})
+    assert caught.value.error_code == "no-family"
+
+
+def test_runs_are_found_by_number_padded_number_and_name_and_by_default_the_newest(spec, tmp_path):
+    second = make_run(tmp_path, PROJECT, BUILT)
+
+    assert [find_run(tmp_path, which).name for which in ("1", "0001", "0001-linear", None)] == [
+        spec.name, spec.name, spec.name, second.name,
+    ]  # fmt: skip
+    assert [info.name for info in list_runs(tmp_path)] == ["0002-linear", "0001-linear"]
+
+
+@pytest.mark.parametrize("which", ["7", "0001-linaer", "", "../x", "٣", "9" * 30])
+def test_a_run_that_is_not_there_is_named_with_those_that_are(spec, tmp_path, which):
+    with pytest.raises(RunError) as caught:
+        find_run(tmp_path, which)
+    assert caught.value.error_code == "no-run"
+    assert "0001-linear" in caught.value.fix
+
+
+def test_a_project_without_runs_says_how_to_get_one(tmp_path):
+    assert list_runs(tmp_path) == []
+    with pytest.raises(RunError) as caught:
+        find_run(tmp_path)
+    assert "epochal train" in caught.value.fix
+
+
+def test_only_run_folders_are_runs(spec, tmp_path):
+    for name in ("0002-x-copy of it", "notes", ".0003-mlp.tmp", "12-short"):
+        (spec.folder.parent / name).mkdir()
+    (spec.folder.parent / "0009-broken").mkdir()
+
+    assert [path.name for path in run_folders(tmp_path)] == ["0009-broken", "0001-linear"]
+    assert [info.name for info in list_runs(tmp_path)] == ["0001-linear"]
+
+
+def test_a_run_that_was_never_started_is_interrupted(spec):
+    info = run_info(spec.folder)
+    assert (info.status, info.alive, info.can_resume) == ("interrupted", False, True)
+
+
+@pytest.mark.parametrize("state", ["done", "stopped", "diverged", "failed"])
+def test_an_ended_run_is_known_by_its_last_record_alone(spec, state):
+    ended(spec.folder, state, best_value=0.5, best_step=7, steps=9, epochs=1.5, seconds=2.0)
+
+    info = run_info(spec.folder)
+
+    assert (info.status, info.note, info.value, info.value_step, info.step) == (state, "because", 0.5, 7, 9)
+    assert info.can_resume is (state != "done")
+    assert set(info.as_row()) == {"run", "state", "family", "metric", "value", "started", "seconds", "path"}
+    assert set(info.as_result()) >= {
+        "run", "state", "family", "task", "metric", "best", "steps", "epochs", "seconds", "samples_per_second",
+        "world_size", "path",
+    }  # fmt: skip
+    json.dumps([info.as_row(), info.as_result()])
+
+
+def test_a_journal_that_grows_is_read_anew(spec):
+    assert run_info(spec.folder).step == 0
+    writer = JournalWriter(spec.folder)
+    for step in (1, 2):
+        writer.append(StepsDone(step=step, epoch=1, count=1, loss=1, loss_min=1, loss_max=1, learning_rate=1))
+        assert run_info(spec.folder).step == step
+    writer.close()
+
+
+def test_a_request_is_one_whole_file_and_its_acknowledgement_another(spec):
+    asked = send(spec.folder, "stop", by="someone")
+    inbox = Inbox(spec.folder)
+    (command,) = inbox.waiting()
+    assert (command.id, command.verb, command.by) == (asked, "stop", "someone")
+    assert acknowledged(spec.folder, asked) is None
+
+    inbox.acknowledge(command, 12)
+
+    assert inbox.waiting() == []
+    assert acknowledged(spec.folder, asked) == 12
+
+
+def test_requests_are_taken_in_the_order_they_were_asked(spec):
+    asked = [send(spec.folder, verb) for verb in ("checkpoint", "stop", "checkpoint")]
+    assert [command.id for command in Inbox(spec.folder).waiting()] == asked
+
+
+def test_a_half_written_request_is_taken_once_it_is_whole(spec):
+    inbox = Inbox(spec.folder)
+    folder = spec.folder / "commands"
+    folder.mkdir()
+    (folder / "a.json").write_text('{"ver')
+    assert inbox.waiting() == []
+
+    (folder / "a.json").write_text('{"verb": "stop"} ')
+
+    assert [command.verb for command in inbox.waiting()] == ["stop"]
+
+
+def test_what_no_run_can_do_is_refused_before_it_is_asked(spec, tmp_path):
+    with pytest.raises(RunError) as caught:
+        send(spec.folder, "explode")
+    assert caught.value.error_code == "unknown-command"
+    with pytest.raises(RunError) as caught:
+        send(tmp_path, "stop")
+    assert caught.value.error_code == "no-run"
+
+
+def test_a_follower_may_come_before_the_run(spec):
+    follower = Follower(spec.folder)
+    assert follower.poll().records == 0
+    ended(spec.folder)
+    assert follower.poll().status == "done"
+
+
+def test_the_hosts_log_is_shown_by_its_end_and_cannot_act_on_a_terminal(spec):
+    (spec.folder / "host.log").write_bytes(b"x" * 200_000 + b"\nlast \x1b[2J\x9b \xff\n")
+
+    lines = log_lines(spec.folder, 1)
+
+    assert lines == ["last ␛[2J\ufffd \ufffd"]
+    assert log_lines(spec.folder / "nowhere") == []
+
+
+def test_watching_and_steering_runs_needs_nothing_heavy():
+    script = (
+        "import sys, epochal.runs.state, epochal.runs.follow, epochal.runs.control, epochal.runs.launch, "
+        "epochal.runs.resume, epochal.runs.choose, epochal.host; "
+        "heavy = {'torch', 'numpy', 'pyarrow', 'duckdb', 'textual', 'rich', 'sklearn', 'tomlkit', 'asyncio'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout == "[]\n"
