@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def _mappings(paths: ProjectPaths, project: Project) -> Iterator[Finding]:
 def _history(paths: ProjectPaths) -> Iterator[Finding]:
     """The record of saved states, read line by line without the code that folds it."""
     name = paths.history.name
-    if not paths.history.exists():
+    if not os.path.lexists(paths.history):
         return
     texts: dict[object, str] = {}
     current: object = None
@@ -132,7 +133,7 @@ def _damaged(where: str, last: bool, comfort: str) -> Finding:
 
 
 def _looks(paths: ProjectPaths) -> Iterator[Finding]:
-    if not paths.looks.exists():
+    if not os.path.lexists(paths.looks):
         return
     try:
         for number, record, last in shapes.json_lines(paths.looks):
@@ -180,7 +181,9 @@ def _all_runs(paths: ProjectPaths) -> Iterator[Finding]:
 
 def _runs_looked_at(paths: ProjectPaths) -> set[object]:
     try:
-        return {r.get("run") for _, r, _ in shapes.json_lines(paths.looks) if r} if paths.looks.exists() else set()
+        return (
+            {r.get("run") for _, r, _ in shapes.json_lines(paths.looks) if r} if os.path.lexists(paths.looks) else set()
+        )
     except shapes.NotWhole:
         return set()
 
@@ -201,10 +204,10 @@ def _cache(paths: ProjectPaths) -> Iterator[Finding]:
 
 def _strays(paths: ProjectPaths) -> Iterator[Finding]:
     """What killed writers left, and links that lead out."""
-    root = paths.folder.resolve()
+    root = os.path.realpath(paths.folder)
     for path in _walk(paths.folder):
         name = path.relative_to(paths.folder).as_posix()
-        if path.is_symlink() and not path.resolve().is_relative_to(root) and name.split("/")[0] != "data":
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root) and name.split("/")[0] != "data":
             yield warning("link", name, "a link leads out of the project", "put the file itself there")
         elif path.name.startswith(".") and (path.suffix == ".tmp" or path.name.startswith(".trash")):
             yield hint("leftover", name, "a file that a killed process left half written", f"delete {name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ def _settings(name: str, folder: Path) -> Iterator[Finding]:
 def _journal(name: str, folder: Path) -> Iterator[Finding]:
     """Checksums, numbers without gaps, and nothing but a last line unfinished."""
     files = [folder / "journal.jsonl", *sorted(folder.glob("journal.[0-9]*.jsonl"))]
-    if not files[0].exists():
+    if not os.path.lexists(files[0]):
         yield hint("no-journal", name, "the run has not said anything yet", "start it, or delete the folder")
         return
     expected = 0
@@ -115,7 +116,7 @@ def _as_listed(path: Path, facts: object) -> None:
 def _bundle(name: str, folder: Path) -> Iterator[Finding]:
     """The weights are the ones the bundle was made with."""
     path = folder / "bundle" / "bundle.toml"
-    if not path.exists():
+    if not os.path.lexists(path):
         return
     where = f"{name}/bundle"
     try:
@@ -129,7 +130,7 @@ def _bundle(name: str, folder: Path) -> Iterator[Finding]:
 
 
 def _shapes(name: str, folder: Path) -> Iterator[Finding]:
-    for path in sorted(p for p in folder.rglob("*") if not p.is_dir()):
+    for path in sorted(p for p in folder.rglob("*") if p.suffix or not p.is_dir()):
         try:
             shapes.check(path)
         except shapes.NotWhole as wrong:

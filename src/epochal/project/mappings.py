@@ -35,7 +35,7 @@ def mapping_path(folder: Path, file: str) -> Path:
         )
     base = ProjectPaths(folder).mappings
     path = base.joinpath(*parts)
-    if not path.resolve().is_relative_to(base.parent.resolve()):
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(base.parent)):
         raise StepError(
             f"{file!r} is a link that leaves the project",
             where="map_values",
@@ -101,7 +101,8 @@ def write_mapping(folder: Path, name: str, mapping: Mapping[str, str]) -> str:
     """Write a mapping durably; gives the step's `file`. Raises StepError for a bad name, NotSaved."""
     path = mapping_path(folder, name if name.endswith(".csv") else f"{name}.csv")
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    unquoted = "\r" not in "".join((*mapping, *mapping.values()))  # the writer leaves it bare, the reader ends a line
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_MINIMAL if unquoted else csv.QUOTE_ALL)
     writer.writerow(_HEADER)
     writer.writerows(mapping.items())
     try:
