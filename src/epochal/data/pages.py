@@ -40,7 +40,7 @@ def column_infos(con: DuckDBPyConnection, view: OpenedView) -> tuple[ColumnInfo,
                 title=title,
                 kind=meaning,
                 type=kind,
-                width=min(_WIDEST, max(3, widest, min(cell_width(title), 24))),
+                width=min(_WIDEST, max(3, widest)),
                 right=is_number_type(kind),
             )
         )
