@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as golden
 
 from epochal.core.tasks import TASKS
-from epochal.review.metrics import Labelled, Measured, evaluate, labelled, scores
+from epochal.review.metrics import Labelled, Measured, Scorer, evaluate, labelled, scores
 from epochal.train.scoring import score
 
 
@@ -110,3 +110,18 @@ def test_the_positive_class_is_the_rarer_unless_said_otherwise() -> None:
     assert labelled(np.array([0, 1, 1, 1]), p).positive == 0
     assert labelled(np.array([0, 0, 1, 1]), p).positive == 1
     assert labelled(np.array([0, 1, 1, 1]), p, positive=1).positive == 1
+
+
+@pytest.mark.parametrize("rare", [0.5, 0.003])
+def test_ranks_in_steps_are_near_enough_for_an_interval(rare: float) -> None:
+    """Intervals of large test sets rank rows coarsely; also where the class sought is three rows in a thousand."""
+    random = np.random.default_rng(0)
+    truth = (random.random(100_000) < rare).astype(int)
+    score = 1 / (1 + np.exp(-(random.normal(size=100_000) + 3 * truth)))
+    judged = labelled(truth, np.stack([1 - score, score], axis=1), positive=1)
+    once = np.ones((1, judged.rows))
+
+    exact, coarse = evaluate(judged), Scorer(judged, coarse=True)(once)
+
+    for name in ("roc_auc", "average_precision"):
+        assert coarse[name][0] == pytest.approx(exact[name][0], abs=2e-3), name

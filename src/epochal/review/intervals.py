@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from epochal.core.tasks import METRICS
-from epochal.review.metrics import Judged, Labelled, evaluate
+from epochal.review.metrics import Judged, Labelled, Scorer, evaluate
 from epochal.review.view import Comparison, Estimate, Verdict
 from epochal.review.words import chance
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Samples = Mapping[str, NDArray[np.float64]]
 
 MOST_RESAMPLES = 2000
-FEWEST_RESAMPLES = 200
+FEWEST_RESAMPLES = 100
 _WORK = 100_000_000
 """Row weights looked at in all, per score column: what keeps the largest test sets within seconds."""
 _CHUNK = 4_000_000
@@ -47,9 +47,10 @@ def resample(
     """
     first = next(iter(judged.values()))
     found: dict[str, dict[str, list[NDArray[np.float64]]]] = {name: {} for name in judged}
+    scorers = {name: Scorer(one, coarse=True) for name, one in judged.items()}
     for weights in _draws(first, groups, seed):
-        for name, one in judged.items():
-            for metric, values in evaluate(one, weights).items():
+        for name, scorer in scorers.items():
+            for metric, values in scorer(weights).items():
                 found[name].setdefault(metric, []).append(values)
     return {name: {m: np.concatenate(v) for m, v in metrics.items()} for name, metrics in found.items()}
 
@@ -147,10 +148,21 @@ def _limits_when_all_right(judged: Judged, units: int) -> dict[str, tuple[float,
         if positive > 0:
             limits["f1_positive"] = (2 * max(0.0, positive - q) / (2 * positive - q) if q < positive else 0.0, 1.0)
     if k > 1 and all(float(evaluate(judged)[m][0]) == 1.0 for m in ("roc_auc", "average_precision")):
-        worst = min(rare, 1 - rare)
-        limits["roc_auc"] = (max(0.0, 1 - q / worst), 1.0)
-        limits["average_precision"] = (max(0.0, 1 - (q / rare) * math.log1p(rare / q)), 1.0)
+        area, precision = _rank_limits(judged, q, rare, next_rare)
+        limits["roc_auc"] = (max(0.0, area), 1.0)
+        limits["average_precision"] = (max(0.0, precision), 1.0)
     return limits
+
+
+def _rank_limits(judged: Labelled, q: float, rare: float, next_rare: float) -> tuple[float, float]:
+    """roc_auc and average_precision if a share q of rows stood first in a class not theirs and last in their own."""
+    if judged.positive is not None:
+        share_of = float((judged.truth == judged.positive).mean())
+        return 1 - q / min(share_of, 1 - share_of), 1 - (q / share_of) * math.log1p(share_of / q)
+    k = judged.classes
+    area = 1 - (min(1.0, q / rare) + q / (1 - next_rare)) / k
+    precision = 1 - ((q / rare) * math.log1p(rare / q) + min(1.0, q / next_rare)) / k
+    return area, precision
 
 
 def _why_undefined(judged: Judged, metric: str) -> str:

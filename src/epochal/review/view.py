@@ -26,8 +26,7 @@ The file is machine-written and holds everything the Test pane shows. Shape (for
     ESTIMATE = {"value": number | null, "low": number | null, "high": number | null, "why": TEXT}
                `why` says why a number or its interval is missing, or how the interval was found when not by resampling.
 
-KEY is the stable key of a row, as `OpenView.keys` takes it, raw. Every other text has passed `epochal.show.safe`, and
-passes it again when read: the file may have come from anywhere.
+KEY is the stable key of a row, raw, as `OpenView.keys` takes it. Every other text passes `epochal.show.safe` when read.
 """
 
 from __future__ import annotations
@@ -253,7 +252,7 @@ class ReviewView:
     @property
     def sums(self) -> bool:
         """Whether the ledger of the run sums."""
-        return Ledger.from_dict(self.ledger).sums if self.ledger else False
+        return bool(self.ledger) and Ledger.from_dict(self.ledger).sums
 
 
 def read_view(run_folder: Path) -> ReviewView | None:
