@@ -1,0 +1,168 @@
+"""The settings: defaults, ranges, choices, changes by a dotted path."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epochal.core.errors import SettingsError
+from epochal.core.settings import (
+    TABLES,
+    Project,
+    check_options,
+    duration_seconds,
+    parse_project,
+    table_of,
+    to_document,
+    with_setting,
+)
+from epochal.core.tasks import FAMILIES, METRICS, TASKS, families_for
+
+
+def project(**tables) -> Project:
+    return parse_project({"name": "x", **tables})
+
+
+class TestADuration:
+    @pytest.mark.parametrize(
+        ("text", "seconds"), [("30 s", 30), ("5 min", 300), ("1.5h", 5400), ("2 days", 172800), ("1 hour", 3600)]
+    )
+    def test_is_read_as_people_write_it(self, text, seconds):
+        assert duration_seconds(text) == seconds
+
+    @pytest.mark.parametrize("text", ["", "5", "min", "0 s", "-1 s", "5 months", "1e9 s", "5 min 3 s", "٥ s"])
+    def test_that_is_none_is_refused(self, text):
+        with pytest.raises(SettingsError):
+            duration_seconds(text)
+
+    @given(st.text(max_size=20))
+    def test_is_seconds_or_an_error_for_any_text(self, text):
+        try:
+            assert duration_seconds(text) > 0
+        except SettingsError as refused:
+            assert refused.fix  # noqa: PT017 - both ways are right here
+
+
+class TestAProject:
+    def test_needs_only_a_name(self):
+        assert to_document(project()) == {"format": 1, "name": "x"}
+
+    @pytest.mark.parametrize("name", [None, "", 5])
+    def test_without_a_name_is_refused(self, name):
+        with pytest.raises(SettingsError, match="name"):
+            parse_project({"name": name})
+
+    def test_of_a_later_format_says_what_to_do(self):
+        with pytest.raises(SettingsError) as later:
+            parse_project({"format": 2, "name": "x"})
+        assert (later.value.error_code, "newer" in later.value.fix) == ("format", True)
+
+    @pytest.mark.parametrize(
+        ("tables", "path"),
+        [
+            ({"goal": {"task": "regression", "metric": "accuracy"}}, ("goal", "metric")),
+            ({"split": {"validation": 0.5, "test": 0.5}}, ("split", "test")),
+            ({"split": {"kind": "column"}}, ("split", "kind")),
+            ({"columns": {"target": "a", "ignore": ["a"]}}, ("columns", "ignore")),
+            ({"source": [{"name": "a", "uri": "u"}, {"name": "a", "uri": "v"}]}, ("source", 1)),
+            ({"source": [{"name": "a"}]}, ("source", 0)),
+            ({"source": {"name": "a"}}, ("source",)),
+            ({"clean": [1]}, ("clean",)),
+            ({"goal": []}, ("goal",)),
+            ({"model": {"width": 8}}, ("model", "width")),
+            ({"model": {"family": "mlp", "width": 8.5}}, ("model", "width")),
+            ({"model": {"family": "tabm", "embeddings": "x"}}, ("model", "embeddings")),
+            ({"train": {"devices": []}}, ("train", "devices")),
+            ({"train": {"devices": [-1]}}, ("train", "devices")),
+            ({"split": {"values": {"a": []}}}, ("split", "values")),
+        ],
+    )
+    def test_that_does_not_fit_together_is_refused_at_the_place(self, tables, path):
+        with pytest.raises(SettingsError) as wrong:
+            project(**tables)
+        assert wrong.value.path == path
+        assert wrong.value.fix
+
+    def test_takes_the_tasks_first_metric_unless_told(self):
+        assert project().metric == "accuracy"
+        assert project(goal={"task": "regression"}).metric == "rmse"
+        assert project(goal={"metric": "f1"}).metric == "f1"
+
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_takes_every_option_of_every_family_at_its_default(self, family):
+        options = {o.name: o.default for o in FAMILIES[family].options}
+        read = project(model={"family": family, **options})
+        assert all(read.model.option(name) == value for name, value in options.items())
+        assert all(project(model={"family": family}).model.option(name) == value for name, value in options.items())
+
+    def test_keeps_dates_as_dates(self):
+        read = project(source=[{"name": "a", "uri": "u", "retrieved": date(2026, 11, 22)}])
+        assert to_document(read)["source"][0]["retrieved"] == date(2026, 11, 22)
+
+
+class TestEverySetting:
+    @pytest.mark.parametrize("table", TABLES)
+    def test_has_a_meaning_a_person_can_read(self, table):
+        for declared in fields(TABLES[table]):
+            assert (table, declared.name) == ("model", "options") or declared.metadata["meaning"].endswith(
+                (".", "good", ")")
+            )
+
+    @pytest.mark.parametrize("table", TABLES)
+    def test_takes_its_own_default(self, table):
+        settings = table_of(TABLES[table](), defaults=True)
+        settings |= {"name": "n", "uri": "u"} if table == "source" else {}
+        project(**{table: [settings] if table == "source" else settings})
+
+
+class TestSettingByPath:
+    def test_changes_one_value(self):
+        assert with_setting(project(), "train.epochs", 3).train.epochs == 3
+        assert with_setting(project(), "columns.kinds.zip", "category").columns.kinds == {"zip": "category"}
+        assert with_setting(project(), "name", "y").name == "y"
+
+    def test_takes_a_column_name_with_dots(self):
+        assert with_setting(project(), "columns.kinds.a.b", "text").columns.kinds == {"a.b": "text"}
+
+    @pytest.mark.parametrize(
+        "dotted", ["train.epoch", "tarin.epochs", "clean.0", "source.0.uri", "train", "", "train.epochs.x"]
+    )
+    def test_refuses_what_is_no_setting(self, dotted):
+        with pytest.raises(SettingsError):
+            with_setting(project(), dotted, 3)
+
+    @pytest.mark.parametrize(("key", "value"), [("seed", 1), ("kind", "random"), ("test", 0.3), ("validation", 0.2)])
+    def test_that_deals_rows_out_anew_drops_what_was_recorded(self, key, value):
+        recorded = {"kind": "stratified", "fingerprint": "f", "cuts": {"a": [0.1, 0.2]}}
+        changed = with_setting(project(split=recorded), f"split.{key}", value).split
+        assert (changed.fingerprint, dict(changed.cuts)) == ("", {})
+
+    def test_of_another_family_drops_the_options_of_the_old(self):
+        before = project(model={"family": "mlp", "width": 8})
+        assert with_setting(before, "model.family", "trees").model.options == {}
+        assert with_setting(before, "model.family", "mlp").model.options == {"width": 8}
+
+
+class TestTheCatalogue:
+    def test_judges_every_task_by_known_metrics(self):
+        assert all(name in METRICS for task in TASKS.values() for name in task.metrics)
+
+    def test_has_families_for_every_task(self):
+        assert all(families_for(task) for task in TASKS)
+
+    @pytest.mark.parametrize(("metric", "better", "worse"), [("accuracy", 0.9, 0.8), ("rmse", 1.0, 2.0)])
+    def test_knows_which_value_is_better(self, metric, better, worse):
+        m = METRICS[metric]
+        assert m.better(better, worse)
+        assert not m.better(worse, better)
+        assert not m.better(better, better)
+        assert m.better(worse, float("nan"))
+        assert not m.better(float("nan"), worse)
+
+    def test_refuses_an_option_beyond_its_range(self):
+        with pytest.raises(SettingsError, match="dropout"):
+            check_options(FAMILIES["mlp"], {"dropout": 0.95})

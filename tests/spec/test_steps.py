@@ -1,0 +1,135 @@
+"""The cleaning steps as data: read strictly, written in one order, every one named once."""
+
+from __future__ import annotations
+
+import pytest
+
+from epochal.core.errors import SettingsError
+from epochal.core.steps import OPS, Step, nearest, parse_step
+
+
+PRODUCT = [
+    "select",
+    "drop_columns",
+    "rename",
+    "set_kind",
+    "trim",
+    "lower",
+    "upper",
+    "collapse_spaces",
+    "replace",
+    "map_values",
+    "mark_missing",
+    "fill",
+    "drop_missing",
+    "drop_duplicates",
+    "filter",
+    "compute",
+    "parse_date",
+    "parse_number",
+    "split_column",
+    "clip",
+]
+
+GOOD = {
+    "column": "a",
+    "columns": ["a", "b"],
+    "text": "x",
+    "texts": ["x"],
+    "number": 1.5,
+    "integer": 2,
+    "boolean": True,
+    "expression": "a > 1",
+    "mapping": {"a": "b"},
+    "value": "x",
+}
+BAD = {
+    "column": ["", 5, ["a"]],
+    "columns": ["", [], [1], {}],
+    "text": [1, None],
+    "texts": [[], [1], 5],
+    "number": ["1", True, float("inf"), float("nan")],
+    "integer": [1.5, True, "1"],
+    "boolean": [1, "true"],
+    "expression": ["", 1],
+    "mapping": [[], {"a": 1}],
+    "value": [[], {}, float("nan")],
+}
+
+
+def table(op: str) -> dict:
+    """A table of the step with every parameter that may stand together."""
+    params = {p.name: p.choices[0] if p.choices else GOOD[p.type] for p in OPS[op].params}
+    if op == "map_values":
+        params.pop("file")
+    return {"op": op, **params}
+
+
+def test_every_step_the_product_names_is_there():
+    assert list(OPS) == PRODUCT
+
+
+def test_letters_and_keys_are_used_once():
+    letters = [op.letter for op in OPS.values()]
+    keys = [op.key for op in OPS.values() if op.key]
+    assert len(set(letters)) == len(letters)
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("op", OPS)
+class TestEachStep:
+    def test_comes_back_from_its_table(self, op):
+        step = parse_step(table(op))
+        assert step.as_dict() == table(op)
+        assert parse_step({**table(op), "enabled": False}).as_dict() == {**table(op), "enabled": False}
+
+    def test_names_the_parameter_that_is_wrong(self, op):
+        for param in OPS[op].params:
+            for value in BAD[param.type] if param.name in table(op) else []:
+                if param.type == "columns" and value == "":
+                    continue
+                with pytest.raises(SettingsError) as wrong:
+                    parse_step({**table(op), param.name: value}, ("clean", 3))
+                assert wrong.value.path == ("clean", 3, param.name)
+
+    def test_names_the_parameter_that_is_missing_or_unknown(self, op):
+        for param in (p for p in OPS[op].params if p.required):
+            with pytest.raises(SettingsError, match=f"`{param.name}`"):
+                parse_step({k: v for k, v in table(op).items() if k != param.name})
+        with pytest.raises(SettingsError) as unknown:
+            parse_step({**table(op), "enabeld": True})
+        assert "enabled" in unknown.value.fix
+
+
+def test_one_column_may_be_given_as_a_text():
+    assert parse_step({"op": "trim", "columns": "a"}).columns == ("a",)
+
+
+def test_a_step_that_could_do_nothing_is_refused():
+    for empty in (
+        {"op": "clip", "columns": ["a"]},
+        {"op": "fill", "columns": ["a"]},
+        {"op": "map_values", "column": "a"},
+    ):
+        with pytest.raises(SettingsError):
+            parse_step(empty)
+
+
+@pytest.mark.parametrize("op", [None, 5, "", "trimm", ["trim"]])
+def test_an_unknown_step_is_refused(op):
+    with pytest.raises(SettingsError) as unknown:
+        parse_step({"op": op})
+    assert unknown.value.error_code == "unknown-step"
+
+
+def test_a_step_cannot_be_changed_from_outside():
+    params = {"columns": ("a",)}
+    step = Step(op="trim", params=params)
+    params["columns"] = ("b",)
+    assert step.columns == ("a",)
+    with pytest.raises(TypeError):
+        step.params["columns"] = ("c",)
+
+
+def test_the_nearest_word_is_one_that_is_like_it():
+    assert (nearest("trian", ["train", "model"]), nearest("zzz", ["train"])) == ("train", "")
