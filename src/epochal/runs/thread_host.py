@@ -12,13 +12,12 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
 from epochal.core.clock import SystemClock
 from epochal.core.errors import EpochalError
-from epochal.core.events import Event, HostStarted, RunEnded
+from epochal.core.events import Event, HostStarted, PhaseStarted, RunEnded
 from epochal.project.runfile import RunSpec
 from epochal.runs.identity import my_identity
 from epochal.runs.keeper import Keeper
@@ -157,9 +156,10 @@ def host_started(host: str, survives: str) -> HostStarted:
 def fit_training(spec: RunSpec) -> Training:
     """The training that a run's settings describe. The heavy libraries are imported when it begins, in its thread."""
 
-    def begin(poll: Poll) -> Iterable[Event]:
+    def begin(poll: Poll) -> Iterator[Event]:
+        yield PhaseStarted(name="loading", detail="the training libraries")
         from epochal.train.fit import fit
 
-        return cast("Iterable[Event]", fit(spec, poll, SystemClock()))
+        yield from fit(spec, poll, SystemClock())
 
     return begin

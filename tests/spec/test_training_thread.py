@@ -1,0 +1,231 @@
+"""The training thread and the keeper of a run: whatever the training does, the journal tells it and the run is let go."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from epochal.core.errors import RunError, StepError
+from epochal.core.events import CommandTaken, EpochDone, PhaseStarted, RunEnded, StepsDone, TrainingStarted
+from epochal.core.settings import Model, Project, Source
+from epochal.journal.tail import read_journal
+from epochal.runs import thread_host
+from epochal.runs.keeper import Keeper
+from epochal.runs.launch import make_run, start
+from epochal.runs.signs import read_sign
+from epochal.runs.state import run_info
+from epochal.runs.thread_host import TrainingThread
+
+
+PROJECT = Project(name="p", sources=(Source(name="a", uri="a.csv"),), model=Model(family="linear"))
+
+
+def window(step):
+    return StepsDone(step=step, epoch=step / 10, count=1, loss=1.0, loss_min=1.0, loss_max=1.0, learning_rate=0.1)
+
+
+@pytest.fixture
+def spec(tmp_path):
+    return make_run(tmp_path, PROJECT, {"snapshot_id": "s", "split_id": "t", "inputs": ("a",)})
+
+
+@pytest.fixture
+def keeper(spec):
+    keeper = Keeper(spec.folder, "host")
+    yield keeper
+    keeper.release()
+
+
+def drive(keeper, training):
+    """Run a training to its end; what the journal holds then."""
+    thread = TrainingThread(training, keeper)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    events = [record.event for record in read_journal(keeper.folder)]
+    assert events[-1] == thread.ended
+    return events
+
+
+def test_what_the_training_says_is_in_the_journal_in_its_order(keeper):
+    said = [PhaseStarted(name="training"), window(1), window(2), RunEnded(state="done", reason="finished")]
+
+    assert drive(keeper, lambda _poll: iter(said)) == said
+
+
+def test_what_is_said_after_the_end_is_not_heard(keeper):
+    end = RunEnded(state="done", reason="finished")
+    assert drive(keeper, lambda _poll: iter([end, window(1)])) == [end]
+
+
+def test_an_error_with_a_remedy_keeps_it(keeper):
+    def training(_poll):
+        yield window(1)
+        raise StepError("no rows are left", where="[[clean]] 3", fix="take the filter out")
+
+    ended = drive(keeper, training)[-1]
+
+    assert (ended.state, ended.reason) == ("failed", "no rows are left")
+    assert ended.error == {
+        "code": "step", "what": "no rows are left", "where": "[[clean]] 3", "fix": "take the filter out",
+    }  # fmt: skip
+
+
+def test_an_error_nobody_expected_is_named_with_its_place(keeper, capsys):
+    def training(_poll):
+        yield window(1)
+        raise ZeroDivisionError("division by zero")
+
+    ended = drive(keeper, training)[-1]
+
+    assert (ended.state, ended.error["code"]) == ("failed", "unexpected")
+    assert "test_training_thread.py" in ended.error["where"]
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_training_that_cannot_even_begin_is_failed(keeper):
+    def training(_poll):
+        raise RunError("the run's data is gone", code="no-snapshot")
+
+    assert drive(keeper, training)[-1].error["code"] == "no-snapshot"
+
+
+def test_requests_reach_the_training_once_each(keeper):
+    seen = []
+
+    def training(poll):
+        keeper.ask("checkpoint", by="me")
+        seen.extend([list(poll()), list(poll())])
+        yield RunEnded(state="done", reason="finished")
+
+    drive(keeper, training)
+    assert seen == [["checkpoint"], []]
+
+
+def test_a_second_request_to_stop_breaks_off_and_closes_what_the_training_had_open(keeper):
+    closed = []
+
+    def training(_poll):
+        try:
+            for step in range(1, 1_000_000):
+                yield window(step)
+                if step == 3:
+                    keeper.ask("stop", by="me")
+                    keeper.ask("stop", by="me")
+        finally:
+            closed.append(True)
+
+    events = drive(keeper, training)
+
+    assert events[-1] == RunEnded(state="stopped", reason="stopped at once, without a checkpoint")
+    assert [e.verb for e in events if isinstance(e, CommandTaken)] == ["stop", "stop-now"]
+    assert closed == [True]
+
+
+def test_a_kept_run_can_be_kept_by_nobody_else_until_it_is_let_go(spec, keeper):
+    with pytest.raises(RunError) as caught:
+        Keeper(spec.folder, "host")
+    assert caught.value.error_code == "run-busy"
+
+    keeper.release()
+    keeper.release()
+    Keeper(spec.folder, "host").release()
+
+
+def test_the_sign_of_life_tells_what_lists_need(spec, keeper):
+    keeper.record(PhaseStarted(name="training"))
+    keeper.record(
+        TrainingStarted(
+            task="classification", metric="accuracy", epochs=1, steps_per_epoch=9, batch_size=1, learning_rate=1.0,
+            precision="float32", device="cpu", threads=1, rows_train=1, rows_validation=1, parameters=1,
+        )
+    )  # fmt: skip
+    keeper.record(window(5))
+    keeper.record(
+        EpochDone(
+            step=5, epoch=0.5, train_loss=1, validation_loss=1, metrics={}, value=0.75, best=True, seconds=2.0
+        )
+    )  # fmt: skip
+    keeper.release()
+
+    sign = read_sign(spec.folder)
+    assert (sign.said, sign.phase, sign.step, sign.value, sign.value_step) == ("running", "training", 5, 0.75, 5)
+    assert sign.identity.pid == os.getpid()
+
+
+def test_a_run_in_a_thread_is_this_process_until_it_ends(spec, monkeypatch):
+    go_on = threading.Event()
+
+    def training(_poll):
+        yield window(1)
+        go_on.wait(30)
+        yield RunEnded(state="done", reason="finished", steps=1)
+
+    monkeypatch.setattr(thread_host, "fit_training", lambda _spec: training)
+    assert start(spec, "thread") == os.getpid()
+    assert thread_host.runs_here() == [spec.folder]
+    assert run_info(spec.folder).alive
+    with pytest.raises(RunError):
+        start(spec, "thread")
+
+    go_on.set()
+    assert thread_host.leave() == []
+    assert run_info(spec.folder).status == "done"
+    assert thread_host.runs_here() == []
+
+
+NO_ROOM = """
+import sys, threading, time
+from pathlib import Path
+from epochal.core.events import Noticed
+from epochal.runs import keeper
+keeper._ROOM_RETRY_SECONDS = 0.05
+folder = Path(sys.argv[1])
+kept = keeper.Keeper(folder, "host")
+filler = folder / "filler"
+with filler.open("wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(b"x" * 4096)
+    except OSError:
+        pass
+written = []
+def write():
+    for number in range(200):
+        written.append(kept.record(Noticed(code="n", text="x" * 200)))
+thread = threading.Thread(target=write)
+thread.start()
+time.sleep(0.5)
+waiting = thread.is_alive() and len(written)
+filler.unlink()
+thread.join()
+kept.release()
+from epochal.journal.tail import Tail
+batch = Tail(folder).read()
+print(waiting < 200, len(written), len(batch.records), batch.damaged)
+"""
+
+
+def test_a_full_disk_makes_the_run_wait_and_it_goes_on_when_there_is_room(tmp_path):
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        pytest.skip("this machine has no unshare")
+    found = subprocess.run(
+        [
+            unshare,
+            "-Umr",
+            "sh",
+            "-c",
+            f'mount -t tmpfs -o size=256k t {tmp_path} && exec {sys.executable} -c "$0" {tmp_path}',
+            NO_ROOM,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "mount" in found.stderr or "unshare" in found.stderr:
+        pytest.skip("this machine lets nobody mount a file system of their own")
+    assert (found.stdout, found.stderr) == ("True 200 200 0\n", "")
