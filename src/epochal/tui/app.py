@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding
 from textual.screen import Screen
+from textual.theme import Theme
 
 from epochal.core.errors import EpochalError, SettingsError
 from epochal.project.discover import shipped_themes
 from epochal.tui.bridge import Call, Deliver
 from epochal.tui.themes import read_themes
-from epochal.workbench.commands import STAGE_NAMES, Keymap, read_keymap
+from epochal.tui.screens.base import StageScreen
+from epochal.workbench.commands import STAGE_NAMES, STAGES, Keymap, read_keymap
 from epochal.workbench.session import Session
 from epochal.workbench.views.rail import ShellView
 from epochal.workbench.views.shell import shell_view
+
+
+FRAME_SECONDS = 0.5
+"""How often runs are looked at: two frames a second."""
 
 
 def config_folder() -> Path:
     """Where a person's own keys.toml, themes and choices stand."""
     base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return Path(base) / "epochal"
+
+
+def wanted_theme(themes: Mapping[str, Theme]) -> str:
+    """The theme to start with: EPOCHAL_THEME, else the house's dark one."""
+    wanted = os.environ.get("EPOCHAL_THEME", "")
+    return wanted if wanted in themes else "dusk"
 
 
 def _screen(module: str, name: str) -> Callable[[], Screen[None]]:
@@ -66,6 +78,9 @@ class Workbench(App[int], inherit_bindings=False):
         self.session.deliver = Deliver(self)
         self._first = first
         self._config = config or config_folder()
+        self._ticks = 0
+        self.last_words: list[str] = []
+        """What the terminal says after the screens are left."""
         self._before: list[str] = []
         """Stages visited, for `q`."""
         self.keymap = Keymap()
@@ -79,13 +94,19 @@ class Workbench(App[int], inherit_bindings=False):
         for theme in themes.values():
             self.register_theme(theme)
         self._themes = tuple(themes)
-        wanted = os.environ.get("EPOCHAL_THEME", "")
-        self.theme = wanted if wanted in themes else "dusk"
+        self.theme = wanted_theme(themes)
         self.session.error = complaints[0] if complaints else None
 
     def on_mount(self) -> None:
-        """Show the first stage."""
+        """Show the first stage, and look at runs and files at a calm pace."""
         self.switch_mode(self._first)
+        self.set_interval(FRAME_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        self.session.look()
+        if self._ticks % 2 == 0:
+            self.session.refresh()
 
     # ── what every stage can do ──
 
@@ -168,8 +189,61 @@ class Workbench(App[int], inherit_bindings=False):
         """Draw everything anew."""
         self.refresh(layout=True)
 
+    def open_target(self, path: str) -> None:
+        """Open a project folder or a data file by its path."""
+        from epochal.tui.start import prepare
+
+        try:
+            stage = prepare(self.session, path)
+        except EpochalError as error:
+            self.session.failed(error)
+            return
+        self.go(stage)
+
+    def do_app_help(self) -> None:
+        """What this pane is for, and its keys."""
+        from epochal.tui.screens.help import help_lines
+        from epochal.tui.screens.overlays import TextOverlay
+
+        screen = self.screen
+        stage, teaches = getattr(screen, "STAGE", ""), getattr(screen, "TEACHES", "")
+        width = min(104, int(self.size.width * 0.96) - 6)
+        title = dict(STAGES).get(stage, "epochal")
+        self.push_screen(TextOverlay(title, lambda: help_lines(self.keymap, stage, teaches, width), live=False))
+
+    def do_app_palette(self) -> None:
+        """Every command by name."""
+        from epochal.tui.screens.help import palette_items
+        from epochal.tui.screens.overlays import Pick
+
+        screen = self.screen
+        if not isinstance(screen, StageScreen):
+            return
+        commands = self.keymap.of_stage(screen.STAGE)
+        items = palette_items(self.keymap, screen.STAGE, [c.when for c in commands if screen.holds(c.when)])
+
+        def took(identity: str | None) -> None:
+            command = next((c for c in commands if c.id == identity), None)
+            if command is not None:
+                screen.perform(command)
+
+        self.push_screen(Pick("Commands", items, search=True), took)
+
     def do_app_quit(self) -> None:
-        """Leave."""
+        """Leave after showing what goes on running; a run inside this process is stopped with a checkpoint."""
+        from epochal.tui.screens.overlays import Item, Pick
+
+        here = [r for r in self.session.seen.runs if r.alive]
+        if not here:
+            self._leave()
+            return
+        words = [f"run {r.spec.number} ({r.spec.family}) goes on without this terminal" for r in here if not self.session.lives_here(r)]
+        words += [f"run {r.spec.number} ({r.spec.family}) lives here: it stops with a checkpoint" for r in here if self.session.lives_here(r)]
+        self.last_words = [f"{word}; `epochal watch {self.session.folder}` shows it again" if "goes on" in word else word for word in words]
+        items = [Item(value="leave", title="leave", note="; ".join(words)), Item(value="", title="stay")]
+        self.push_screen(Pick("Leave the workbench?", items), lambda value: self._leave() if value == "leave" else None)
+
+    def _leave(self) -> None:
         self.session.close()
         self.exit(0)
 

@@ -9,7 +9,8 @@ from textual.screen import Screen
 def screen_lines(screen: Screen[object]) -> list[str]:
     """What the screen shows, line by line, as plain text."""
     return [
-        "".join(segment.text for segment in strip).rstrip() for strip in screen._compositor.render_strips()  # noqa: SLF001
+        "".join(segment.text for segment in strip).rstrip()
+        for strip in screen._compositor.render_strips()  # noqa: SLF001
     ]
 
 

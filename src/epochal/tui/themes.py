@@ -38,7 +38,9 @@ def read_theme(path: Path) -> Theme:
                 fix='write it like "#11151c" or "ansi_yellow" under [colors]',
                 code="theme",
             )
-    return theme_of(str(document.get("name", path.stem)), colours, dark=document.get("dark", True), ansi=document.get("ansi", False))
+    return theme_of(
+        str(document.get("name", path.stem)), colours, dark=document.get("dark", True), ansi=document.get("ansi", False)
+    )
 
 
 def theme_of(name: str, colours: dict[str, str], *, dark: bool, ansi: bool) -> Theme:

@@ -331,6 +331,14 @@ TEST: tuple[Command, ...] = (
     Command(id="test.next-run", title="next run", help="The next run.", keys=("]",), stages=("test",), footer=4),
     Command(id="test.run-before", title="run before", help="The run before.", keys=("[",), stages=("test",)),
     Command(
+        id="test.classes",
+        title="classes",
+        help="How each class fared.",
+        keys=("c",),
+        stages=("test",),
+        footer=6,
+    ),
+    Command(
         id="test.ledger",
         title="ledger",
         help="The account of every line and row.",
@@ -406,6 +414,10 @@ COMMANDS: tuple[Command, ...] = (*SHELL, *GOAL, *DATA, *LABEL, *MODEL, *TRAIN, *
 BY_ID: Mapping[str, Command] = {c.id: c for c in COMMANDS}
 
 
+_SECTIONS = {"Stages": 1, "Everywhere": 2}
+"""Sections that stand after a pane's own."""
+
+
 @dataclass(frozen=True)
 class Keymap:
     """Which keys mean which command, stage by stage."""
@@ -437,7 +449,8 @@ class Keymap:
     def of_stage(self, stage: str) -> tuple[Command, ...]:
         """The commands that work in a stage, its own first."""
         own = [c for c in self.commands if stage in c.stages]
-        return (*own, *(c for c in self.commands if not c.stages))
+        everywhere = [c for c in self.commands if not c.stages]
+        return (*sorted((*own, *everywhere), key=lambda c: _SECTIONS.get(c.section, 0)),)
 
 
 def read_keymap(path: Path) -> Keymap:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from epochal.core.errors import EpochalError, RunError
 from epochal.core.settings import Model, Project, parse_project
-from epochal.data.protocol import Head, Proposal, ReadHead
+from epochal.data.protocol import Head, OpenView, Proposal, ReadHead, View
 from epochal.project.file import ProjectFile, create_project
 from epochal.project.runfile import RunSpec
 from epochal.review.view import ReviewView, read_view
@@ -63,18 +63,16 @@ def start(session: Session, uri: str, folder: Path) -> None:
     session.draft = Draft(uri=uri, folder=folder)
     session.changed("draft")
     source = {"uri": operations.source_uri(uri, folder)}
-    number = [0]
 
     def took(head: Head) -> None:
         if session.draft is not None and session.draft.uri == uri:
             session.draft = replace(session.draft, head=head)
             session.changed("draft")
 
-    number[0] = session.data.submit(
+    session.data.submit(
         ReadHead(folder=str(folder), source=source, rows=100),
-        on_answer=lambda head: session.deliver(lambda: took(head)),
-        on_error=lambda error: session.deliver(lambda: session.failed(error)),
-        on_progress=lambda _text, _fraction=None: None,
+        lambda head: session.deliver(lambda: took(head)),
+        lambda error: session.deliver(lambda: session.failed(error)),
     )
     propose(session)
 
@@ -119,6 +117,22 @@ def accept(session: Session) -> bool:
     session.changed("draft")
     measure(session)
     return True
+
+
+def learn_columns(session: Session) -> None:
+    """Learn the names of the columns after the recipe, quietly; they come under the topic "columns"."""
+    if session.file is None:
+        return
+
+    def took(view: View) -> None:
+        session.columns = tuple(c.name for c in view.columns)
+        session.changed("columns")
+
+    session.data.submit(
+        OpenView(folder=str(session.file.folder), document=session.document),
+        lambda view: session.deliver(lambda: took(view)),
+        lambda error: session.deliver(lambda: session.failed(error)),
+    )
 
 
 def measure(session: Session) -> None:

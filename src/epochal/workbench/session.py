@@ -6,6 +6,7 @@ handed to `deliver`, which the face binds to its message queue. (Never a Textual
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -59,6 +60,8 @@ class Session:
     """The last thing that went wrong; the screen shows it until the next intent."""
     rows_wanted: ShowRows | None = None
     """Rows another pane sent to the data pane; the data pane takes it and sets None."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns after the recipe, as far as known."""
     problems: int | None = None
     """How many problems the data pane knows; None before it looked."""
     draft: Draft | None = None
@@ -127,6 +130,7 @@ class Session:
         self.file = ProjectFile.open(folder)
         self.folder = Path(folder).absolute()
         self.built = self.choice = None
+        self.columns = ()
         self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
         remember_project(self.folder)
         self.look(fresh=True)
@@ -173,6 +177,11 @@ class Session:
         if seen != self.seen:
             self.seen = seen
             self.changed("runs")
+
+    @staticmethod
+    def lives_here(info: RunInfo) -> bool:
+        """Whether a run's training thread is in this very process."""
+        return info.pid == os.getpid()
 
     def show_run(self, name: str) -> None:
         """Show another run."""

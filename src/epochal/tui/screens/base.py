@@ -10,6 +10,7 @@ from textual.events import Key, Resize, ScreenResume, ScreenSuspend
 from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
+from epochal.tui.widgets.lines import Lines
 from epochal.tui.widgets.shell import NARROW, KeyFooter, NextLine, Rail, TopBar
 from epochal.workbench.keys import token
 
@@ -39,6 +40,7 @@ class StageScreen(Screen[None]):
         super().__init__()
         self._typed: tuple[str, ...] = ()
         self._unsubscribe: Callable[[], None] | None = None
+        self._laying_out = False
         self.shown = False
         """Whether this stage is the one on screen; timers and readers rest while it is not."""
 
@@ -95,6 +97,18 @@ class StageScreen(Screen[None]):
         self.set_class(event.size.width >= 160, "-large")
         self.set_class(event.size.height < 30, "-short")
 
+    def on_lines_resized(self, event: Lines.Resized) -> None:
+        """Lay out anew, once for all that changed."""
+        event.stop()
+        if not self._laying_out:
+            self._laying_out = True
+            self.call_after_refresh(self._lay_out)
+
+    def _lay_out(self) -> None:
+        self._laying_out = False
+        if self.shown:
+            self.refresh_view("size")
+
     def _heard(self, topic: str) -> None:
         if self.shown:
             self.refresh_shell()
@@ -114,7 +128,7 @@ class StageScreen(Screen[None]):
         self.query_one(KeyFooter).commands = tuple(sorted(shown, key=lambda c: c.footer))
 
     def refresh_view(self, topic: str) -> None:
-        """Draw the pane from the session's state. `topic` is what changed ("all" when it comes on screen)."""
+        """Draw the pane from the session's state. `topic` is what changed ("all" when it comes on screen, "size" when there is more or less room)."""
 
     def set_next(self, text: str) -> None:
         """Say the next best action and why."""

@@ -103,11 +103,11 @@ class ModelScreen(StageScreen):
 
     def _families(self, view: ModelView, width: int) -> list[Content]:
         wide = width >= 96
-        why = max(16, width - (66 if wide else 47))
+        why = max(16, width - (69 if wide else 43))
         head: list[Part] = ["  ", cell("family", 9, "head"), cell("why", why, "head")]
         if wide:
             head += [cell("parameters", 11, "head", right=True), cell("memory", 9, "head", right=True)]
-        head += [cell("about", 8, "head", right=True), cell("trial", 15, "head", right=True), "  ", cell("last result", 13, "head")]
+        head += [cell("about", 8, "head", right=True), cell("trial", 15, "head", right=True), "  ", cell("last result" if wide else "last", 13 if wide else 7, "head")]
         lines = [content(*head)]
         for n, family in enumerate((*view.families, *view.baselines)):
             lines.append(self._family_line(family, why, wide=wide, here=n == self._family and not self._in_settings, baseline=n >= len(view.families)))
@@ -125,7 +125,7 @@ class ModelScreen(StageScreen):
         ]
         if wide:
             parts += [cell(family.parameters, 11, tone, right=True), cell(family.memory, 9, tone, right=True)]
-        parts += [cell(family.about, 8, tone, right=True), cell(family.trial, 15, tone, right=True), "  ", cell(family.last, 13, "second" if family.last and not baseline else "quiet")]
+        parts += [cell(family.about, 8, tone, right=True), cell(family.trial, 15, tone, right=True), "  ", cell(family.last if wide else family.last.split(" ")[0], 13 if wide else 7, "second" if family.last and not baseline else "quiet")]
         return content(*parts)
 
     def _settings(self, view: ModelView, width: int) -> list[Content]:

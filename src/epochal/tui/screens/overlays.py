@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from textual.app import ComposeResult
@@ -84,12 +84,14 @@ class Item:
 
 
 class Pick(ModalScreen[str | None]):
-    """One of a list; typing narrows it when `search` is on."""
+    """One of a list; typing narrows it when `search` is on. With `chosen`, any number: the values joined by U+001F."""
 
     AUTO_FOCUS = ""
 
-    def __init__(self, title: str, items: Sequence[Item], *, current: str = "", search: bool = False, hint: str = "") -> None:
+    def __init__(self, title: str, items: Sequence[Item], *, current: str = "", search: bool = False, hint: str = "", chosen: Iterable[str] | None = None) -> None:
         super().__init__()
+        self._chosen = set(chosen) if chosen is not None else None
+        hint = hint or ("Space marks   Enter takes   Esc back" if chosen is not None else "")
         self._title, self._items, self._search, self._hint = title, tuple(items), search, hint
         self._typed = ""
         self._cursor = next((n for n, item in enumerate(self._items) if item.value == current), 0)
@@ -133,10 +135,11 @@ class Pick(ModalScreen[str | None]):
         room = max(12, min(widest, width // 2 if any(i.note for i in found) else width - 14))
         body.show([self._line(i, n == self._cursor, room, width) for n, i in enumerate(found)] or [content(toned("nothing fits", "quiet"))], self._cursor if found else None)
 
-    @staticmethod
-    def _line(item: Item, here: bool, room: int, width: int) -> Content:
+    def _line(self, item: Item, here: bool, room: int, width: int) -> Content:
+        marked = self._chosen is not None and item.value in self._chosen
         left = content(
             (f"{glyphs().here} " if here else "  ", "$ep-accent"),
+            (f"{glyphs().done} " if marked else "  " if self._chosen is not None else "", "$ep-good"),
             cell(safe(item.title), room, "bold" if here else "text"),
             "  ",
             toned(safe(item.note), "quiet"),
@@ -151,7 +154,10 @@ class Pick(ModalScreen[str | None]):
         found = self.found
         arrows = {"down": 1, "up": -1, "PgDn": 10, "PgUp": -10, "Tab": 1, "shift+Tab": -1}
         if pressed == "Enter":
-            self.dismiss(found[self._cursor].value if found else None)
+            self._take(found)
+        elif pressed == "Space" and self._chosen is not None and found:
+            self._chosen ^= {found[self._cursor].value}
+            self._draw()
         elif pressed in {"Esc", "ctrl+c"} or (pressed == "q" and not self._search):
             self.dismiss(None)
         elif pressed in arrows or (not self._search and pressed in {"j", "k"}):
@@ -164,6 +170,13 @@ class Pick(ModalScreen[str | None]):
             self._typed += " " if pressed == "Space" else pressed
             self._cursor = 0
             self._draw()
+
+
+    def _take(self, found: list[Item]) -> None:
+        if self._chosen is not None:
+            self.dismiss("\x1f".join(i.value for i in self._items if i.value in self._chosen))
+        else:
+            self.dismiss(found[self._cursor].value if found else None)
 
 
 class Ask(ModalScreen[str | None]):

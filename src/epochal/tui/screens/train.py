@@ -78,7 +78,7 @@ class TrainScreen(StageScreen):
 
     def refresh_view(self, topic: str) -> None:
         """Draw the run as last seen."""
-        if topic not in {"all", "runs", "project", "job"}:
+        if topic not in {"all", "size", "runs", "project", "job"}:
             return
         seen = self.session.seen
         self._view = view = train_view(
@@ -150,7 +150,6 @@ class TrainScreen(StageScreen):
         """What stands where depends on the room."""
         super().on_resize(event)
         self.session.log_wanted = event.size.width >= 160 or self._log
-        self.call_after_refresh(self.refresh_view, "all")
 
     # ── commands ──
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 from textual.geometry import Region
+from textual.message import Message
 from textual.strip import Strip
 from textual.visual import Visual
 from textual.widget import Widget
@@ -21,10 +22,14 @@ class Lines(Widget):
     Lines { height: 1fr; width: 1fr; }
     """
 
+    class Resized(Message):
+        """The width changed: what was laid out for another one is to be laid out anew."""
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id, classes=classes)
         self._lines: tuple[Content, ...] = ()
         self._cursor: int | None = None
+        self._width = 0
         self.top = 0
         """The first line in sight."""
 
@@ -72,6 +77,9 @@ class Lines(Widget):
         """The cursor stays in sight."""
         self._keep_in_sight()
         self.refresh()
+        if self.size.width != self._width:
+            self._width = self.size.width
+            self.post_message(self.Resized())
 
     def get_content_height(self, *_sizes: object) -> int:
         """As many rows as there are lines, where the height is automatic."""

@@ -1,0 +1,125 @@
+"""The first run: a file, its first rows at once, and what is proposed; Enter accepts."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.content import Content
+
+from epochal.core.tasks import TASKS
+from epochal.show import cell_width, safe
+from epochal.tui.paint import blank, cell, content, heading, toned, wrapped
+from epochal.tui.screens.base import StageScreen
+from epochal.tui.screens.overlays import Item, Pick
+from epochal.tui.text import Part
+from epochal.tui.widgets.lines import Lines
+from epochal.workbench import flow
+from epochal.workbench.views.start import StartView, start_view
+
+
+class StartScreen(StageScreen):
+    """A source that is no project yet."""
+
+    STAGE = "start"
+    TEACHES = (
+        "This is what epochal makes of your file, each suggestion with its reason. Enter takes all of it and makes a "
+        "project folder of plain text files; nothing is written before. If another column is to be predicted, press "
+        "t and choose it: the other suggestions follow. Everything can be changed later in the panes."
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._view: StartView | None = None
+
+    def compose_body(self) -> ComposeResult:
+        """The suggestions, and the first rows."""
+        yield Lines(id="start-lines")
+        yield Lines(id="start-rows")
+
+    def refresh_view(self, topic: str) -> None:
+        """Draw the proposal."""
+        draft = self.session.draft
+        if draft is None:
+            return
+        self._view = view = start_view(draft, busy=self.session.job.text if self.session.job else "")
+        top, rows = self.query_one("#start-lines", Lines), self.query_one("#start-rows", Lines)
+        top.show(_proposal(view, top.size.width))
+        rows.show(_preview(view, rows.size.width, rows.size.height))
+        self.set_next(view.next)
+
+    # ── commands ──
+
+    def do_start_accept(self) -> None:
+        """Make the project."""
+        if self._view is not None and self._view.ready and flow.accept(self.session):
+            self.workbench.go("model")
+
+    def do_start_target(self) -> None:
+        """Choose another target."""
+        view, draft = self._view, self.session.draft
+        if view is None or draft is None:
+            return
+        others = [c.name for c in draft.head.columns if c.name not in view.targets] if draft.head else []
+        likely = list(view.targets)
+        items = [Item(value=c, title=safe(c), note="likely" if n < 3 and c in likely else "") for n, c in enumerate([*likely, *others])]
+
+        def took(target: str | None) -> None:
+            if target:
+                flow.propose(self.session, target=target)
+
+        current = draft.project.columns.target if draft.project else ""
+        self.workbench.push_screen(Pick("What is to be predicted?", items, current=current), took)
+
+    def do_start_task(self) -> None:
+        """Classes or a number."""
+        draft = self.session.draft
+        if draft is None or draft.project is None:
+            return
+        items = [Item(value=t.name, title=t.title, note=t.question) for t in TASKS.values()]
+
+        def took(task: str | None) -> None:
+            if task and draft.project is not None:
+                flow.propose(self.session, target=draft.project.columns.target, task=task)
+
+        self.workbench.push_screen(Pick("What is learnt?", items, current=draft.project.goal.task), took)
+
+    def do_start_down(self) -> None:
+        """Scroll the suggestions."""
+        self.query_one("#start-lines", Lines).scroll_lines(1)
+
+    def do_start_up(self) -> None:
+        """Scroll back."""
+        self.query_one("#start-lines", Lines).scroll_lines(-1)
+
+
+def _proposal(view: StartView, width: int) -> list[Content]:
+    lines = [blank(), content(toned(view.source, "bold"), "  ", toned(view.facts, "quiet")).truncate(width, ellipsis=True), blank()]
+    lines.append(heading("What is proposed", width, f"project {view.folder}"))
+    if not view.suggestions:
+        lines.append(content(toned("…" if not view.ready else "nothing", "quiet")))
+    value = max(16, min(44, max((cell_width(s.value) for s in view.suggestions), default=0) + 2, width // 2 - 12))
+    for suggestion in view.suggestions:
+        head: Part = content(cell(suggestion.title, 14, "quiet"), cell(suggestion.value, value, "accent" if suggestion.title == "predict" else "text"))
+        lines += wrapped(suggestion.why, width, "quiet", 14 + value, first=head) or [content(head)]
+    return lines
+
+
+def _preview(view: StartView, width: int, height: int) -> list[Content]:
+    lines = [heading("First rows", width)]
+    fitting: list[tuple[int, tuple[str, int, bool]]] = []
+    used = 0
+    for n, (title, size, right) in enumerate(view.columns):
+        size = max(size, min(cell_width(title), 14))
+        if used + size + 2 > width:
+            break
+        fitting.append((n, (title, size, right)))
+        used += size + 2
+    lines.append(
+        content(*(p for n, (t, w, r) in fitting for p in (cell(t, w, "accent" if n == 0 and view.target else "head", right=r), "  ")))
+    )
+    for row in view.rows[: max(0, height - 2)]:
+        parts: list[Part] = []
+        for n, (_title, size, right) in fitting:
+            text = row[n] if n < len(row) else "·"
+            parts += [cell(text, size, "quiet" if text == "·" else "text", right=right), "  "]
+        lines.append(content(*parts))
+    return lines

@@ -1,0 +1,345 @@
+"""The test stage: sealed until asked, then what the rows never seen say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+
+from epochal.review.view import ReviewView
+from epochal.show import cell_width
+from epochal.tui.glyphs import glyphs
+from epochal.tui.paint import beside, blank, cell, content, flowed, heading, toned, wrapped
+from epochal.tui.screens.base import StageScreen
+from epochal.tui.screens.overlays import TextOverlay
+from epochal.tui.text import Part
+from epochal.tui.widgets.chart import ChartView
+from epochal.tui.widgets.lines import Lines
+from epochal.workbench import flow
+from epochal.workbench.views.ledger import ledger_line, ledger_words
+from epochal.workbench.views.test import (
+    Cursor,
+    headline,
+    next_words,
+    rows_under,
+    scatter,
+    sealed_view,
+    worst_words,
+)
+
+
+_MAX_CLASSES = 12
+"""More classes than this do not fit as a matrix; the worst pairs stand in the per-class table."""
+
+_VERDICT_TONES = {"better": "good", "worse": "bad"}
+
+
+class TestScreen(StageScreen):
+    """The sealed test set and its verdict."""
+
+    __test__ = False
+
+    STAGE = "test"
+    TEACHES = (
+        "The test set is the exam: rows that no run has learnt from. The interval says how far chance alone could move "
+        "the number; two models whose intervals overlap much may well be equal. 'Not shown' means that these rows "
+        "cannot tell a difference from luck, not that there is none. In the matrix each line is what the rows truly "
+        "are, each column what was predicted: the diagonal is right. Enter on a cell or a row shows those rows in the "
+        "data pane."
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._review: ReviewView | None = None
+        self._cursor = Cursor()
+        self._run = ""
+
+    def compose_body(self) -> ComposeResult:
+        """Figures, then for a number the scatter plot, then the worst rows."""
+        yield Lines(id="test-top")
+        with Horizontal(id="test-plots"):
+            yield ChartView(id="scatter")
+            yield Lines(id="residuals")
+        yield Lines(id="test-worst")
+
+    def refresh_view(self, topic: str) -> None:
+        """Draw the seal or the verdict."""
+        if topic not in {"all", "size", "runs", "review", "job"} or self.session.file is None:
+            return
+        info = self.session.info
+        if info is not None and (info.name != self._run or topic in {"all", "review"}):
+            if info.name != self._run:
+                self._cursor = Cursor()
+            self._run = info.name
+            self._review = flow.review_of(self.session, info)
+        elif info is None:
+            self._review = None
+        self._draw()
+
+    def _draw(self) -> None:
+        plots, worst = self.query_one("#test-plots"), self.query_one("#test-worst", Lines)
+        top = self.query_one("#test-top", Lines)
+        view = self._review
+        if view is None:
+            plots.display = worst.display = False
+            self._draw_sealed(top)
+            return
+        worst.display = True
+        plots.display = view.residuals is not None
+        top.show(self._verdict(view, top.size.width))
+        worst.show(*self._worst(view, worst.size.width))
+        if view.residuals is not None:
+            self.query_one("#scatter", ChartView).show(scatter(view, ascii_only=glyphs().done == "+"))
+            side = self.query_one("#residuals", Lines)
+            side.show(_residuals(view, side.size.width))
+        busy = self.session.job
+        self.set_next(f"wait: it {busy.text}." if busy is not None else next_words(view))
+        self.refresh_footer()
+
+    def _draw_sealed(self, top: Lines) -> None:
+        busy = self.session.job.text if self.session.job is not None else ""
+        sealed = sealed_view(self.session.info, busy=busy)
+        width = min(top.size.width, 84)
+        lines = [blank(), blank()]
+        for text, tone in sealed.lines:
+            lines += wrapped(text, width, tone, 2) if text else [blank()]
+        top.show(lines)
+        self.set_next(sealed.next)
+
+    # ── painting ──
+
+    def _verdict(self, view: ReviewView, width: int) -> list[Content]:
+        parts = [*headline(view)]
+        if not _verdict_fits(view, width):
+            strong = (c for c in view.comparisons if c.baseline == "strong")
+            parts += [(c.words, _VERDICT_TONES.get(c.verdict, "quiet")) for c in strong]
+        lines = [blank(), *flowed(parts, width, 2), blank(), *_metrics(view, width)]
+        if view.confusion is None:
+            return lines
+        matrix = self._matrix(view, width)
+        classes = _per_class(view)
+        left = max((line.cell_length for line in matrix), default=0)
+        right = max((line.cell_length for line in classes), default=0)
+        lines.append(blank())
+        if matrix and left + right + 4 <= width:
+            return [*lines, *beside(matrix, classes, left, 4)]
+        return [*lines, *(matrix or classes)]
+
+    def _matrix(self, view: ReviewView, width: int) -> list[Content]:
+        confusion = view.confusion
+        if confusion is None or len(confusion.classes) > _MAX_CLASSES:
+            return []
+        room = max(len(str(max(map(max, confusion.counts)))), 3)
+        names = max(4, min(16, max(cell_width(c) for c in confusion.classes)))
+        each = max(room + 2, min(9, (width // 2 - names - 4) // len(confusion.classes)))
+        head: list[Part] = [cell("", names + 2), *(cell(c, each - 1, "quiet", right=True) for c in ()), *self._names(confusion.classes, each)]
+        lines = [content(cell("truth", names + 2, "head"), toned("  predicted", "head")), content(*head)]
+        for i, row in enumerate(confusion.counts):
+            parts: list[Part] = [cell(confusion.classes[i], names, "text"), "  "]
+            for j, rows in enumerate(row):
+                parts.append(self._count(rows, i, j, each))
+            lines.append(content(*parts))
+        return lines
+
+    @staticmethod
+    def _names(classes: tuple[str, ...], each: int) -> list[Part]:
+        return [part for c in classes for part in (" ", cell(c, each - 1, "quiet", right=True))]
+
+    def _count(self, rows: int, truth: int, prediction: int, width: int) -> Part:
+        here = self._cursor.part == "matrix" and (self._cursor.truth, self._cursor.prediction) == (truth, prediction)
+        tone = "quiet" if not rows else "good" if truth == prediction else "bad"
+        text = str(rows) if rows else "·"
+        if here:
+            return content(" " * (width - len(text) - 2), (f"{glyphs().here}{text} ", "bold $ep-background on $ep-accent"))
+        return content(cell(text, width - 1, tone, right=True), " ")
+
+    def _worst(self, view: ReviewView, width: int) -> tuple[list[Content], int | None]:
+        lines = [heading("Worst rows", width, ledger_line(view.ledger) if view.ledger else "")]
+        here = self._cursor.part == "worst"
+        words = [worst_words(row) for row in view.worst]
+        room = min(max((cell_width(w) for w, _ in words), default=0), width // 2)
+        for n, (row, (said, inputs)) in enumerate(zip(view.worst, words, strict=True)):
+            current = here and n == self._cursor.worst
+            lines.append(
+                content(
+                    (f"{glyphs().here} " if current else "  ", "$ep-accent"),
+                    cell(f"#{row.number}", 7, "quiet", right=True),
+                    "  ",
+                    cell(said, room, "bold" if current else "text"),
+                    "   ",
+                    toned(inputs, "quiet"),
+                )
+            )
+        if not view.worst:
+            lines.append(content(toned("  Every row was predicted right, and surely.", "quiet")))
+        return lines, (self._cursor.worst + 1) if here and view.worst else None
+
+    # ── commands ──
+
+    def do_test_open(self) -> None:
+        """Open the test set, or show the rows under the cursor."""
+        info = self.session.info
+        if self._review is not None:
+            self.do_test_rows()
+        elif info is not None and sealed_view(info, busy=self.session.job.text if self.session.job else "").can_open:
+            flow.open_test_set(self.session, info)
+
+    def do_test_rows(self) -> None:
+        """Show the rows under the cursor in the data pane."""
+        wanted = rows_under(self._review, self._cursor) if self._review is not None else None
+        if wanted is not None:
+            self.session.rows_wanted = wanted
+            self.session.changed("rows")
+            self.workbench.go("data")
+
+    def do_test_down(self) -> None:
+        """One down."""
+        self._move(1, 0)
+
+    def do_test_up(self) -> None:
+        """One up."""
+        self._move(-1, 0)
+
+    def do_test_left(self) -> None:
+        """One to the left."""
+        self._move(0, -1)
+
+    def do_test_right(self) -> None:
+        """One to the right."""
+        self._move(0, 1)
+
+    def _move(self, down: int, right: int) -> None:
+        view = self._review
+        if view is None:
+            return
+        cursor = self._cursor
+        if cursor.part == "matrix" and view.confusion is not None:
+            last = len(view.confusion.classes) - 1
+            if down > 0 and cursor.truth == last:
+                self._cursor = replace(cursor, part="worst", worst=0)
+            else:
+                self._cursor = replace(
+                    cursor,
+                    truth=max(0, min(last, cursor.truth + down)),
+                    prediction=max(0, min(last, cursor.prediction + right)),
+                )
+        elif down < 0 and cursor.worst == 0 and self._has_matrix:
+            self._cursor = replace(cursor, part="matrix", truth=len(view.confusion.classes) - 1 if view.confusion else 0)
+        else:
+            self._cursor = replace(cursor, worst=max(0, min(len(view.worst) - 1, cursor.worst + down)))
+        self._draw()
+
+    @property
+    def _has_matrix(self) -> bool:
+        return (
+            self._review is not None
+            and self._review.confusion is not None
+            and len(self._review.confusion.classes) <= _MAX_CLASSES
+        )
+
+    def do_test_other(self) -> None:
+        """Between the matrix and the worst rows."""
+        part = "matrix" if self._cursor.part == "worst" and self._has_matrix else "worst"
+        self._cursor = replace(self._cursor, part=part)
+        self._draw()
+
+    def do_test_next_run(self) -> None:
+        """The next run."""
+        self._step(1)
+
+    def do_test_run_before(self) -> None:
+        """The run before."""
+        self._step(-1)
+
+    def _step(self, by: int) -> None:
+        names = [r.name for r in self.session.seen.runs]
+        if self._run in names:
+            self.session.show_run(names[max(0, min(len(names) - 1, names.index(self._run) + by))])
+
+    def do_test_classes(self) -> None:
+        """How each class fared."""
+        self.workbench.push_screen(TextOverlay("Per class", lambda: _per_class_or_none(self._review), live=False))
+
+    def do_test_ledger(self) -> None:
+        """The account of every line and row."""
+        info = self.session.info
+        ledger = self._review.ledger if self._review is not None else info.spec.ledger if info is not None else {}
+        self.workbench.push_screen(TextOverlay("Ledger", lambda: ledger_words(ledger), live=False))
+
+
+def _per_class_or_none(view: ReviewView | None) -> list[Content]:
+    return _per_class(view) if view is not None and view.per_class else [content(toned("There are no classes.", "quiet"))]
+
+
+def _metrics(view: ReviewView, width: int) -> list[Content]:
+    names = [n for n in ("trivial", "strong") if n in view.baselines]
+    title = _title_width(view)
+    verdict = next((c for c in view.comparisons if c.baseline == "strong"), None)
+    head: list[Part] = [cell("", title), cell("test", 9, "head", right=True), cell("95 % interval", 19, "head", right=True)]
+    head += [cell(name, 10, "head", right=True) for name in names]
+    lines = [content(*head)]
+    for n, metric in enumerate(view.metrics):
+        parts: list[Part] = [
+            cell(metric.title, title, "bold" if n == 0 else "text"),
+            cell(metric.model.text, 9, "accent" if n == 0 else "text", right=True),
+            cell(metric.model.interval, 19, "quiet", right=True),
+        ]
+        parts += [cell(metric.baselines[name].text if name in metric.baselines else "–", 10, "quiet", right=True) for name in names]
+        if n == 0 and verdict is not None and _verdict_fits(view, width):
+            parts += ["    ", toned(verdict.words, _VERDICT_TONES.get(verdict.verdict, "quiet"))]
+        lines.append(content(*parts))
+    return lines
+
+
+def _title_width(view: ReviewView) -> int:
+    return max(18, max((cell_width(m.title) for m in view.metrics), default=0) + 2)
+
+
+def _verdict_fits(view: ReviewView, width: int) -> bool:
+    """Whether the comparison with the strong baseline fits behind the first metric."""
+    words = max((cell_width(c.words) for c in view.comparisons), default=0)
+    return width >= _title_width(view) + 28 + 10 * len(view.baselines) + 4 + words
+
+
+def _per_class(view: ReviewView) -> list[Content]:
+    name = max(10, min(18, max((cell_width(c.name) for c in view.per_class), default=0)))
+    lines = [
+        content(toned("per class", "head")),
+        content(cell("", name), *(cell(t, 11 if t == "precision" else 8, "quiet", right=True) for t in ("precision", "recall", "f1", "rows"))),
+    ]
+    lines += [
+        content(
+            cell(c.name, name),
+            cell(c.precision.text, 11, right=True),
+            cell(c.recall.text, 8, right=True),
+            cell(c.f1.text, 8, right=True),
+            cell(str(c.rows), 8, "quiet", right=True),
+        )
+        for c in view.per_class
+    ]
+    return lines
+
+
+def _residuals(view: ReviewView, width: int) -> list[Content]:
+    residuals = view.residuals
+    if residuals is None:
+        return []
+    signs = glyphs()
+    most = max(residuals.counts, default=0) or 1
+    lines = [heading("Truth − prediction", width)]
+    room = max(4, width - 24)
+    for low, high, rows in zip(residuals.edges, residuals.edges[1:], residuals.counts, strict=False):
+        lines.append(
+            content(
+                cell(f"{low:.3g} … {high:.3g}", 16, "quiet", right=True),
+                " ",
+                (signs.blocks[8] * max(1 if rows else 0, round(rows / most * room)), "$ep-accent"),
+                (f" {rows}" if rows else "", "$ep-quiet"),
+            )
+        )
+    lines += [blank(), content(toned("mean ", "quiet"), toned(residuals.bias.text), toned(f"   {residuals.bias.interval}", "quiet"))]
+    if residuals.covered is not None and residuals.level is not None:
+        lines.append(content(toned(f"{residuals.level:.0%} intervals hold ", "quiet"), toned(f"{residuals.covered.value or 0:.0%}"), toned(" of the truths", "quiet")))
+    return lines
