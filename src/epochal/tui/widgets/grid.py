@@ -19,7 +19,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from epochal.show import cell_width, fit, pad
-from epochal.tui.widgets.pages import MemoryPages, Pages, PageSource
+from epochal.tui.widgets.pages import MemoryPages, Pages, PageSource, decimals
 
 
 HEADER = 2
@@ -305,6 +305,13 @@ class Grid(ScrollView):
         if end > top:
             self.refresh(Region(0, HEADER + top - seen.start, self.size.width, end - top))
 
+    def _aligned(self, text: str, column: GridColumn, width: int) -> str:
+        """A number with blanks after it, so that decimal points stand under each other; texts as they are."""
+        if not column.right:
+            return text
+        blanks = self.pages.decimals(column.name) - decimals(text)
+        return text + " " * min(blanks, max(0, width - cell_width(text)))
+
     def _redraw_row(self, row: int) -> None:
         y = HEADER + row - self.scroll_offset.y
         if HEADER <= y < self.size.height:
@@ -400,5 +407,7 @@ class Grid(ScrollView):
         text = self.pages.cell(row, column.name)
         quiet = not (aimed and here) and (text is None or column.role == "ignored")
         style = self._style(ground, "quiet") if quiet else edge
-        shown = pad(self._missing if text is None else text, place.width, right=column.right)
+        shown = pad(
+            self._missing if text is None else self._aligned(text, column, place.width), place.width, right=column.right
+        )
         return [Segment(" ", edge), Segment(shown, style), Segment(" ", edge)]

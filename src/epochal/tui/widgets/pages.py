@@ -21,6 +21,16 @@ KEPT = 64
 """Pages kept, the least recently seen ones go first."""
 
 
+MOST_DECIMALS = 6
+"""Numbers with more are not lined up by their points."""
+
+
+def decimals(text: str) -> int:
+    """Cells that a number takes from its decimal point on; 0 for what has none."""
+    _whole, point, rest = text.partition(".")
+    return len(rest) + 1 if point and rest.isdecimal() and len(rest) <= MOST_DECIMALS else 0
+
+
 class PageSource(Protocol):
     """Where pages come from."""
 
@@ -83,6 +93,7 @@ class Pages:
     fetched: int = 0
     """Rows received so far."""
     _pages: OrderedDict[int, _Loaded] = field(default_factory=OrderedDict)
+    _decimals: dict[str, int] = field(default_factory=dict)
     _under_way: _Wish | None = None
     _ticket: int = 0
     _wishes: list[_Wish] = field(default_factory=list)
@@ -139,6 +150,9 @@ class Pages:
         loaded.eids, loaded.keys = page.eids, page.keys
         turned = tuple(zip(*page.rows, strict=True)) if page.rows else ((),) * len(wish.columns)
         loaded.cells.update(zip(wish.columns, turned, strict=True))
+        for column, cells in zip(wish.columns, turned, strict=True):
+            most = max((decimals(cell) for cell in cells if cell is not None), default=0)
+            self._decimals[column] = max(most, self._decimals.get(column, 0))
         self._pages.move_to_end(wish.page)
         while len(self._pages) > KEPT:
             self._pages.popitem(last=False)
@@ -168,6 +182,10 @@ class Pages:
     def cell(self, row: int, column: str) -> str | None:
         """A cell that is here: safe text, None when missing. Raises KeyError when it is not here."""
         return self._pages[row // PAGE].cells[column][row % PAGE]
+
+    def decimals(self, column: str) -> int:
+        """Cells from the decimal point on that the column's numbers take, as far as they were seen."""
+        return self._decimals.get(column, 0)
 
     def eid(self, row: int) -> int | None:
         """The import number of a row, None when its page is not here."""

@@ -84,10 +84,10 @@ def plural(count: int, one: str, many: str = "") -> str:
 def column_views(
     columns: Sequence[ColumnInfo], project: Project, query: Query, hidden: frozenset[str], widths: Mapping[str, int]
 ) -> tuple[ColumnView, ...]:
-    """The columns that are not hidden, with what the project says of them."""
+    """The columns that are not hidden, with what the project says of them; ignored ones stand at the end."""
     order = {name: n for n, (name, _down) in enumerate(query.sort, 1)}
     shown: list[ColumnView] = []
-    for column in columns:
+    for column in sorted(columns, key=lambda c: c.name in project.columns.ignore):
         if column.name in hidden:
             continue
         sort = ""
