@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from epochal.show import cell_width, fit, pad, safe
 
@@ -66,6 +67,17 @@ def test_the_naughty_strings_are_harmless():
         assert cell_width(pad(safe(text), 20)) == 20
 
 
+def test_every_character_takes_the_cells_the_screens_give_it():
+    for code in (*range(0x20, 0x20000), *range(0xE0000, 0xE1000)):
+        shown = safe(chr(code))
+        assert cell_width(shown) == cell_len(shown), f"U+{code:04X}"
+
+
+@given(ANY)
+def test_a_text_takes_the_cells_the_screens_give_it(text):
+    assert cell_width(safe(text)) == cell_len(safe(text))
+
+
 def test_letters_of_any_script_and_their_marks_stay():
     for text in ("Straße", "日本語", "العربية", "ไทย", "é", "e\u0301", "🐧", "½ ² €", "a b"):
         assert safe(text) == text
@@ -88,6 +100,10 @@ def test_a_fitted_text_takes_no_more_cells_than_allowed(text, width):
 @given(ANY, st.integers(0, 30), st.booleans())
 def test_a_padded_text_takes_exactly_the_cells_it_should(text, width, right):
     assert cell_width(pad(safe(text), width, right=right)) == width
+
+
+def test_a_mark_without_a_letter_does_not_sit_on_what_stands_before():
+    assert safe("\u0301x") == "◌\u0301x"
 
 
 def test_the_cut_is_shown():
