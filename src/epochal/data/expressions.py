@@ -224,7 +224,7 @@ def _check_function(node: Mapping[str, Any], where: str) -> None:
     name = str(node["function_name"]).lower()
     path = node.get("qualified_name", {}).get("path", [name])
     if name not in FUNCTIONS or len(path) > 1 or node.get("schema") or node.get("catalog"):
-        close = difflib.get_close_matches(name, sorted(FUNCTIONS - {name}), n=1, cutoff=0.75)
+        close = difflib.get_close_matches(name, sorted(FUNCTIONS - {name}), n=1, cutoff=0.8)
         raise _not_allowed(f"the function `{safe(name, 60)}`", where, close[0] if close else "")
     if node.get("filter") or node.get("distinct") or node.get("order_bys", {}).get("orders"):
         raise _not_allowed("an aggregate over rows", where)

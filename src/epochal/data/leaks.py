@@ -64,9 +64,9 @@ def _separating(looked: Looked, target: ColumnFacts, numbers: list[ColumnFacts])
     for fact in numbers:
         c = identifier(fact.name)
         row = looked.con.execute(
-            "WITH judged AS (SELECT c, t = (SELECT min(t) FROM rows) AS first FROM rows),"  # noqa: S608 - quoted names
-            f" rows AS (SELECT CAST({c} AS DOUBLE) AS c, {t} AS t FROM {_some(looked)}"
+            f"WITH known AS (SELECT CAST({c} AS DOUBLE) AS c, {t} AS t FROM {_some(looked)}"  # noqa: S608 - quoted names
             f" WHERE {c} IS NOT NULL AND {t} IS NOT NULL),"
+            " judged AS (SELECT c, t = (SELECT min(t) FROM known) AS first FROM known),"
             " ranked AS (SELECT first, rank() OVER (ORDER BY c) + (count(*) OVER (PARTITION BY c) - 1) / 2.0 AS r FROM judged)"
             " SELECT sum(r) FILTER (first), count(*) FILTER (first), count(*) FILTER (NOT first) FROM ranked"
         ).fetchall()[0]

@@ -280,7 +280,8 @@ def _columns(looked: Looked) -> Iterator[Problem]:
 
 
 def _texts(looked: Looked, guesses: tuple[KindGuess, ...]) -> Iterator[Problem]:
-    used = {f.name for f in looked.inputs} | {looked.project.columns.target}
+    target = looked.project.columns.target
+    used = {f.name for f in looked.inputs} | {target}
     for guess in guesses:
         if guess.name not in used:
             continue
@@ -294,7 +295,9 @@ def _texts(looked: Looked, guesses: tuple[KindGuess, ...]) -> Iterator[Problem]:
                 fix="mark them as missing",
                 step={"op": "mark_missing", "columns": [guess.name], "values": list(guess.marks)},
             )
-        if guess.kind and guess.name not in looked.project.columns.kinds and not _decided(looked, guess.name):
+        named = guess.name == target and looked.project.goal.task == "classification"  # classes are names
+        decided = named or guess.name in looked.project.columns.kinds or _decided(looked, guess.name)
+        if guess.kind and not decided:
             step: dict[str, Any] = {"op": "set_kind", "columns": [guess.name], "kind": guess.kind}
             if guess.date_format:
                 step = {"op": "parse_date", "columns": [guess.name], "format": guess.date_format}

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _MANY_CLASSES = 10
 """Whole numbers with at most so many values, counted from 0 or 1, are taken for classes."""
+_PROSE = 1e12
+"""Different texts of several words that there could be."""
 _ONE_SIDED = 0.75
 """Share of the largest class from which accuracy says little."""
 
@@ -47,7 +49,8 @@ def propose(engine: Engine, con: DuckDBPyConnection, project: Project, work: Wor
     """
     work.report("looking at every column")
     raw = base_of(engine, con, project, work)
-    steps, reasons = _cleaning(guess_kinds(con, raw.table, raw.columns))
+    guesses = guess_kinds(con, raw.table, raw.columns)
+    steps, reasons = _cleaning(guesses, raw.kinds)
     cleaned = replace(project, clean=(*project.clean, *steps))
     work.report("looking for the target")
     base = base_of(engine, con, cleaned, work)
@@ -55,6 +58,10 @@ def propose(engine: Engine, con: DuckDBPyConnection, project: Project, work: Wor
     ranked = rank_targets(facts)
     learnt = _learn(con, base, project, facts, ranked)
     rows, why = _rows(con, base, facts, learnt.target)
+    if learnt.task == "classification" and any(g.name == learnt.target and g.kind == "number" for g in guesses):
+        # Classes are names: reading them as numbers would only lose those that are none.
+        steps, reasons = _cleaning([replace(g, kind="") if g.name == learnt.target else g for g in guesses], raw.kinds)
+        cleaned = replace(project, clean=(*project.clean, *steps))
     cleaned = replace(cleaned, clean=(*cleaned.clean, *rows))
     columns, set_aside = _columns(con, base, project, facts, learnt)
     split, dealt = _split(project, columns, learnt.task)
@@ -72,7 +79,7 @@ def propose(engine: Engine, con: DuckDBPyConnection, project: Project, work: Wor
     )
 
 
-def _cleaning(guesses: Sequence[KindGuess]) -> tuple[list[Step], list[Reason]]:
+def _cleaning(guesses: Sequence[KindGuess], kinds: Mapping[str, str]) -> tuple[list[Step], list[Reason]]:
     """Steps that give every column its kind, with their reasons."""
     steps: list[Step] = []
     reasons: list[Reason] = []
@@ -88,7 +95,7 @@ def _cleaning(guesses: Sequence[KindGuess]) -> tuple[list[Step], list[Reason]]:
     for marks, names in marked.items():
         shown = f"{_quoted(marks)} in {_listed(names)}"
         add("mark_missing", "these texts stand for missing", shown, columns=tuple(names), values=marks)
-    spaced = [g.name for g in guesses if g.spaced and not g.kind]
+    spaced = [g.name for g in guesses if g.spaced and not g.kind and kinds[g.name] == "category"]
     if spaced:
         add("trim", "some values have spaces at an end", _listed(spaced), columns=tuple(spaced))
     for kind in ("number", "boolean", "date"):
@@ -182,7 +189,7 @@ def repeated_rows(con: DuckDBPyConnection, base: Base, facts: Mapping[str, Colum
     """Rows equal to an earlier one, where that is no coincidence: with few possible rows equal ones are natural."""
     possible = 1.0
     for fact in facts.values():
-        possible *= max(1, fact.distinct)
+        possible *= _PROSE if fact.words >= 4 else max(1, fact.distinct)
     if base.rows < 2 or possible < 1000.0 * base.rows**2:
         return 0
     names = ", ".join(identifier(c) for c, _ in base.columns)
