@@ -26,7 +26,7 @@ from epochal.tui.widgets.grid import Grid, GridColumn
 from epochal.tui.widgets.pages import MemoryPages
 from epochal.workbench.data_session import DataSession
 from epochal.workbench.keys import token
-from epochal.workbench.views.data import Query, column_views, headline, number, plural, recipe_lines
+from epochal.workbench.views.data import SEPARATOR, Query, column_views, headline, number, plural, recipe_lines
 
 
 if TYPE_CHECKING:
@@ -250,19 +250,19 @@ class DataScreen(StageScreen):
         if data.view is None:
             count = f"first {number(len(data.head.rows))} rows, " if data.head else ""
             return content(
-                (safe(source, 60), "bold $ep-text"), ("  ·  ", "$ep-line"), (f"{count}reading …", "$ep-accent")
+                (safe(source, 60), "bold $ep-text"), (SEPARATOR, "$ep-line"), (f"{count}reading …", "$ep-accent")
             )
         read = data.ledger["read"] if data.ledger else None
-        parts = headline(source, data.query, data.view, read=read, hidden=len(data.hidden)).split("  ·  ")
+        parts = headline(source, data.query, data.view, read=read, hidden=len(data.hidden)).split(SEPARATOR)
         styled: list[Part] = [(parts[0], "bold $ep-text")]
         for n, part in enumerate(parts[1:]):
             style = "$ep-accent" if n == 1 and data.query.title else "$ep-quiet"
-            styled += [("  ·  ", "$ep-line"), (part, style)]
+            styled += [(SEPARATOR, "$ep-line"), (part, style)]
         if data.ledger is not None and not data.query.title:
             rejected = sum(s["rejected"] + s["rejected_cells"] for s in data.ledger["sources"])
-            styled += [("  ·  ", "$ep-line"), (plural(rejected, "reject"), "$ep-warning" if rejected else "$ep-quiet")]
+            styled += [(SEPARATOR, "$ep-line"), (plural(rejected, "reject"), "$ep-warning" if rejected else "$ep-quiet")]
         if data.selected:
-            styled += [("  ·  ", "$ep-line"), (f"{number(len(data.selected))} selected", "bold $ep-blue")]
+            styled += [(SEPARATOR, "$ep-line"), (f"{number(len(data.selected))} selected", "bold $ep-blue")]
         return content(*styled)
 
     def _draw_side(self) -> None:

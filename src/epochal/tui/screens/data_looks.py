@@ -66,7 +66,7 @@ def _copy_row(screen: DataScreen) -> None:
 def _read_row(screen: DataScreen, row: int, then: Any) -> None:
     if screen.data.view is None or not screen.grid.rows:
         return
-    names = screen.data.column_names
+    names = tuple(c.name for c in screen.all_columns)
     request = protocol.ReadPage(token=screen.data.view.token, first=row, count=1, columns=names, cut=10_000)
     screen.data.ask("row", request, lambda page: then(page.rows[0]) if page.rows else None)
 

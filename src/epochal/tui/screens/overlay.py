@@ -69,7 +69,7 @@ class Overlay(ModalScreen[Result]):
 
     def on_resize(self) -> None:
         """The title spans the box."""
-        self.call_after_refresh(self.set_title, self.said_title, self.said_note)
+        self.call_after_refresh(lambda: self.set_title(self.said_title, self.said_note))
 
     def set_title(self, title: str, note: str = "") -> None:
         """The first line: what this is, and a note at its right end."""

@@ -17,6 +17,10 @@ from epochal.tui.widgets.lines import Lines
 from epochal.workbench.views.data import RecipeLine, exactness, figure, ledger_line, number, plural, tall_bars
 
 
+FEW = 30
+"""A number with more different values is told by its histogram, not by its most frequent values."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideView:
     """All that the panel shows."""
@@ -104,7 +108,7 @@ def profile_lines(view: SideView, width: int, signs: Glyphs, *, tall: bool, valu
     if profile.histogram:
         lines += _histogram(profile, width, signs, 3 if tall else 1)
         lines += _figures(profile, width)
-    if profile.top and (not profile.histogram or tall):
+    if profile.top and (not profile.histogram or (tall and profile.distinct <= FEW)):
         lines += _values(profile, width, values, signs)
     return lines
 
@@ -113,9 +117,9 @@ def _counts(profile: Profile, width: int) -> list[Content]:
     missing = content((f"{number(profile.missing)} missing", "$ep-warning" if profile.missing else "$ep-quiet"))
     parts = content(
         plural(profile.rows, "row"),
-        ("  ·  ", "$ep-line"),
+        (" · ", "$ep-line"),
         missing,
-        ("  ·  ", "$ep-line"),
+        (" · ", "$ep-line"),
         f"{number(profile.distinct)} distinct",
     )
     if parts.cell_length > width:

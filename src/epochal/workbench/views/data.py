@@ -19,6 +19,10 @@ TITLE = 12
 """Cells that a name may claim beyond what the values need."""
 
 
+SEPARATOR = " · "
+"""Between the parts of the line above the grid."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """Which rows are looked at: everything but the recipe itself."""
@@ -133,7 +137,7 @@ def headline(source: str, query: Query, view: View, *, read: int | None, hidden:
         parts.append(f"{plural(hidden, 'column')} hidden")
     if query.steps is not None:
         parts.append(f"after step {query.steps}" if query.steps else "raw, before any step")
-    return "  ·  ".join(parts)
+    return SEPARATOR.join(parts)
 
 
 # ── the recipe and the ledger ──
@@ -212,31 +216,23 @@ def ledger_line(ledger: Mapping[str, Any] | None, width: int) -> str:
 # ── the profile ──
 
 
-def bars(counts: Sequence[int], width: int, signs: str) -> str:
-    """A histogram of one line: neighbouring bins joined until they fit into `width` cells; 0 is a blank."""
-    if not counts or width <= 0:
-        return ""
-    step = -(-len(counts) // width)
-    joined = [sum(counts[i : i + step]) for i in range(0, len(counts), step)]
-    most = max(joined) or 1
-    wide = max(1, width // len(joined))
-    return "".join((signs[min(len(signs) - 1, c * len(signs) // (most + 1))] if c else " ") * wide for c in joined)
-
-
 def tall_bars(counts: Sequence[int], width: int, height: int, signs: str) -> tuple[str, ...]:
-    """A histogram of `height` lines, the top one first; every bin that holds anything shows at least a sliver."""
+    """A histogram of `height` lines, the top one first, as wide as it may be.
+
+    Neighbouring bins are joined until they fit, or each is drawn several cells wide; a bin that holds anything shows
+    at least a sliver.
+    """
     if not counts or width <= 0:
         return ("",) * height
     step = -(-len(counts) // width)
     joined = [sum(counts[i : i + step]) for i in range(0, len(counts), step)]
-    wide = max(1, width // len(joined))
-    most = max(joined) or 1
-    levels = len(signs)
+    most, levels = max(joined) or 1, len(signs)
     eighths = [max(1, round(c * height * levels / most)) if c else 0 for c in joined]
+    drawn = [eighths[x * len(joined) // width] for x in range(width)]
     lines = []
     for line in range(height - 1, -1, -1):
-        cells = [min(levels, max(0, e - line * levels)) for e in eighths]
-        lines.append("".join((signs[c - 1] if c else " ") * wide for c in cells))
+        cells = [min(levels, max(0, e - line * levels)) for e in drawn]
+        lines.append("".join(signs[c - 1] if c else " " for c in cells))
     return tuple(lines)
 
 
