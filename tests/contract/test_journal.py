@@ -1,6 +1,8 @@
 """The journal on disk: what its lines are, and that nothing that happens to the file is misread."""
 
 import json
+import os
+import random
 import subprocess
 import sys
 import zlib
@@ -278,6 +280,44 @@ def test_a_journal_is_never_written_through_a_link(tmp_path):
     with pytest.raises(NotSaved):
         JournalWriter(tmp_path)
     assert (tmp_path / "elsewhere").read_text() == "mine"
+
+
+@pytest.mark.parametrize("make", ["pipe", "folder", "link"])
+def test_what_is_no_file_is_named_and_nobody_waits_for_it(tmp_path, make):
+    path = journal_file(tmp_path, 0)
+    {"pipe": lambda: os.mkfifo(path), "folder": path.mkdir, "link": lambda: path.symlink_to("/etc/passwd")}[make]()
+
+    with pytest.raises(RunError) as caught:
+        Tail(tmp_path).read()
+    assert caught.value.error_code == "journal-unreadable"
+
+
+ACKNOWLEDGING = """
+import sys
+from pathlib import Path
+from epochal.core.events import CommandTaken, StepsDone
+from epochal.journal.append import JournalWriter
+writer = JournalWriter(Path(sys.argv[1]), rotate_bytes=20_000)
+for step in range(1, 1_000_000):
+    writer.append(StepsDone(step=step, epoch=1, count=1, loss=1, loss_min=1, loss_max=1, learning_rate=1))
+    print(writer.append(CommandTaken(id="i", verb="checkpoint")), flush=True)
+"""
+
+
+def test_killed_at_any_moment_no_acknowledged_record_is_lost(tmp_path):
+    rng = random.Random(0)
+    acknowledged = -1
+    for _ in range(8):
+        child = subprocess.Popen([sys.executable, "-c", ACKNOWLEDGING, str(tmp_path)], stdout=subprocess.PIPE)
+        for _ in range(rng.randint(1, 60)):
+            acknowledged = int(child.stdout.readline())
+        child.kill()
+        for line in child.communicate()[0].splitlines(keepends=True):
+            acknowledged = int(line) if line.endswith(b"\n") else acknowledged
+
+        numbers = [record.n for record in read_journal(tmp_path)]
+        assert numbers[-1] >= acknowledged
+        assert numbers == list(range(len(numbers)))
 
 
 FULL_DISK = """

@@ -17,7 +17,7 @@ from epochal.core.events import CommandTaken, HostStarted, Resumed, RunEnded, St
 from epochal.core.settings import Columns, Model, Project, Source
 from epochal.journal.record import journal_file
 from epochal.journal.tail import read_journal
-from epochal.runs.control import acknowledged, send
+from epochal.runs.control import acknowledged, kill_host, send
 from epochal.runs.follow import Follower, log_lines
 from epochal.runs.identity import is_alive, kill, my_identity
 from epochal.runs.launch import make_run, start
@@ -231,6 +231,17 @@ def test_a_second_request_ends_a_run_that_does_not_listen(spec, monkeypatch):
 
     assert status(spec, "stopped").status_note == "stopped at once, without a checkpoint"
     until(lambda: is_alive(read_sign(spec.folder).identity) is False)
+
+
+def test_the_last_resort_ends_a_host_that_does_not_even_answer(spec, endless):
+    pid = start(spec, command=HOST)
+    status(spec, "running")
+    os.kill(pid, signal.SIGSTOP)
+
+    assert kill_host(spec.folder)
+
+    status(spec, "interrupted")
+    assert kill_host(spec.folder) is False
 
 
 def test_a_second_starter_is_refused_and_told_who_has_the_run(spec, endless):

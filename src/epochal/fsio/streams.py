@@ -1,4 +1,4 @@
-"""Files that grow or change many times a second: an appending descriptor that stays open, and replacement without sync.
+"""Files that grow or change many times a second: appending that stays open, replacing without sync, careful reading.
 
 What is appended is durable only after `Appender.sync`; what is replaced here never is, so it may hold only what can be
 lost, such as a sign of life.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from epochal.fsio import NotSaved, sync_folder
@@ -64,20 +65,37 @@ class Appender:
             raise _refused(self.path, error) from error
 
     def sync(self) -> None:
-        """Make what was appended durable; does nothing when it already is. Raises NotSaved."""
+        """Make what was appended before this call durable; does nothing when it already is.
+
+        May run while another thread appends. Raises NotSaved.
+        """
         if not self._unsynced:
             return
+        self._unsynced = False
         try:
             os.fdatasync(self._descriptor)
         except OSError as error:
             raise _refused(self.path, error) from error
-        self._unsynced = False
 
     def close(self) -> None:
         """Close the file without syncing it. May be called twice."""
         if not self._closed:
             self._closed = True
             os.close(self._descriptor)
+
+
+def read_small(path: Path, limit_bytes: int) -> bytes | None:
+    """The first bytes of a small regular file; None when there is none. Links, pipes and devices are none, at once."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return os.read(descriptor, limit_bytes) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def replace_volatile(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -1,4 +1,4 @@
-"""Writing a journal: one write a record, durable each second and before anything that is acknowledged."""
+"""Writing a journal: one write a record, durable before anything that is acknowledged, else when the keeper says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from epochal.core.clock import Clock, SystemClock
 from epochal.core.errors import RunError
-from epochal.core.events import Event, StepsDone
+from epochal.core.events import CheckpointSaved, CommandTaken, Event, HostStarted, Resumed, RunEnded
 from epochal.fsio import NotSaved
 from epochal.fsio.streams import Appender
 from epochal.journal.record import MAX_LINE_BYTES, decode, encode, journal_file, last_index
@@ -16,8 +16,8 @@ from epochal.journal.record import MAX_LINE_BYTES, decode, encode, journal_file,
 ROTATE_BYTES = 32 << 20
 """A file that has grown past this is closed for ever and the next one begun."""
 
-SYNC_SECONDS = 1.0
-"""What a power cut may take of the curve; everything else is synced at once."""
+DURABLE = (HostStarted, CheckpointSaved, Resumed, CommandTaken, RunEnded)
+"""What others act on: durable before `append` returns. The rest is when the keeper next calls `sync`, each second."""
 
 _BLOCK_BYTES = 1 << 16
 
@@ -39,13 +39,13 @@ class JournalWriter:
         self._torn = _repair(self._file)
         self._next = _next_number(run_folder, self._index)
         self._opened = self._clock.monotonic()
-        self._synced = self._opened
+        self._syncing = threading.Lock()
         self._closed = False
 
     def append(self, event: Event) -> int:
         """Write one event and return its number.
 
-        All but windows of steps are durable when this returns; those are so within about a second.
+        Events of the kinds in DURABLE are on the disk when this returns, with all before them.
         Raises NotSaved when the disk refuses (the journal is as it was), RunError (code journal-closed) after `close`.
         """
         with self._lock:
@@ -60,20 +60,19 @@ class JournalWriter:
             self._rotate()
             self._file.append(line)
             self._next, self._torn = n + 1, 0
-            if not isinstance(event, StepsDone) or now - self._synced >= SYNC_SECONDS:
+            if isinstance(event, DURABLE):
                 self._file.sync()
-                self._synced = now
             return n
 
     def sync(self) -> None:
-        """Make everything appended durable. Raises NotSaved."""
-        with self._lock:
+        """Make everything appended before this call durable, holding up no append meanwhile. Raises NotSaved."""
+        with self._syncing:
             if not self._closed:
                 self._file.sync()
 
     def close(self) -> None:
         """Sync and close; later appends are refused. May be called twice. Raises NotSaved."""
-        with self._lock:
+        with self._lock, self._syncing:
             if not self._closed:
                 self._closed = True
                 try:
@@ -84,11 +83,12 @@ class JournalWriter:
     def _rotate(self) -> None:
         if self._file.size < self._rotate_bytes:
             return
-        self._file.sync()
-        following = Appender(journal_file(self._folder, self._index + 1))
-        self._file.close()
-        self._file = following
-        self._index += 1
+        with self._syncing:
+            self._file.sync()
+            following = Appender(journal_file(self._folder, self._index + 1))
+            self._file.close()
+            self._file = following
+            self._index += 1
 
 
 def _repair(file: Appender) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from epochal.core.errors import RunError
 from epochal.journal.record import MAX_LINE_BYTES, Record, decode, journal_file, last_index
 
 
@@ -111,19 +113,35 @@ def last_record(run_folder: Path) -> Record | None:
 
 
 def _read_from(path: Path, offset: int, length: int) -> tuple[bytes, int]:
-    """Bytes from `offset`, and the file's size; nothing and 0 for a file that is not there."""
+    """Bytes from `offset`, and the file's size; nothing and 0 for a file that is not there.
+
+    Raises RunError (code journal-unreadable) for what is no file of ours to read: a link, a pipe, one without leave.
+    """
     for attempt in range(_RETRIES):
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             return b"", 0
         except OSError as error:
             if error.errno != errno.ESTALE or attempt == _RETRIES - 1:
-                raise
+                raise _unreadable(path, error.strerror or str(error)) from error
             continue
         try:
-            size = os.fstat(descriptor).st_size
-            return (os.pread(descriptor, length, offset) if length else b""), size
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise _unreadable(path, "it is no regular file")
+            return (os.pread(descriptor, length, offset) if length else b""), found.st_size
+        except OSError as error:
+            raise _unreadable(path, error.strerror or str(error)) from error
         finally:
             os.close(descriptor)
     return b"", 0
+
+
+def _unreadable(path: Path, why: str) -> RunError:
+    return RunError(
+        f"the journal cannot be read: {why}",
+        where=str(path),
+        fix="see `epochal doctor` with the project's folder",
+        code="journal-unreadable",
+    )

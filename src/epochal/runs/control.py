@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from typing import Any
 
 from epochal import fsio
 from epochal.core.errors import RunError
+from epochal.fsio.streams import read_small
+from epochal.runs.identity import is_alive, kill
+from epochal.runs.signs import read_sign
 
 
 VERBS = {
@@ -111,13 +115,24 @@ class Inbox:
                 (self._folder / f"{command.id}.json").unlink()
 
 
+def kill_host(run_folder: Path) -> bool:
+    """End a run's host process at once, with all it started: the last resort. False when there is none here.
+
+    A run inside a workbench is not ended this way: its process is the workbench.
+    """
+    sign = read_sign(run_folder)
+    if sign is None or sign.role != "host" or is_alive(sign.identity) is not True:
+        return False
+    with contextlib.suppress(OSError):
+        if os.getpgid(sign.identity.pid) == sign.identity.pid:
+            os.killpg(sign.identity.pid, signal.SIGKILL)
+            return True
+    return kill(sign.identity, signal.SIGKILL)
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            document = json.loads(os.read(descriptor, _MAX_BYTES))
-        finally:
-            os.close(descriptor)
-    except (OSError, ValueError, RecursionError):
+        document = json.loads(read_small(path, _MAX_BYTES) or b"null")
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None

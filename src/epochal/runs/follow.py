@@ -60,6 +60,8 @@ def log_lines(run_folder: Path, limit: int = 200) -> list[str]:
     try:
         size = os.fstat(descriptor).st_size
         text = os.pread(descriptor, LOG_BYTES, max(0, size - LOG_BYTES)).decode("utf-8", "replace")
+    except OSError:
+        return []
     finally:
         os.close(descriptor)
     return [safe(line, 500) for line in text.splitlines()[-limit:]]

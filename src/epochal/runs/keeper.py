@@ -35,6 +35,9 @@ from epochal.runs.signs import BEAT_SECONDS, Role, Sign, write_sign
 LOOK_SECONDS = 0.25
 """How often requests are looked for."""
 
+SYNC_SECONDS = 1.0
+"""What a power cut may take of the curve."""
+
 _ROOM_RETRY_SECONDS = 5.0
 _ROOM_WAIT_SECONDS = 3600.0
 _LOCK_SECONDS = 1.0
@@ -142,13 +145,18 @@ class Keeper:
             self._sign = sign
 
     def _attend(self) -> None:
-        beaten = time.monotonic()
+        beaten = synced = time.monotonic()
         while not self._over.wait(LOOK_SECONDS):
             for command in self._inbox.waiting():
                 with contextlib.suppress(EpochalError, OSError):
                     self._inbox.acknowledge(command, self.ask(command.verb, by=command.by, command_id=command.id))
-            if time.monotonic() - beaten >= BEAT_SECONDS:
-                beaten = time.monotonic()
+            now = time.monotonic()
+            if now - synced >= SYNC_SECONDS:
+                synced = now
+                with contextlib.suppress(NotSaved):  # the next record that must be durable meets it again
+                    self.journal.sync()
+            if now - beaten >= BEAT_SECONDS:
+                beaten = now
                 self._beat()
 
     def _beat(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from epochal.core.events import RunStatus
-from epochal.fsio.streams import replace_volatile
+from epochal.fsio.streams import read_small, replace_volatile
 from epochal.runs.identity import Identity, read_identity
 
 
@@ -64,10 +64,10 @@ def write_sign(run_folder: Path, sign: Sign) -> None:
 
 def read_sign(run_folder: Path) -> Sign | None:
     """The newest sign; None when there is none, or none that can be read."""
+    data = read_small(run_folder / "status.json", _MAX_BYTES)
     try:
-        with (run_folder / "status.json").open("rb") as file:
-            document = json.loads(file.read(_MAX_BYTES))
-    except (OSError, ValueError, RecursionError):
+        document = json.loads(data or b"null")
+    except (ValueError, RecursionError):
         return None
     identity = read_identity(document.get("identity", {})) if _is_sign(document) else None
     if identity is None:
