@@ -83,9 +83,14 @@ def _items(
     for i in (-1, *_order(sides, stay, word)):
         if i >= 0:
             merged.append(stay[i])
-        fresh = [side.new_after(i, stay) for side in sides]
-        merged += fresh[0] if fresh[0] == fresh[1] else fresh[0] + fresh[1]
-    return tuple(merged)
+        merged += _both([side.new_after(i, stay) for side in sides])
+    return (*merged, *_both([side.appended() for side in sides]))
+
+
+def _both(fresh: Sequence[list[Any]]) -> list[Any]:
+    """New items of two sides at one place; once when both made the same."""
+    theirs, ours = fresh
+    return theirs if theirs == ours else theirs + ours
 
 
 class _Side:
@@ -102,10 +107,18 @@ class _Side:
         """The base's items that stay, in this side's order."""
         return [i for i in self.found if i is not None and i in stay]
 
+    def appended(self) -> list[Any]:
+        """The new items at the end: they belong there, whatever is moved or taken out before them."""
+        return list(self.items[self._end() :])
+
+    def _end(self) -> int:
+        """After the last item that was there before."""
+        return max((j + 1 for j, i in enumerate(self.found) if i is not None), default=0)
+
     def new_after(self, anchor: int, stay: Mapping[int, Any]) -> list[Any]:
-        """The new items that follow one of the base's that stays, or stand first for -1."""
+        """The new items that follow one of the base's that stays, or stand first for -1; those at the end are apart."""
         fresh, last = [], -1
-        for i, item in zip(self.found, self.items, strict=True):
+        for i, item in list(zip(self.found, self.items, strict=True))[: self._end()]:
             if i is None and last == anchor:
                 fresh.append(item)
             elif i is not None and i in stay:
