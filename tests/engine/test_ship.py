@@ -1,5 +1,6 @@
 """A finished model in use: the test set opened in a process of its own, and new rows predicted, all of them."""
 
+import io
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from epochal import predict_host
 from epochal.core.errors import Cancelled, EpochalError, RunError
 from epochal.core.events import RunEnded
 from epochal.core.ledger import Ledger, SourceLines
@@ -23,6 +25,7 @@ from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, read_run, write_run
 from epochal.review.view import read_view
 from epochal.ship import client
+from epochal.ship.apply import predict_rows
 from epochal.snapshot.manifest import (
     Snapshot,
     SnapshotColumn,
@@ -30,6 +33,7 @@ from epochal.snapshot.manifest import (
     write_snapshot_manifest,
     write_split_manifest,
 )
+from epochal.train.bundle import load_bundle
 from epochal.train.fit import fit
 
 
@@ -39,6 +43,14 @@ ROWS = 300
 
 def quiet(_text: str, _fraction: float | None) -> None:
     pass
+
+
+def test_here(spec: RunSpec) -> None:
+    """Open the test set without a process of its own: what the process does, sooner."""
+    predict_host.test(spec, predict_host.Speaker(io.StringIO()))
+
+
+test_here.__test__ = False  # type: ignore[attr-defined]
 
 
 def make_run(folder: Path, *, task: str, split_kind: str = "random", test_share: float = 0.3) -> RunSpec:
@@ -275,6 +287,10 @@ def test_the_record_leads_from_the_figures_to_the_data(regressor: tuple[RunSpec,
 
 def test_each_look_is_counted_and_the_next_one_says_so(regressor: tuple[RunSpec, dict]) -> None:
     spec, first = regressor
+    killed = spec.folder / ".report.0123456789ab.tmp"
+    killed.mkdir()
+    (killed / "view.json").write_text("{")
+
     again = client.test_run(spec, quiet)
 
     assert (first["looks"], again["looks"]) == (1, 2)
@@ -293,6 +309,7 @@ def test_a_run_without_a_model_says_so_and_no_look_is_counted(tmp_path: Path) ->
         client.test_run(spec, quiet)
 
     assert caught.value.error_code == "bad-bundle"
+    assert caught.value.fix
     assert read_looks(tmp_path) == ()
     assert read_view(spec.folder) is None
 
@@ -301,7 +318,7 @@ def test_a_split_that_holds_nothing_out_cannot_be_tested(tmp_path: Path) -> None
     spec = make_run(tmp_path, task="regression", test_share=0.0)
 
     with pytest.raises(EpochalError, match="none were held out") as caught:
-        client.test_run(spec, quiet)
+        test_here(spec)
 
     assert caught.value.error_code == "no-test-rows"
     assert read_looks(tmp_path) == ()
@@ -312,7 +329,7 @@ def test_rows_of_people_stay_out_of_the_page(tmp_path: Path) -> None:
     source = replace(spec.project.sources[0], personal_data="present")
     write_run(replace(spec, project=replace(spec.project, sources=(source,))))
 
-    client.test_run(read_run(spec.folder), quiet)
+    test_here(read_run(spec.folder))
 
     page = (spec.folder / "report" / "report.html").read_text("utf-8")
     assert "holds personal data" in page
@@ -354,11 +371,12 @@ def test_every_new_row_comes_back_in_order_with_its_notes(classifier: tuple[RunS
 def test_a_number_comes_with_its_range_also_for_no_rows_at_all(regressor: tuple[RunSpec, dict], tmp_path: Path) -> None:
     spec, _ = regressor
     new_rows(tmp_path, [{"x": 0.5, "<b>colour": "red", "_note": None}])
-    client.predict(spec, tmp_path, quiet)
+    predictor = load_bundle(spec.folder / "bundle")
+    predict_rows(predictor, tmp_path, quiet)
     one = pq.read_table(tmp_path / "predictions.parquet")
     new_rows(tmp_path, [])
 
-    assert client.predict(spec, tmp_path, quiet) == {"rows": 0, "noted": 0}
+    assert predict_rows(predictor, tmp_path, quiet) == {"rows": 0, "noted": 0}
     none = pq.read_table(tmp_path / "predictions.parquet")
 
     assert one.column_names == none.column_names == ["_eid", "prediction", "lower", "upper", "note"]
@@ -372,7 +390,7 @@ def test_new_rows_without_an_input_are_refused_by_name(classifier: tuple[RunSpec
     )
 
     with pytest.raises(EpochalError, match="colour"):
-        client.predict(spec, tmp_path, quiet)
+        predict_rows(load_bundle(spec.folder / "bundle"), tmp_path, quiet)
 
 
 def test_giving_up_leaves_no_process(classifier: tuple[RunSpec, dict]) -> None:
