@@ -53,7 +53,7 @@ def oracle(text: str, width: int, quote='"'):
     return rows, numbers, rejects, blank, continuation
 
 
-def _record(text, at, quote):
+def _record(text, at, quote):  # noqa: C901 - a state machine reads best in one piece
     fields = []
     while True:
         if quote and text.startswith(quote, at):

@@ -1,8 +1,8 @@
 """The table `raw`: every row as it was read, whatever it was read from, and beside it what was not.
 
 Rows are appended in import order: `_eid` is dense from 0 and equals the row's place in the table. `_key` is the row's
-content id: the md5 of its fields, each written as its length in bytes, a colon and its text, or `-` where it is
-missing; of equal rows the second one's id ends in `-2`, the third's in `-3`, so no key depends on where a row stands.
+content id: the md5 of its fields as a JSON list of texts without spaces, null where one is missing; of equal rows the
+second one's id ends in `-2`, the third's in `-3`, so no key depends on where a row stands.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class RawTable:
         self.con.execute("BEGIN")
         for table in TABLES:
             self.con.execute(f"DROP TABLE IF EXISTS {table}")
-        self.con.execute("CREATE TABLE raw (_eid BIGINT, _source VARCHAR, _line BIGINT, _key VARCHAR)")
+        self._make()
         self.con.execute(
             'CREATE TABLE rejects (source VARCHAR, line BIGINT, "column" VARCHAR, kind VARCHAR, text VARCHAR)'
         )
@@ -56,14 +56,27 @@ class RawTable:
         for name, kind in columns:
             known = self.columns.get(name.casefold())
             if known is None:
-                self.con.execute(f"ALTER TABLE raw ADD COLUMN {identifier(name)} {kind}")
-                known = (name, kind)
+                known = self._add(name, kind)
             elif known[1] != kind and known[1] != "VARCHAR":
-                self.con.execute(f"ALTER TABLE raw ALTER COLUMN {identifier(known[0])} TYPE VARCHAR")
                 known = (known[0], "VARCHAR")
+                if self.rows:
+                    self.con.execute(f"ALTER TABLE raw ALTER COLUMN {identifier(name)} TYPE VARCHAR")
             self.columns[name.casefold()] = known
             names.append(known[0])
+        if not self.rows:  # one statement for thousands of columns: to add them one by one takes minutes
+            self._make()
         return tuple(names)
+
+    def _add(self, name: str, kind: str) -> tuple[str, str]:
+        if self.rows:
+            self.con.execute(f"ALTER TABLE raw ADD COLUMN {identifier(name)} {kind}")
+        return name, kind
+
+    def _make(self) -> None:
+        """Make `raw`, without rows, with the columns known so far."""
+        listed = "".join(f", {identifier(name)} {kind}" for name, kind in self.columns.values())
+        self.con.execute("DROP TABLE IF EXISTS raw")
+        self.con.execute(f"CREATE TABLE raw (_eid BIGINT, _source VARCHAR, _line BIGINT, _key VARCHAR{listed})")
 
     def append(self, source: str, table: Any, names: Sequence[str], values: Sequence[str]) -> None:
         """Append an Arrow table's rows.
@@ -120,5 +133,4 @@ class RawTable:
 
 def content_id(width: int) -> str:
     """The SQL of a row's content id over its values `v0` … `v{width - 1}`."""
-    fields = ", ".join(f"coalesce(strlen(v{i}::VARCHAR) || ':' || v{i}::VARCHAR, '-')" for i in range(width))
-    return f"md5(concat({fields}))"
+    return f"md5(to_json([{', '.join(f'v{i}::VARCHAR' for i in range(width))}]))"
