@@ -40,8 +40,7 @@ def follow(spec: RunSpec, console: Console) -> int:
     asked = 0
     while True:
         try:
-            state = wait_for_end(spec, console)
-            break
+            return _say_end(spec, wait_for_end(spec, console), console)
         except KeyboardInterrupt:
             asked += 1
             if asked > 2:
@@ -52,7 +51,6 @@ def follow(spec: RunSpec, console: Console) -> int:
                 if asked == 1
                 else "asked the run to stop at once"
             )
-    return _say_end(spec, state, console)
 
 
 def wait_for_end(spec: RunSpec, console: Console) -> RunState:

@@ -201,7 +201,9 @@ def _with(source: Source, key: str, value: Any) -> Source:
 
 def choose_family(file: ProjectFile, built: Built, *, report: Report = quiet) -> Mapping[str, Any]:
     """Choose the family on evidence and write it down. Returns the evidence: chosen, candidates, reason."""
-    choice = run_choose.choose(file.folder, file.project, built, report=report)
+    choice = run_choose.choose(
+        file.folder, file.project, snapshot_id=built.snapshot_id, split_id=built.split_id, report=report
+    )
     model = Model(family=choice["family"], options=choice.get("options", {}))
     project = replace(file.project, model=model)
     for dotted, value in choice.get("settings", {}).items():
