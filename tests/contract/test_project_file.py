@@ -121,6 +121,16 @@ class TestAChange:
         assert not file.can_undo
         assert on_disk(folder) == HAND_WRITTEN
 
+    def test_tells_equal_steps_apart_by_their_place(self, folder):
+        twin = '[[clean]]\nop = "upper"\ncolumns = ["a"]\n'
+        (folder / "project.toml").write_text(f'name = "x"\n\n# first\n{twin}\n# second\n{twin}\n# third\n{twin}')
+        file = ProjectFile.open(folder)
+        file.change(replace(file.project, train=Train(seed=1)), "seed")
+        file.change(replace(file.project, clean=file.project.clean[:1] + file.project.clean[2:]), "take the second out")
+        assert "# second" not in file.text
+        assert "# first" in file.text
+        assert "# third" in file.text
+
     def test_that_cannot_be_read_again_is_refused(self, folder):
         file = ProjectFile.open(folder)
         with pytest.raises(SettingsError):

@@ -49,7 +49,7 @@ class ProjectFile:
     def __init__(self, folder: Path, *, clock: Clock | None = None) -> None:
         self.paths = ProjectPaths(folder)
         self._clock = clock or SystemClock()
-        self._seen = self._read()
+        self._seen = self._read(None)
 
     @classmethod
     def open(cls, folder: Path, *, clock: Clock | None = None) -> ProjectFile:
@@ -111,7 +111,7 @@ class ProjectFile:
         base = self.project if base is None else base
         new = _checked(new)
         with self._writing():
-            self._seen = self._read()
+            self._seen = self._read(self._seen)
             theirs = self._seen.project
             if theirs != base:
                 new = self._merged(base, new, theirs, why)
@@ -141,12 +141,12 @@ class ProjectFile:
         if self._stamp() == self._seen.stamp:
             return False
         before = self._seen
-        self._seen = self._read()
+        self._seen = self._read(self._seen)
         return (before.text, _place(before.history)) != (self._seen.text, _place(self._seen.history))
 
     def _move(self, kind: str) -> str | None:
         with self._writing():
-            before, self._seen = self._seen, self._read()
+            before, self._seen = self._seen, self._read(self._seen)
             history = self._seen.history
             if _place(history) != _place(before.history):
                 raise EpochalError(
@@ -204,10 +204,11 @@ class ProjectFile:
         current = self._seen.history.current
         return [current] if current is not None and current != written.current else []
 
-    def _read(self) -> _Seen:
+    def _read(self, known: _Seen | None) -> _Seen:
+        """What is on the disk. A text that is known keeps its very steps: equal ones are told apart by that."""
         stamp = self._stamp()
         text = read_text(self.paths.toml)
-        project = parse_text(text)
+        project = known.project if known and known.text == text else parse_text(text)
         history = past.read_history(self.paths.history)
         if history.current is None or history.current.text != text:
             why = OUTSIDE if history.current else "opened"
