@@ -26,6 +26,7 @@ MAX_LINE_BYTES = 1 << 20
 
 _CRC = b',"crc":"'
 _CRC_TAIL_BYTES = len(_CRC) + 8 + 2
+_DECODE = json.JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +69,16 @@ def decode(line: bytes) -> Record | None:
 
 def _checked(line: bytes) -> Mapping[str, Any] | None:
     at = len(line) - _CRC_TAIL_BYTES
-    if not 0 < at <= MAX_LINE_BYTES or line[at : at + len(_CRC)] != _CRC or line[-2:] != b'"}':
-        return None
-    if b"%08x" % zlib.crc32(b"}", zlib.crc32(line[:at])) != line[-10:-2]:
+    if not 0 < at <= MAX_LINE_BYTES or not line.startswith(_CRC, at) or not line.endswith(b'"}'):
         return None
     try:
-        document = json.loads(line)
+        if int(line[-10:-2], 16) != zlib.crc32(b"}", zlib.crc32(memoryview(line)[:at])):
+            return None
+        text = line.decode()
+        document, end = _DECODE(text)
     except (ValueError, RecursionError):
         return None
-    return document if isinstance(document, dict) else None
+    return document if isinstance(document, dict) and end == len(text) else None
 
 
 def journal_file(run_folder: Path, index: int) -> Path:
