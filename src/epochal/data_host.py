@@ -41,6 +41,8 @@ _GRACE = 20.0
 """Seconds after which a request that does not heed an interruption takes the process with it."""
 _WARM_UP = 0.03
 EXIT_STUCK = 75
+EXIT_BLOATED = 76
+"""Memory that ran out does not come back to the system: the next process starts with all of it."""
 
 
 class Job:
@@ -159,6 +161,8 @@ class Host:
 
     def _fail(self, number: int, error: EpochalError) -> None:
         self._send(number, "error", {**error.as_dict(), "class": type(error).__name__})
+        if error.error_code == "out-of-memory" and _bloated():
+            os._exit(EXIT_BLOATED)
 
     def _send(self, number: int, kind: str, body: Mapping[str, Any]) -> None:
         with self._sending:
@@ -192,6 +196,16 @@ class Host:
             for job in tuple(self._running):
                 with contextlib.suppress(Cancelled, DataHostError):
                     job.tick()
+
+
+def _bloated() -> bool:
+    """Whether more than half of the address space that is allowed is taken."""
+    import resource  # noqa: PLC0415 - only when memory ran out
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - no time for more
+        taken = int(file.read().split()[0]) * resource.getpagesize()
+    return limit != resource.RLIM_INFINITY and taken > limit // 2
 
 
 def _time_limit(seconds: float) -> float:

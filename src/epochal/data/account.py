@@ -57,7 +57,7 @@ def _dealt_out(
     if not project.columns.target:
         return {}, "no target is chosen yet"
     try:
-        built = build(con, project, engine.folder, accept_split=True, report=work.report)
+        built = build(con, project, engine.folder, accept_split=True, report=work.tell)
     except (SourceError, SettingsError) as error:
         return {}, error.what
     return built.ledger, ""

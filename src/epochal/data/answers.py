@@ -109,7 +109,7 @@ def _part(
     from epochal.data.build import build
     from epochal.project.paths import ProjectPaths
 
-    built = build(con, project, engine.folder, accept_split=True, report=work.report)
+    built = build(con, project, engine.folder, accept_split=True, report=work.tell)
     return ProjectPaths(engine.folder).splits / built.split_id / "parts.parquet", PARTS.index(request.part)  # type: ignore[arg-type]
 
 
@@ -145,7 +145,7 @@ def _build(self: Answers, request: protocol.Build, work: Work) -> protocol.Built
     from epochal.data.build import build
 
     with self.project(request, work) as (project, engine, con):
-        return build(con, project, engine.folder, accept_split=request.accept_split, report=work.report)
+        return build(con, project, engine.folder, accept_split=request.accept_split, report=work.tell)
 
 
 def _read_profile(self: Answers, request: protocol.ReadProfile, work: Work) -> protocol.Profile:
@@ -206,7 +206,7 @@ def _prepare_prediction(self: Answers, request: protocol.PreparePrediction, work
                 uri=request.uri,
                 inputs=request.inputs,
                 into=into,
-                report=work.report,
+                report=work.tell,
             )
     finally:
         con.close()

@@ -25,7 +25,7 @@ OnProgress = Callable[[str, float | None], None]
 """Told what is being done, in words, and how far it is in [0, 1] where that is known."""
 
 _CLASSES = {c.__name__: c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, EpochalError)}
-_EXIT_STUCK = 75
+_EXIT_STUCK, _EXIT_BLOATED = 75, 76
 
 
 @dataclass(slots=True)
@@ -35,6 +35,8 @@ class _Pending:
     on_error: Callable[[EpochalError], None]
     on_progress: OnProgress | None
     host: _Host
+    again: bool = False
+    """Whether it was asked once before, of a process that ended on purpose."""
 
 
 class DataClient:
@@ -153,10 +155,12 @@ class DataClient:
         else:
             pending.on_error(_error(body))
 
-    def _died(self, host: _Host, reason: str) -> None:
+    def _died(self, host: _Host, reason: str, *, on_purpose: bool) -> None:
         with self._lock:
             if self._host is host:
                 self._host = None
+        if on_purpose:
+            self._ask_again(host)
         self._fail_all(
             host,
             DataHostError(
@@ -165,6 +169,19 @@ class DataClient:
                 code="data-host",
             ),
         )
+
+    def _ask_again(self, old: _Host) -> None:
+        """Hand what an ended process left to a new one, each request once: all of them may be asked twice."""
+        with self._lock:
+            left = [(n, p) for n, p in self._pending.items() if p.host is old and not p.again]
+            if not left or self._closed:
+                return
+            with contextlib.suppress(OSError):
+                host = self._running()
+                for _, pending in left:
+                    pending.host, pending.again = host, True
+        for number, pending in left:
+            pending.host.send(number, pending.request.kind(), protocol.body_of(pending.request))
 
     def _fail_all(self, host: _Host | None, error: EpochalError) -> None:
         with self._lock:
@@ -177,9 +194,7 @@ class DataClient:
 class _Host:
     """One life of the data process."""
 
-    def __init__(
-        self, received: Callable[[int, str, dict[str, Any]], None], died: Callable[[_Host, str], None]
-    ) -> None:
+    def __init__(self, received: Callable[[int, str, dict[str, Any]], None], died: Callable[..., None]) -> None:
         ours, theirs = socket.socketpair()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         try:
@@ -227,12 +242,14 @@ class _Host:
         self._connection.close()
         code = self.process.wait()
         if not self._ending:
-            self._died(self, self._reason(code))
+            self._died(self, self._reason(code), on_purpose=code == _EXIT_BLOATED)
         self._said.close()
 
     def _reason(self, code: int) -> str:
         if code == -9:
             return "it was killed, probably because the machine ran out of memory"
+        if code == _EXIT_BLOATED:
+            return "it ran out of memory"
         if code == _EXIT_STUCK:
             return "a request did not end in time"
         with contextlib.suppress(OSError, ValueError):

@@ -1,0 +1,319 @@
+"""The data process through its client: pages, cancel, limits, death and restart."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from epochal.core.errors import Cancelled, DataHostError, EpochalError, SourceError, StepError
+from epochal.data.protocol import (
+    Build,
+    CountStep,
+    Export,
+    FindProblems,
+    FindRow,
+    OpenView,
+    Page,
+    ReadCell,
+    ReadFacets,
+    ReadHead,
+    ReadLedger,
+    ReadPage,
+    ReadProfile,
+    ReadRejects,
+    ReadSql,
+    View,
+)
+from epochal.workbench.data_client import DataClient
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[DataClient]:
+    with DataClient() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("project")
+    (made / "project.toml").write_text('name = "t"\n')
+    rows = [f"{i},{'red' if i % 3 else ' blue '},{i * 10},{'NA' if i % 50 == 7 else i / 4},note {i}" for i in range(1000)]
+    rows[500] = "500,red,forty,1,note 500"
+    (made / "t.csv").write_text("id,colour,size,weight,note\n" + "\n".join(rows) + "\n3,short\n")
+    (made / "evil.csv").write_text('name,"co\x1b]52;c;aGk=\x07l"\n"a\x1b[2Jb","\x9b31m [bold]x[/nope] \u202e"\nplain,x\n', encoding="utf-8")
+    return made
+
+
+def document(*clean: dict[str, Any], uri: str = "t.csv", **tables: Any) -> dict[str, Any]:
+    return {"format": 1, "name": "t", "source": [{"name": "t", "uri": uri}], "clean": list(clean), **tables}
+
+
+NUMBERS = {"op": "set_kind", "columns": ["id", "size", "weight"], "kind": "number"}
+MARKS = {"op": "mark_missing", "columns": ["weight"], "values": ["NA"]}
+
+
+def opened(client: DataClient, folder: Path, *clean: dict[str, Any], **asked: Any) -> View:
+    view: View = client.ask(OpenView(folder=str(folder), document=document(*clean), **asked))
+    return view
+
+
+def page(client: DataClient, view: View, first: int, count: int, *columns: str) -> Page:
+    answer: Page = client.ask(ReadPage(token=view.token, first=first, count=count, columns=columns))
+    return answer
+
+
+def test_the_head_needs_no_import(client: DataClient, folder: Path) -> None:
+    head = client.ask(ReadHead(folder=str(folder), source={"uri": "t.csv"}, rows=3))
+    assert [c.name for c in head.columns] == ["id", "colour", "size", "weight", "note"]
+    assert head.rows[0] == ("0", " blue ", "0", "0.0", "note 0")
+
+
+def test_raw_rows_page_by_position(client: DataClient, folder: Path) -> None:
+    view = opened(client, folder)
+    assert (view.rows, view.total) == (1000, 1000)
+    found = page(client, view, 998, 10, "id", "note")
+    assert found.rows == (("998", "note 998"), ("999", "note 999"))
+    assert found.eids == (998, 999)
+    assert len(set(page(client, view, 0, 1000, "id").keys)) == 1000
+
+
+def test_a_recipe_changes_kinds_and_values(client: DataClient, folder: Path) -> None:
+    view = opened(client, folder, MARKS, NUMBERS)
+    assert {c.name: c.kind for c in view.columns} == {
+        "id": "number", "colour": "category", "size": "number", "weight": "number", "note": "text",
+    }  # fmt: skip
+    assert page(client, view, 7, 1, "weight").rows == ((None,),)
+    assert page(client, view, 9, 1, "weight", "size").rows == (("2.25", "90"),)
+
+
+def test_sorted_and_filtered_views_hold_positions_not_copies(client: DataClient, folder: Path) -> None:
+    view = opened(
+        client, folder, MARKS, NUMBERS, sort=(("size", True),), where=(("colour", "contains", "BLUE"), ("id", "below", 100))
+    )
+    assert (view.rows, view.total) == (34, 1000)
+    assert page(client, view, 0, 2, "id", "size").rows == (("99", "990"), ("96", "960"))
+    last = opened(client, folder, MARKS, NUMBERS, sort=(("weight", False),))
+    assert page(client, last, 999, 1, "weight").rows == ((None,),)
+
+
+@pytest.mark.parametrize(
+    ("condition", "rows"),
+    [
+        (("weight", "missing", True), 20),
+        (("weight", "missing", False), 980),
+        (("size", "equals", "90"), 1),
+        (("colour", "among", [" blue ", None]), 334),
+        (("note", "matches", "^NOTE 9.$"), 10),
+        (("size", "above", 9980), 1),
+    ],
+)
+def test_each_condition(client: DataClient, folder: Path, condition: tuple[str, str, Any], rows: int) -> None:
+    assert opened(client, folder, MARKS, NUMBERS, where=(condition,)).rows == rows
+
+
+def test_rows_are_found_again_by_their_stable_keys(client: DataClient, folder: Path) -> None:
+    keys = page(client, opened(client, folder), 40, 2, "id").keys
+    again = opened(client, folder, MARKS, keys=keys)
+    assert page(client, again, 0, 9, "id").rows == (("40",), ("41",))
+
+
+def test_the_next_match_is_found_in_both_directions(client: DataClient, folder: Path) -> None:
+    view = opened(client, folder, MARKS)
+
+    def find(**asked: Any) -> Any:
+        return client.ask(FindRow(token=view.token, **asked))
+
+    assert find(start=10, pattern="NOTE 2.$") == {"row": 20, "column": "note"}
+    assert find(start=20, pattern="note 2.$", columns=("note",), backwards=True) == {"row": None, "column": None}
+    assert find(start=0, seek="missing", columns=("weight",)) == {"row": 7, "column": "weight"}
+    assert find(start=1, seek="different", columns=("colour",)) == {"row": 3, "column": "colour"}
+
+
+def test_a_whole_cell(client: DataClient, folder: Path) -> None:
+    view = opened(client, folder)
+    assert client.ask(ReadCell(token=view.token, row=5, column="note")) == {"text": "note 5", "length": 6}
+
+
+def test_profile_and_facets(client: DataClient, folder: Path) -> None:
+    view = opened(client, folder, MARKS, NUMBERS)
+    profile = client.ask(ReadProfile(token=view.token, column="id"))
+    assert (profile.rows, profile.missing, profile.distinct, profile.exact) == (1000, 0, 1000, True)
+    assert (profile.min, profile.max, profile.mean, profile.median) == ("0", "999", 499.5, 499.5)
+    assert sum(profile.histogram) == 1000
+    facets = client.ask(ReadFacets(token=view.token, column="colour"))
+    assert facets == {"values": [["red", 666, "red"], [" blue ", 334, " blue "]], "distinct": 2}
+
+
+def test_a_step_is_counted_before_it_is_applied(client: DataClient, folder: Path) -> None:
+    def count(step: dict[str, Any], *clean: dict[str, Any]) -> Any:
+        return client.ask(CountStep(folder=str(folder), document=document(*clean), step=step))
+
+    trimmed = count({"op": "trim", "columns": ["colour"]})
+    assert (trimmed.changed, trimmed.removed, trimmed.sample[0]) == (334, 0, (" blue ", "blue"))
+    assert count({"op": "drop_missing", "columns": ["weight"]}, MARKS).rows_after == 980
+    numbers = count({"op": "set_kind", "columns": ["size"], "kind": "number"})
+    assert (numbers.changed, numbers.rejected_cells, numbers.sample) == (999, 1, (("forty", None),))
+    assert "1 cell cannot be read" in numbers.sentence
+    assert count({"op": "drop_duplicates", "columns": ["colour"]}).removed == 998
+
+
+def test_ledger_and_rejects_account_for_every_line(client: DataClient, folder: Path) -> None:
+    asked = {"folder": str(folder), "document": document(MARKS, NUMBERS, {"op": "drop_missing", "columns": ["weight"]})}
+    ledger = client.ask(ReadLedger(**asked))
+    (source,) = ledger["sources"]
+    assert {k: source[k] for k in ("lines", "header", "rejected", "read", "rejected_cells")} == {
+        "lines": 1002, "header": 1, "rejected": 1, "read": 1000, "rejected_cells": 1,
+    }  # fmt: skip
+    assert ledger["sums"]
+    assert [s["removed"] for s in ledger["steps"]] == [0, 0, 20]
+    assert "step 3, drop_missing: 20 rows were left out because weight is missing" in ledger["words"]
+    rejects = client.ask(ReadRejects(**asked))
+    assert rejects["total"] == 2
+    assert [(r["line"], r["column"], r["kind"], r["text"]) for r in rejects["rejects"]] == [
+        (502, "size", "cast", "forty"),
+        (1002, None, "short", "3,short"),
+    ]
+
+
+def test_parts_of_the_split_are_views(client: DataClient, folder: Path) -> None:
+    project = document({"op": "trim", "columns": ["colour"]}, columns={"target": "colour"}, split={"kind": "stratified"})
+    built = client.ask(Build(folder=str(folder), document=project))
+    for part in ("train", "validation", "test"):
+        view = client.ask(OpenView(folder=str(folder), document=project, part=part))
+        assert view.rows == built.ledger[part]
+
+
+def test_the_recipe_is_shown_as_one_statement(client: DataClient, folder: Path) -> None:
+    sql = client.ask(ReadSql(folder=str(folder), document=document(MARKS)))["sql"]
+    assert sql.startswith("WITH step_1 AS (")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl", ".tsv"])
+def test_export_writes_the_cleaned_rows(client: DataClient, folder: Path, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"out{ending}"
+    asked = {"folder": str(folder), "document": document(MARKS, NUMBERS)}
+    assert client.ask(Export(**asked, path=str(path))) == {"rows": 1000}
+    assert path.stat().st_size > 1000
+    assert list((folder / ".epochal").glob("export-*")) == []
+
+
+def test_an_unknown_ending_is_refused(client: DataClient, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(EpochalError, match="names no format"):
+        client.ask(Export(folder=str(folder), document=document(), path=str(tmp_path / "x.xls")))
+
+
+def test_hostile_texts_arrive_visible(client: DataClient, folder: Path) -> None:
+    view = client.ask(OpenView(folder=str(folder), document=document(uri="evil.csv")))
+    found = page(client, view, 0, 2, *(c.name for c in view.columns))
+    shown = "".join(c.title for c in view.columns) + "".join(cell or "" for row in found.rows for cell in row)
+    assert "␛[2J" in shown
+    assert "<9B>31m [bold]x[/nope] <U+202E>" in shown
+    assert not any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in shown)
+
+
+def test_a_billion_rows_in_a_filter_end_with_an_error_and_a_living_host(client: DataClient, folder: Path) -> None:
+    pid = client.pid
+    with pytest.raises(StepError, match="`range` may not be used"):
+        opened(client, folder, {"op": "filter", "where": "len(range(1000000000)) > 1"})
+    with pytest.raises(StepError, match="may not be used"):
+        opened(client, folder, expression="len(range(1000000000)) > 1")
+    assert opened(client, folder).rows == 1000
+    assert client.pid == pid
+
+
+def test_a_value_too_large_for_memory_ends_with_an_error_and_a_living_host(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EPOCHAL_DATA_MEMORY", "256MB")
+    doubled = "list_reduce([note, note, note, note, note, note, note, note, note], lambda x, y: concat(" + "x, " * 30 + "x))"
+    with DataClient() as client:
+        with pytest.raises(DataHostError) as error:
+            opened(client, folder, {"op": "compute", "column": "big", "as": f"length({doubled})"})
+        assert error.value.error_code in {"out-of-memory", "data-host"}
+        assert opened(client, folder).rows == 1000
+
+
+def test_a_query_that_takes_too_long_is_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EPOCHAL_DATA_SECONDS", "0.5")
+    slow = "list_sum(list_transform(string_split(" + "concat(note, " * 6 + "note" + ", note)" * 6 + ", ''), lambda x: length(x)))"
+    nested = f"list_sum(list_transform(string_split(note, ''), lambda a: {'list_sum(list_transform(string_split(note, chr(0)||chr(1)), lambda b: '}{slow}))))"
+    steps = [{"op": "compute", "column": f"c{i}", "as": nested} for i in range(40)]
+    with DataClient() as client:
+        with pytest.raises(DataHostError) as error:
+            opened(client, folder, *steps)
+        assert error.value.error_code == "too-long"
+
+
+def test_a_request_can_be_cancelled(client: DataClient, folder: Path) -> None:
+    failed = threading.Event()
+    errors: list[EpochalError] = []
+    numbers = [
+        client.submit(
+            FindProblems(folder=str(folder), document=document(MARKS)),
+            lambda _: None,
+            lambda error: (errors.append(error), failed.set()),  # type: ignore[func-returns-value]
+        )
+        for _ in range(3)
+    ]
+    client.cancel(numbers[-1])  # still waiting for the two before it
+    assert failed.wait(30)
+    assert isinstance(errors[0], Cancelled)
+
+
+def test_a_dead_host_is_said_once_and_started_again(folder: Path) -> None:
+    with DataClient() as client:
+        assert opened(client, folder).rows == 1000
+        died = threading.Event()
+        errors: list[EpochalError] = []
+        first = client.pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        client.submit(ReadSql(folder=str(folder), document=document()), lambda _: None, lambda e: (errors.append(e), died.set()))  # type: ignore[func-returns-value]
+        os.kill(first, signal.SIGKILL)
+        assert died.wait(30)
+        assert isinstance(errors[0], DataHostError)
+        assert "killed" in errors[0].what
+        assert opened(client, folder).rows == 1000
+        assert client.pid != first
+
+
+def test_a_view_of_an_earlier_host_is_gone_and_says_so(folder: Path) -> None:
+    with DataClient() as client:
+        with pytest.raises(EpochalError) as error:
+            client.ask(ReadPage(token="0123456789abcdef-1", first=0, count=1, columns=("id",)))
+        assert error.value.error_code == "view-gone"
+
+
+def test_errors_arrive_as_they_were_raised(client: DataClient, folder: Path) -> None:
+    with pytest.raises(SourceError):
+        client.ask(OpenView(folder=str(folder), document=document(uri="nowhere.csv")))
+    with pytest.raises(StepError) as error:
+        opened(client, folder, {"op": "trim", "columns": ["colours"]})
+    assert (error.value.error_code, error.value.where) == ("unknown-column", "clean step 1")
+    with pytest.raises(StepError, match="Conversion|convert"):
+        opened(client, folder, {"op": "filter", "where": "CAST(note AS INTEGER) > 1"})
+
+
+def test_the_host_ends_with_its_face(folder: Path) -> None:
+    client = DataClient()
+    assert opened(client, folder).rows == 1000
+    pid = client.pid
+    client.close()
+    assert pid is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_cache_that_cannot_be_read_is_made_again(folder: Path) -> None:
+    with DataClient() as client:
+        opened(client, folder)
+    for database in (folder / ".epochal" / "scratch").glob("*.duckdb"):
+        database.write_bytes(b"not a database" * 1000)
+    with DataClient() as client:
+        assert opened(client, folder).rows == 1000
