@@ -25,7 +25,7 @@ from epochal.snapshot.manifest import Snapshot, open_snapshot
 from epochal.train import baselines, scoring, seeds
 from epochal.train.gradient import num_batches
 from epochal.train.make import DenseRows, Prepared, dense_rows, make_learner, prepare
-from epochal.train.plan import draft_plan, fit_to_budget, measure
+from epochal.train.plan import Rate, draft_plan, fit_to_budget, measure
 from epochal.train.rows import Rows, TrainingData, check_learnable, training_data
 from epochal.train.state import Plan, TrainState, advance, judge
 
@@ -37,6 +37,8 @@ MOST_SECONDS = 40.0
 FEW_ROWS = 2000
 """Under so many training and validation rows, families are judged by cross-validation."""
 _FOLDS = 5
+_FOLD_SECONDS = 1.5
+"""In less, a network on a fold learns too little to be told from another: fewer folds are judged instead."""
 _MANY_ROWS = 50_000
 """More training rows than this are thinned out for the choice, and it says so."""
 
@@ -126,11 +128,11 @@ def choose(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        divided, method = _divide(data, project.train.seed)
-        folds = [_prepared(d) for d in divided]
-        whole = _prepared(data)
         families = families_for(data.task)
         each = min(SHARE * budget_seconds, MOST_SECONDS) / len(families)
+        divided, method = _divide(data, project.train.seed, max(1, min(_FOLDS, int(each / _FOLD_SECONDS))))
+        folds = [_prepared(d) for d in divided]
+        whole = _prepared(data)
         found: list[Candidate] = []
         for i, family in enumerate(families):
             report(i / len(families), f"trying {family.title}")
@@ -175,8 +177,8 @@ def _prepared(data: TrainingData) -> _Fold:
     return _Fold(prepared=prepared, dense=dense_rows(prepared))
 
 
-def _divide(data: TrainingData, seed: int) -> tuple[list[TrainingData], str]:
-    """The divisions families are judged on, and in words how."""
+def _divide(data: TrainingData, seed: int, most: int) -> tuple[list[TrainingData], str]:
+    """The divisions families are judged on, at most so many, and in words how."""
     num_rows = len(data.train) + len(data.validation)
     if num_rows >= FEW_ROWS and len(data.validation):
         step = -(-len(data.train) // _MANY_ROWS)
@@ -188,7 +190,7 @@ def _divide(data: TrainingData, seed: int) -> tuple[list[TrainingData], str]:
     rows = _joined(data)
     fold_of = _fold_numbers(rows.target, data.task, seed)
     divided = []
-    for fold in range(_FOLDS):
+    for fold in range(most):
         here = fold_of == fold
         part = replace(data, train=rows.take(np.flatnonzero(~here)), validation=rows.take(np.flatnonzero(here)))
         if len(part.validation) and len(np.unique(part.train.target)) > 1:
@@ -196,7 +198,9 @@ def _divide(data: TrainingData, seed: int) -> tuple[list[TrainingData], str]:
     if not divided:
         check_learnable(data)
         return [data], "not judged: too few rows"
-    return divided, f"{len(divided)}-fold cross-validation over {num_rows:,} training and validation rows"
+    if len(divided) == _FOLDS:
+        return divided, f"{_FOLDS}-fold cross-validation over {num_rows:,} training and validation rows"
+    return divided, f"judged on {len(divided)} of {_FOLDS} folds of {num_rows:,} training and validation rows"
 
 
 def _joined(data: TrainingData) -> Rows:
@@ -223,11 +227,16 @@ def _try_family(
     project: Project, family: str, *, folds: list[_Fold], whole: _Fold, seconds: float, clock: Clock
 ) -> Candidate:
     """Train on every fold within `seconds` in all, and estimate what the whole training would cost."""
+    end = clock.monotonic() + seconds
     draft = replace(draft_plan(project, family, whole.prepared), device="cpu")
-    rate = measure(whole.prepared, family, draft, whole.dense, seconds=min(0.3, seconds / 20))
+    rate = measure(whole.prepared, family, draft, whole.dense, seconds=min(0.3, seconds / 10))
     fitted, rate, _ = fit_to_budget(project, family, draft, rate, prepared=whole.prepared, dense=whole.dense)
     steps_per_epoch = 1 if family == "trees" else num_batches(len(whole.prepared.data.train), fitted.batch_size)
-    results = [_trial(project, family, fitted, fold=fold, seconds=seconds / len(folds), clock=clock) for fold in folds]
+    results = []
+    for i, fold in enumerate(folds):
+        now = clock.monotonic()
+        until = now + (end - now) / (len(folds) - i)
+        results.append(_trial(project, family, fitted, fold=fold, rate=rate, end=until, clock=clock))
     values = np.array([r[0] for r in results])
     error = 2 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
     parameters = results[0][2]
@@ -253,15 +262,14 @@ def _try_family(
 
 
 def _trial(
-    project: Project, family: str, fitted: Plan, *, fold: _Fold, seconds: float, clock: Clock
+    project: Project, family: str, fitted: Plan, *, fold: _Fold, rate: Rate, end: float, clock: Clock
 ) -> tuple[float, float, int]:
-    """Train on one fold for at most `seconds`: the best value, its loss, and the number of parameters.
+    """Train on one fold until `end` at the latest: the best value, its loss, and the number of parameters.
 
     The passes are cut to what the time allows before it starts, so that the learning rate still comes down in time.
     """
-    deadline = clock.monotonic() + 1.2 * seconds
+    seconds = max(0.1, end - clock.monotonic())
     prepared, data = fold.prepared, fold.prepared.data
-    rate = measure(prepared, family, fitted, fold.dense, seconds=min(0.1, seconds / 10))
     steps_per_epoch = 1 if family == "trees" else num_batches(len(data.train), fitted.batch_size)
     allowed = int(0.85 * seconds / rate.of_epoch(steps_per_epoch, fitted.evaluate_every))
     epochs = min(fitted.epochs, max(1, allowed))
@@ -277,7 +285,7 @@ def _trial(
             break
         if state.evaluation_due and len(data.validation):
             judge(state, data.task, data.validation.target, positive)
-        if clock.monotonic() > deadline and state.counters.evaluations:
+        if clock.monotonic() > end and state.counters.evaluations:
             break
     return state.counters.best_value, state.counters.best_loss, state.learner.num_parameters
 

@@ -236,6 +236,8 @@ def _date_parts(seconds: np.ndarray, *, has_time: bool) -> np.ndarray:
 
 def _hashed(encoder: TextEncoder, values: pa.ChunkedArray) -> np.ndarray:
     """Counts of hashed words and word pairs, damped by a logarithm, float64 (rows, buckets)."""
+    if not len(values):
+        return np.zeros((0, encoder.buckets))
     from sklearn.feature_extraction.text import HashingVectorizer
 
     hasher = HashingVectorizer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,24 @@ import pyarrow.parquet as pq
 import pytest
 
 from epochal.core.settings import Project, parse_project
-from epochal.core.split import fraction
+from epochal.core.split import Part, fraction
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, write_run
 from epochal.snapshot.manifest import (
     Snapshot,
     SnapshotColumn,
     SplitFile,
+    open_snapshot,
     write_snapshot_manifest,
     write_split_manifest,
 )
+from epochal.train.rows import Rows, read_part
 
 
 def kind_of(values: pa.ChunkedArray) -> tuple[str, str]:
     """A column's kind and DuckDB type, from its Arrow type alone."""
+    if pa.types.is_null(values.type):
+        return "text", "VARCHAR"
     if pa.types.is_boolean(values.type):
         return "boolean", "BOOLEAN"
     if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
@@ -62,7 +65,7 @@ def write_data(
                 kind=(kinds or {}).get(name, kind),
                 type=duck,
                 missing=table[name].null_count,
-                distinct=pc.count_distinct(table[name], mode="only_valid").as_py(),
+                distinct=len(pc.unique(table[name].drop_null())),
             )
         )
     keys = [f"row {i}" for i in range(num_rows)]
@@ -143,7 +146,7 @@ def make_spec(
     return spec
 
 
-def blobs(num_rows: int = 300, seed: int = 0) -> pa.Table:
+def make_blobs(num_rows: int = 300, seed: int = 0) -> pa.Table:
     """Three classes that two numbers, a category and a boolean tell apart, with some cells missing."""
     rng = np.random.default_rng(seed)
     label = rng.integers(0, 3, num_rows)
@@ -162,7 +165,7 @@ def blobs(num_rows: int = 300, seed: int = 0) -> pa.Table:
     )
 
 
-def line(num_rows: int = 300, seed: int = 0) -> pa.Table:
+def make_line(num_rows: int = 300, seed: int = 0) -> pa.Table:
     """A number that follows from two others, and noise."""
     rng = np.random.default_rng(seed)
     a, b = rng.normal(size=num_rows), rng.normal(size=num_rows)
@@ -182,8 +185,42 @@ def spec_of(tmp_path: Path) -> Callable[..., RunSpec]:
 
 
 @pytest.fixture
-def again() -> Callable[[RunSpec], RunSpec]:
-    """The same run as a new process would read it."""
-    from epochal.project.runfile import read_run
+def blobs() -> Callable[..., pa.Table]:
+    """Make the table of three classes."""
+    return make_blobs
 
-    return lambda spec: replace(read_run(spec.folder))
+
+@pytest.fixture
+def line() -> Callable[..., pa.Table]:
+    """Make the table of a number."""
+    return make_line
+
+
+@pytest.fixture
+def held_out() -> Callable[..., Rows]:
+    """The rows of one part of a run's split; the test part, unless another is named."""
+
+    def read(spec: RunSpec, part: Part = "test") -> Rows:
+        paths = ProjectPaths(spec.project_folder)
+        return read_part(
+            open_snapshot(paths.snapshots / "snap"),
+            paths.splits / "split",
+            part,
+            inputs=spec.inputs,
+            target=spec.project.columns.target,
+            classes=spec.classes,
+        )
+
+    return read
+
+
+@pytest.fixture(params=("linear", "mlp", "tabm", "trees"))
+def family(request: pytest.FixtureRequest) -> str:
+    """Each family in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def small(family: str) -> dict[str, Any]:
+    """Settings that make the family quick."""
+    return {"mlp": {"width": 16}, "tabm": {"members": 2, "width": 16}, "trees": {"rounds": 30}}.get(family, {})

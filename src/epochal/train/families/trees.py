@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,7 @@ class BoostingLearner:
 
     def save(self, folder: Path) -> None:
         """Write the text model and the counters."""
-        fsio.write_text(folder / "model.txt", self._booster.model_to_string(num_iteration=-1))
+        fsio.write_text(folder / "model.txt", self._text(-1))
         fsio.write_text(folder / "learner.json", json.dumps({"step": self.step, "best": self._best}) + "\n")
 
     def load(self, folder: Path) -> None:
@@ -161,7 +162,12 @@ class BoostingLearner:
     def save_model(self, folder: Path) -> None:
         """Write the trees up to the best round as LightGBM's own text."""
         rounds = self.step if self._best is None else self._best
-        fsio.write_text(folder / "model.txt", self._booster.model_to_string(num_iteration=rounds))
+        fsio.write_text(folder / "model.txt", self._text(rounds))
+
+    def _text(self, rounds: int) -> str:
+        """The model as text. LightGBM notes how many rounds its last call was asked for: that is made the plan's."""
+        text: str = self._booster.model_to_string(num_iteration=rounds)
+        return re.sub(r"(?m)^\[num_iterations: \d+\]$", f"[num_iterations: {self.plan.epochs}]", text)
 
     def _fresh(self) -> lgb.Booster:
         booster = lgb.Booster(self._parameters, self._dataset(self._train))
@@ -219,6 +225,8 @@ def as_prediction(target: TreeTarget, predicted: np.ndarray) -> np.ndarray:
 
 def predict_trees(booster: lgb.Booster, target: TreeTarget, raw: Raw) -> np.ndarray:
     """What a finished model says of raw rows."""
+    if not len(raw.codes):
+        return np.empty((0, target.num_classes) if target.task == "classification" else 0)
     return as_prediction(target, np.asarray(booster.predict(tree_matrix(raw), num_threads=1)))
 
 

@@ -1,0 +1,129 @@
+"""Checkpoints: complete or absent, exact, and refused where they cannot be what they say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from epochal.train.checkpoint import BadCheckpoint, load_checkpoint, newest_checkpoint, save_checkpoint
+from epochal.train.make import make_learner, prepare
+from epochal.train.plan import draft_plan
+from epochal.train.rows import read_training
+from epochal.train.state import TrainState, advance, judge
+
+
+DATA = {"snapshot": "snap", "split": "split"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def start(spec_of, blobs, family, small):
+    """A function that gives the run's state as a new process would make it, with its evaluation."""
+    spec = spec_of(blobs(), target="label", family=family, options=small, train={"epochs": 4})
+    prepared = prepare(read_training(spec))
+    plan = replace(draft_plan(spec.project, family, prepared), patience=99)
+
+    def fresh():
+        return TrainState(learner=make_learner(prepared, family, plan).learner, plan=plan, metric="accuracy")
+
+    def go(state, steps):
+        for _ in range(steps):
+            advance(state, 1)
+            if state.evaluation_due:
+                judge(state, "classification", prepared.data.validation.target, 0)
+
+    return spec.folder, fresh, go
+
+
+def hashes(folder):
+    return json.loads((folder / "manifest.json").read_text())["files"]
+
+
+class TestResuming:
+    def test_twice_at_any_step_ends_with_the_same_weights_moments_and_generators(self, start):
+        folder, fresh, go = start
+        straight = fresh()
+        total, epoch = straight.learner.total_steps, straight.learner.steps_per_epoch
+        go(straight, total)
+        golden = hashes(save_checkpoint(folder / "golden", straight, DATA).folder)
+        for first in sorted({1, max(1, epoch - 1), epoch, epoch + 1}):
+            place = folder / f"from-{first}"
+            state = fresh()
+            go(state, first)
+            save_checkpoint(place, state, DATA)
+            for more in (1, total - first - 1):
+                torch.manual_seed(12345)  # whatever a new process draws first
+                state = fresh()
+                load_checkpoint(newest_checkpoint(place), state, DATA)
+                go(state, more)
+                last = save_checkpoint(place, state, DATA)
+
+            assert hashes(last.folder) == golden, first
+
+    def test_brings_the_counters_back(self, start):
+        folder, fresh, go = start
+        state = fresh()
+        go(state, state.plan.evaluate_every * 2)
+        state.counters.seconds = 3.5
+        saved = save_checkpoint(folder, state, DATA)
+        other = fresh()
+        load_checkpoint(saved.folder, other, DATA)
+
+        assert other.counters == state.counters
+        assert (other.learner.step, other.epoch) == (state.learner.step, state.epoch)
+
+
+class TestAFolder:
+    def test_that_is_not_whole_does_not_exist_and_the_one_before_is_taken(self, start):
+        folder, fresh, go = start
+        state = fresh()
+        go(state, 1)
+        older = save_checkpoint(folder, state, DATA)
+        go(state, 1)
+        newer = save_checkpoint(folder, state, DATA)
+        weights = next(newer.folder.glob("model.*"))
+        content = weights.read_bytes()
+        for damaged in (content[:-1], content[:-1] + bytes([content[-1] ^ 1]), b""):
+            weights.write_bytes(damaged)
+
+            assert newest_checkpoint(folder) == older.folder
+        with pytest.raises(BadCheckpoint, match="damaged"):
+            load_checkpoint(newer.folder, fresh(), DATA)
+
+    def test_of_other_data_is_refused_before_anything_is_loaded(self, start):
+        folder, fresh, go = start
+        state = fresh()
+        go(state, 1)
+        saved = save_checkpoint(folder, state, DATA)
+        other = fresh()
+        with pytest.raises(BadCheckpoint, match="another snapshot"):
+            load_checkpoint(saved.folder, other, {**DATA, "snapshot": "newer"})
+
+        assert other.learner.step == 0
+
+    def test_holds_no_pickle(self, start):
+        folder, fresh, go = start
+        state = fresh()
+        go(state, 2)
+        saved = save_checkpoint(folder, state, DATA)
+
+        assert {p.suffix for p in saved.folder.iterdir()} <= {".json", ".safetensors", ".txt"}
+
+    def test_goes_when_two_newer_ones_stand(self, start):
+        folder, fresh, go = start
+        state = fresh()
+        for _ in range(4):
+            go(state, 1)
+            save_checkpoint(folder, state, DATA)
+
+        assert [p.name for p in sorted((folder / "checkpoints").iterdir())] == ["step-00000003", "step-00000004"]

@@ -1,0 +1,180 @@
+"""Training from a snapshot to a bundle: what a run says, what it leaves behind, and what it refuses."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from epochal.core.events import BaselineDone, EpochDone, Resumed, RunEnded, StepsDone, TrainingStarted
+from epochal.project.runfile import read_run
+from epochal.train.bundle import load_bundle
+from epochal.train.checkpoint import newest_checkpoint
+from epochal.train.fit import fit
+from epochal.train.scoring import score
+
+
+def nothing():
+    return ()
+
+
+class TestATraining:
+    def test_learns_classes_and_leaves_a_bundle_that_beats_the_trivial_baseline(
+        self, spec_of, blobs, held_out, family, small
+    ):
+        spec = spec_of(blobs(), target="label", family=family, options=small, train={"epochs": 15})
+        events = list(fit(spec, nothing))
+        rows = held_out(spec)
+        predictor = load_bundle(spec.folder / "bundle")
+        predictions = predictor.predict(rows.inputs)
+        accuracy = score("classification", rows.target, predictions.scores)["accuracy"]
+        trivial = score("classification", rows.target, predictor.baselines(rows.inputs)["trivial"].scores)["accuracy"]
+
+        assert isinstance(events[-1], RunEnded)
+        assert events[-1].state == "done"
+        assert accuracy > 0.9 > trivial
+        assert predictions.probabilities.shape == (len(rows), 3)
+        assert np.allclose(predictions.probabilities.sum(axis=1), 1)
+        assert predictions.names[0] in spec.classes
+
+    def test_learns_numbers_and_says_an_interval_that_holds_most_of_them(self, spec_of, line, held_out, family, small):
+        spec = spec_of(line(600), target="y", task="regression", family=family, options=small, train={"epochs": 25})
+        events = list(fit(spec, nothing))
+        rows = held_out(spec)
+        predictions = load_bundle(spec.folder / "bundle").predict(rows.inputs)
+        inside = (predictions.lower <= rows.target) & (rows.target <= predictions.upper)
+
+        assert events[-1].state == "done"
+        assert score("regression", rows.target, predictions.scores)["r2"] > 0.85
+        assert 0.75 < inside.mean() <= 1
+
+    def test_says_baselines_first_then_steps_and_evaluations_in_rising_order(self, spec_of, blobs, family, small):
+        spec = spec_of(blobs(), target="label", family=family, options=small, train={"epochs": 20})
+        events = list(fit(spec, nothing))
+        started = next(i for i, e in enumerate(events) if isinstance(e, TrainingStarted))
+        steps = [e.step for e in events if isinstance(e, StepsDone)]
+        evaluations = [e for e in events if isinstance(e, EpochDone)]
+
+        assert [e.name for e in events[:started] if isinstance(e, BaselineDone)] == ["trivial", "strong"]
+        assert steps == sorted(set(steps))
+        assert sum(e.count for e in events if isinstance(e, StepsDone)) == events[-1].steps
+        assert evaluations[0].metrics.keys() >= {"accuracy", "f1", "log_loss", "roc_auc"}
+        assert events[-1].best_value == max(e.value for e in evaluations)
+
+    def test_computes_the_same_twice(self, spec_of, blobs, family, small):
+        settings = {"family": family, "options": small, "train": {"epochs": 5}, "target": "label"}
+        first, second = spec_of(blobs(), **settings), spec_of(blobs(), **settings, number=2)
+        for spec in (first, second):
+            list(fit(spec, nothing))
+        weights = "model.txt" if family == "trees" else "model.safetensors"
+
+        assert (first.folder / "bundle" / weights).read_bytes() == (second.folder / "bundle" / weights).read_bytes()
+
+    def test_fits_sizes_and_passes_to_a_budget_and_writes_down_what_auto_became(self, spec_of, blobs):
+        table = blobs(20_000)
+        spec = spec_of(table, target="label", family="tabm", train={"budget": "2 s"})
+        events = []
+        for event in fit(spec, nothing):
+            events.append(event)
+            if isinstance(event, TrainingStarted):
+                break
+        resolved = read_run(spec.folder).resolved
+
+        assert resolved["epochs"] == events[-1].epochs < 15
+        assert resolved["options"]["members"] * resolved["options"]["width"] < 8 * 128
+
+    def test_does_without_validation_rows(self, spec_of, blobs, held_out, family):
+        spec = spec_of(blobs(), target="label", family="mlp", options={"width": 8}, train={"epochs": 3}, validation=0.0)
+        events = list(fit(spec, nothing))
+
+        assert events[-1].state == "done"
+        assert events[-1].best_value is None
+        assert any(getattr(e, "code", "") == "no-validation" for e in events)
+        assert load_bundle(spec.folder / "bundle").predict(held_out(spec).inputs).probabilities is not None
+
+    def test_weighs_rare_classes_more_when_asked(self, spec_of):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=600)
+        label = np.where(x + rng.normal(0, 1.0, 600) > 1.8, "rare", "common")
+        table = pa.table({"x": x, "label": label})
+        recalls = []
+        for number, weights in ((1, "none"), (2, "balanced")):
+            spec = spec_of(table, target="label", number=number, train={"class_weights": weights, "epochs": 40})
+            list(fit(spec, nothing))
+            predictions = load_bundle(spec.folder / "bundle").predict(table)
+            recalls.append((np.array(predictions.names) == "rare")[label == "rare"].mean())
+
+        assert recalls[1] > recalls[0] + 0.2
+
+    def test_stops_early_and_keeps_the_best_weights(self, spec_of, held_out, family):
+        rng = np.random.default_rng(0)
+        table = pa.table({"x": rng.normal(size=120), "label": rng.choice(["a", "b"], 120)})
+        spec = spec_of(
+            table, target="label", family="mlp", metric="log_loss", train={"epochs": 400, "patience": 5}, validation=0.3
+        )
+        events = list(fit(spec, nothing))
+        predictor = load_bundle(spec.folder / "bundle")
+        rows = held_out(spec, "validation")
+        value = score("classification", rows.target, predictor.predict(rows.inputs).scores)["log_loss"]
+
+        assert events[-1].reason.startswith("stopped early")
+        assert value == pytest.approx(events[-1].best_value, abs=1e-6)
+
+
+class TestAStop:
+    def test_checkpoints_and_ends_normally_and_the_next_start_goes_on_there(self, spec_of, blobs, family, small):
+        spec = spec_of(blobs(), target="label", family=family, options=small, train={"epochs": 12, "patience": 500})
+        first = list(fit(spec, stop_at_look(7)))
+        second = list(fit(read_run(spec.folder), nothing))
+        resumed = next(e for e in second if isinstance(e, Resumed))
+
+        assert first[-1].state == "stopped"
+        assert first[-2].kind in {"checkpoint", "steps", "epoch"}
+        assert resumed.from_step == first[-1].steps
+        assert not any(isinstance(e, BaselineDone) for e in second)
+        assert second[-1].state == "done"
+
+    def test_before_the_first_step_leaves_nothing_to_go_on_from(self, spec_of, blobs):
+        spec = spec_of(blobs(), target="label")
+
+        assert list(fit(spec, lambda: ("stop",)))[-1].state == "stopped"
+        assert newest_checkpoint(spec.folder) is None
+
+    def test_a_checkpoint_asked_for_is_written_and_training_goes_on(self, spec_of, blobs):
+        spec = spec_of(blobs(), target="label", train={"epochs": 15})
+        asked = [("checkpoint",)]
+        events = list(fit(spec, lambda: asked.pop() if asked else ()))
+
+        assert [e.kind for e in events].count("checkpoint") >= 1
+        assert events[-1].state == "done"
+
+
+class TestAnotherStart:
+    def test_ends_with_the_uninterrupted_bundle_wherever_it_was_stopped(self, spec_of, blobs, family, small):
+        settings = {"target": "label", "family": family, "options": small, "train": {"epochs": 6}}
+        whole, broken = spec_of(blobs(), **settings), spec_of(blobs(), **settings, number=2)
+        list(fit(whole, nothing))
+        for looks in (6, 5, 8):
+            list(fit(read_run(broken.folder), stop_at_look(looks)))
+        end = list(fit(read_run(broken.folder), nothing))[-1]
+        weights = "model.txt" if family == "trees" else "model.safetensors"
+
+        assert end.state == "done"
+        assert (broken.folder / "bundle" / weights).read_bytes() == (whole.folder / "bundle" / weights).read_bytes()
+
+    def test_without_a_checkpoint_begins_again_and_says_so(self, spec_of, blobs):
+        spec = spec_of(blobs(), target="label", train={"epochs": 5})
+        for event in fit(spec, nothing):
+            if isinstance(event, TrainingStarted):
+                break
+        resumed = next(e for e in fit(read_run(spec.folder), nothing) if isinstance(e, Resumed))
+
+        assert (resumed.from_step, resumed.folder) == (0, "")
+
+
+def stop_at_look(number):
+    """Requests that ask for a stop when they are looked at for the n-th time."""
+    looks = count(1)
+    return lambda: ("stop",) if next(looks) == number else ()
