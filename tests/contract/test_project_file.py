@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from epochal.core.errors import EpochalError, SettingsError
-from epochal.core.settings import Goal, Project, Source, Train
+from epochal.core.settings import Goal, Project, Source, SplitSettings, Train
 from epochal.core.steps import Step
 from epochal.fsio import NotSaved
 from epochal.project.file import OUTSIDE, ProjectFile, create_project
@@ -177,6 +178,28 @@ class TestUndo:
         assert (file.undo(), file.undo(), file.undo()) == ("lower b", "lower a", None)
         assert on_disk(folder) == HAND_WRITTEN
 
+    def test_of_many_kinds_ends_where_it_began(self, folder):
+        file = ProjectFile.open(folder)
+        chance = random.Random(1)
+        seen = {1: file.text}
+        for i in range(60):
+            match chance.choice("aadurr"):
+                case "a":
+                    add(file, f"c{i}")
+                case "d" if file.project.clean:
+                    file.change(replace(file.project, clean=file.project.clean[1:]), "take out")
+                case "u":
+                    file.undo()
+                case "r":
+                    file.redo()
+            file = ProjectFile.open(folder) if i % 7 == 0 else file
+            current = read_history(folder / "history.jsonl").current
+            n = current.n if current else 1
+            assert seen.setdefault(n, file.text) == file.text
+        while file.can_undo:
+            file.undo()
+        assert on_disk(folder) == HAND_WRITTEN
+
     def test_then_a_change_ends_what_could_be_redone(self, folder):
         file = ProjectFile.open(folder)
         add(file, "a")
@@ -216,6 +239,55 @@ class TestUndo:
         history = folder / "history.jsonl"
         history.write_text(history.read_text().replace("length(text) > 0", "length(text) > 9", 1))
         assert ProjectFile.open(folder).undo() is None
+
+
+class TestRecordedFacts:
+    """What the program found (a fingerprint, recorded cuts) is no decision: undo passes over it and keeps it."""
+
+    def recorded(self, file: ProjectFile, fingerprint: str) -> None:
+        file.record(
+            replace(file.project, split=replace(file.project.split, fingerprint=fingerprint)), "record the split"
+        )
+
+    def test_are_kept_when_the_decision_before_them_is_undone(self, folder):
+        file = ProjectFile.open(folder)
+        add(file, "a")
+        self.recorded(file, "f")
+        assert (file.undo_why, file.undo(), columns(file)) == ("lower a", "lower a", [])
+        assert file.text == HAND_WRITTEN + 'fingerprint = "f"\n'
+        again = ProjectFile.open(folder)
+        assert (again.project, again.can_undo) == (file.project, False)
+        assert (again.redo(), columns(again), again.project.split.fingerprint) == ("lower a", ["a"], "f")
+        assert (again.undo(), on_disk(folder)) == ("lower a", HAND_WRITTEN + 'fingerprint = "f"\n')
+
+    def test_leave_what_can_be_redone(self, folder):
+        file = ProjectFile.open(folder)
+        add(file, "a")
+        file.undo()
+        self.recorded(file, "f")
+        assert (file.redo(), columns(file), file.project.split.fingerprint) == ("lower a", ["a"], "f")
+
+    def test_of_another_split_come_back_with_it(self, folder):
+        file = ProjectFile.open(folder)
+        self.recorded(file, "f")
+        file.change(replace(file.project, split=SplitSettings(test=0.2, seed=1)), "seed 1")
+        self.recorded(file, "g")
+        file.undo()
+        assert (file.project.split.seed, file.project.split.fingerprint) == (0, "f")
+
+    def test_found_while_a_person_decided_something_else_are_joined(self, folder):
+        file = ProjectFile.open(folder)
+        wanted = file.project
+        add(file, "a")
+        file.record(replace(wanted, split=replace(wanted.split, fingerprint="f")), "record the split", base=wanted)
+        assert (columns(file), file.project.split.fingerprint) == (["a"], "f")
+
+    def test_do_not_stand_in_the_way_of_undo_elsewhere(self, folder):
+        one, other = ProjectFile.open(folder), ProjectFile.open(folder)
+        add(one, "a")
+        other.refresh()
+        self.recorded(one, "f")
+        assert (other.undo(), columns(other), other.project.split.fingerprint) == ("lower a", [], "f")
 
 
 class TestTwoWorkbenches:

@@ -107,14 +107,15 @@ def _saved(
     kind = record.get("k") if record else None
     if record is None:
         return _damaged(where, last, "the states before and after it can still be gone back to"), current
-    if kind == "state":
+    if kind in {"state", "facts"}:
         text = record.get("text")
         if not isinstance(text, str) or _digest(text) != record.get("sha256"):
             return warning(
                 "history-altered", where, "a saved state is not what was saved", "it is passed over"
             ), current
-        texts[record.get("n")] = text
-        return None, record.get("n")
+        n = record.get("n") if kind == "state" else current
+        texts[n] = text
+        return None, n
     if kind in {"undo", "redo"}:
         if record.get("to") not in texts:
             return warning("history-gap", where, "undo went to a state that is not there", "it is passed over"), current

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -43,12 +44,13 @@ class ProjectFile:
 
     A change is on disk before `change` returns. Opening and reading never write. Other workbenches and editors are
     seen by `refresh`; a change that meets theirs is merged key by key and step by step, or refused with the code
-    edit-conflict, never laid over theirs unseen.
+    edit-conflict, never laid over theirs unseen. May be used from several threads.
     """
 
     def __init__(self, folder: Path, *, clock: Clock | None = None) -> None:
         self.paths = ProjectPaths(folder)
         self._clock = clock or SystemClock()
+        self._guard = threading.RLock()
         self._seen = self._read(None)
 
     @classmethod
@@ -108,6 +110,16 @@ class ProjectFile:
         EpochalError with code edit-conflict when both changed the same thing: theirs stands, `project` shows it,
         and `new` is kept in history.jsonl.
         """
+        self._put(new, why, base, decided=True)
+
+    def record(self, new: Project, why: str, *, base: Project | None = None) -> None:
+        """Save what the program found and nobody decided: fingerprints, recorded cuts, hashes of sources.
+
+        As `change`, but undo neither stops at it nor loses it, and what was undone can still be redone.
+        """
+        self._put(new, why, base, decided=False)
+
+    def _put(self, new: Project, why: str, base: Project | None, *, decided: bool) -> None:
         base = self.project if base is None else base
         new = _checked(new)
         with self._writing():
@@ -117,8 +129,12 @@ class ProjectFile:
                 new = self._merged(base, new, theirs, why)
             if new != theirs:
                 text = _encodable(apply(self.text, theirs, new))
-                history = self._seen.history.with_state(why, self._now(), text)
-                self._save(text, new, history, past.newest_line(history))
+                before, now = self._seen.history, self._now()
+                if decided:
+                    after = before.with_state(why, now, text)
+                    self._save(text, new, after, [past.newest_line(after)])
+                else:
+                    self._save(text, new, before.with_facts(text), [past.facts_line(why, now, text)])
 
     def undo(self) -> str | None:
         """Take the last change back, whoever made it; gives its reason, or None when there is none.
@@ -135,20 +151,20 @@ class ProjectFile:
     def refresh(self) -> bool:
         """Look at the disk; True when the decisions or their history are not what was seen before.
 
-        Costs three `stat` calls while nothing changed. Raises SettingsError when someone saved a file that cannot
+        Costs two `stat` calls while nothing changed. Raises SettingsError when someone saved a file that cannot
         be read: what was seen before stays in `project`.
         """
-        if self._stamp() == self._seen.stamp:
-            return False
-        before = self._seen
-        self._seen = self._read(self._seen)
+        with self._guard:
+            if self._stamp() == self._seen.stamp:
+                return False
+            before, self._seen = self._seen, self._read(self._seen)
         return (before.text, _place(before.history)) != (self._seen.text, _place(self._seen.history))
 
     def _move(self, kind: str) -> str | None:
         with self._writing():
             before, self._seen = self._seen, self._read(self._seen)
             history = self._seen.history
-            if _place(history) != _place(before.history):
+            if _decision(history) != _decision(before.history):
                 raise EpochalError(
                     "the project was changed elsewhere in the meantime",
                     where=str(self.paths.toml),
@@ -158,12 +174,26 @@ class ProjectFile:
             if not (history.past if kind == "undo" else history.future):
                 return None
             after = history.undone() if kind == "undo" else history.redone()
-            state, why = after.current, (history if kind == "undo" else after).current
-            if state is None or why is None:  # a history with a past or a future has a present
+            from_state, to_state = history.current, after.current
+            if from_state is None or to_state is None:  # a history with a past or a future has a present
                 return None
-            project = parse_text(state.text)
-            self._save(state.text, project, after, past.move_line(kind, state, self._now()))
-            return why.why
+            text, project = self._with_facts(from_state, to_state)
+            lines = [past.move_line(kind, to_state, self._now())]
+            if text != to_state.text:
+                lines.append(past.facts_line("kept what was recorded", self._now(), text))
+            self._save(text, project, after.with_facts(text), lines)
+            return (from_state if kind == "undo" else to_state).why
+
+    def _with_facts(self, left: past.State, wanted: past.State) -> tuple[str, Project]:
+        """The state to go to, with the facts recorded since the one that is left; its own where both have some."""
+        project = parse_text(wanted.text)
+        if left.text == left.decided:
+            return wanted.text, project
+        try:
+            merged = _checked(merge(parse_text(left.decided), project, self.project))
+        except EpochalError:
+            return wanted.text, project
+        return apply(wanted.text, project, merged), merged
 
     def _merged(self, base: Project, ours: Project, theirs: Project, why: str) -> Project:
         try:
@@ -178,7 +208,7 @@ class ProjectFile:
                 code="edit-conflict",
             ) from error
 
-    def _save(self, text: str, project: Project, history: History, record: str) -> None:
+    def _save(self, text: str, project: Project, history: History, records: list[str]) -> None:
         """Put a state on the disk: what it replaces, itself, then its record.
 
         What was found and no record tells of yet (hand-written, or saved by an editor) is recorded first, so that it
@@ -186,11 +216,11 @@ class ProjectFile:
         the two loses nothing but the reason.
         """
         fsio.clear_leftovers(self.paths.toml)
-        past.write(self.paths.history, [past.state_line(s) for s in self._unrecorded()])
+        past.write(self.paths.history, self._unrecorded())
         fsio.write_text(self.paths.toml, text)
         self._seen = _Seen(text=text, project=project, history=history, stamp=())
         try:
-            past.write(self.paths.history, [record])
+            past.write(self.paths.history, records)
         except fsio.NotSaved as error:
             raise fsio.NotSaved(
                 f"the change is saved, but not the way back: {error.what}",
@@ -199,10 +229,10 @@ class ProjectFile:
                 code="history-not-saved",
             ) from error
 
-    def _unrecorded(self) -> list[past.State]:
-        written = past.read_history(self.paths.history)
-        current = self._seen.history.current
-        return [current] if current is not None and current != written.current else []
+    def _unrecorded(self) -> list[str]:
+        """The record of the state that was found, where there is none."""
+        found, written = self._seen.history, past.read_history(self.paths.history)
+        return [] if _place(found) == _place(written) else [past.newest_line(found)]
 
     def _read(self, known: _Seen | None) -> _Seen:
         """What is on the disk. A text that is known keeps its very steps: equal ones are told apart by that."""
@@ -230,11 +260,16 @@ class ProjectFile:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """Be the only one that writes this project. The lock lies on the history, which is never replaced."""
-        with fsio.locked(self.paths.history, mode=0o644, patience_seconds=_PATIENCE_SECONDS):
+        with self._guard, fsio.locked(self.paths.history, mode=0o644, patience_seconds=_PATIENCE_SECONDS):
             yield
 
     def _now(self) -> str:
         return self._clock.now().isoformat(timespec="seconds")
+
+
+def _decision(history: History) -> int:
+    """The decision a history stands at, whatever was recorded since."""
+    return history.current.n if history.current else 0
 
 
 def _place(history: History) -> tuple[int, str]:

@@ -1,7 +1,8 @@
 """Every saved state of a project's decisions: history.jsonl, from which undo and redo are read across restarts.
 
 One JSON object a line. `state` records carry the whole text of project.toml as it was saved; `undo` and `redo` records
-name the state that was gone back or forward to. Nothing is ever rewritten.
+name the state that was gone back or forward to; `facts` records carry the text after the program wrote down what it
+found (a fingerprint, recorded cuts), which is no decision and nothing to undo. Nothing is ever rewritten.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class State:
     at: str
     """ISO 8601 in UTC."""
     text: str
-    """project.toml, whole."""
+    """project.toml, whole, with the facts recorded since."""
+    decided: str
+    """project.toml as the decision left it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +45,16 @@ class History:
 
     def with_state(self, why: str, at: str, text: str) -> History:
         """The history after a new state; what was undone before is no longer ahead."""
-        return self.with_written(State(n=self.count + 1, why=why, at=at, text=text))
+        return self.with_written(State(n=self.count + 1, why=why, at=at, text=text, decided=text))
 
     def with_written(self, state: State) -> History:
         """The history after a state that has its number already."""
         past = self.past if self.current is None else (*self.past, self.current)
         return History(past=past, current=state, count=state.n)
+
+    def with_facts(self, text: str) -> History:
+        """The history after facts were recorded: the same decision, another text."""
+        return replace(self, current=replace(self.current, text=text)) if self.current else self
 
     def undone(self) -> History:
         """The history one state back. Raises IndexError when there is none."""
@@ -68,7 +75,14 @@ def digest(text: str) -> str:
 def state_line(state: State) -> str:
     """The record of a state."""
     return _line(
-        {"k": "state", "n": state.n, "at": state.at, "why": state.why, "sha256": digest(state.text), "text": state.text}
+        {
+            "k": "state",
+            "n": state.n,
+            "at": state.at,
+            "why": state.why,
+            "sha256": digest(state.decided),
+            "text": state.decided,
+        }
     )
 
 
@@ -80,6 +94,11 @@ def newest_line(history: History) -> str:
 def move_line(kind: str, to: State, at: str) -> str:
     """The record of an `undo` or `redo`."""
     return _line({"k": kind, "to": to.n, "at": at})
+
+
+def facts_line(why: str, at: str, text: str) -> str:
+    """The record of facts that were written down."""
+    return _line({"k": "facts", "at": at, "why": why, "sha256": digest(text), "text": text})
 
 
 def conflict_line(why: str, at: str, text: str) -> str:
@@ -124,6 +143,8 @@ def _after(history: History, record: dict[str, Any]) -> History:
     if kind == "state":
         state = _state(record)
         return history if state is None else history.with_written(state)
+    if kind == "facts" and isinstance(text := record.get("text"), str) and record.get("sha256") == digest(text):
+        return history.with_facts(text)
     if kind == "undo" and any(s.n == to for s in history.past):
         while history.current is None or history.current.n != to:
             history = history.undone()
@@ -137,4 +158,4 @@ def _state(record: dict[str, Any]) -> State | None:
     n, why, at, text = (record.get(key) for key in ("n", "why", "at", "text"))
     if not (isinstance(n, int) and isinstance(why, str) and isinstance(at, str) and isinstance(text, str)):
         return None
-    return State(n=n, why=why, at=at, text=text) if record.get("sha256") == digest(text) else None
+    return State(n=n, why=why, at=at, text=text, decided=text) if record.get("sha256") == digest(text) else None
