@@ -82,7 +82,7 @@ def tiny_rows(num_rows: int = 90) -> list[tuple[str, ...]]:
         kind = n % 3
         bill = 38 + 5 * kind + (n * 7 % 11) / 5
         mass = 3600 + 700 * (kind == 2) + (n * 13 % 17) * 20
-        rows.append((("Torgersen", "Dream", "Biscoe")[(n + kind) % 3], f"{bill:.1f}", f"{mass:.0f}", PENGUINS[kind]))
+        rows.append((("Torgersen", "Dream", "Biscoe")[n // 3 % 3], f"{bill:.1f}", f"{mass:.0f}", PENGUINS[kind]))
     return rows
 
 
@@ -108,7 +108,9 @@ def tiny_project(folder: Path, *, family: str = "linear", name: str = "penguins"
     return create_project(folder, project)
 
 
-def tiny_run(file: ProjectFile, *, number: int = 1, family: str = "", ledger: dict[str, object] | None = None) -> RunSpec:
+def tiny_run(
+    file: ProjectFile, *, number: int = 1, family: str = "", ledger: dict[str, object] | None = None
+) -> RunSpec:
     """A run of a tiny project, with its run.toml and nothing else."""
     family = family or file.project.model.family
     folder = file.folder / "runs" / f"{number:04}-{family}"
@@ -128,7 +130,9 @@ def tiny_run(file: ProjectFile, *, number: int = 1, family: str = "", ledger: di
     return spec
 
 
-def run_events(*, epochs: int = 50, until_epoch: int = 29, steps_per_epoch: int = 60, end: bool = False) -> Iterator[Event]:
+def run_events(
+    *, epochs: int = 50, until_epoch: int = 29, steps_per_epoch: int = 60, end: bool = False
+) -> Iterator[Event]:
     """What a well-behaved run says: a falling loss, an accuracy that rises to 0.985, two baselines."""
     yield HostStarted(
         host="detached",

@@ -21,6 +21,7 @@ _lock = threading.Lock()
 def _plotext() -> Any:
     import plotext  # 0.2 s: only when the first chart shows
 
+    plotext.terminal.limit(False, False)  # a chart is as large as its widget, whatever plotext thinks of the terminal
     return plotext
 
 
@@ -30,10 +31,10 @@ def warm() -> None:
         _plotext()
 
 
-def curve(points: Points, x: Scale, y: Scale, *, width: int, height: int) -> list[list[int]]:
+def curve(points: Points, x: Scale, y: Scale, *, width: int, height: int, joined: bool = True) -> list[list[int]]:
     """Dots of one curve on a canvas of `width` by `height` cells: for each row from the top, the bits of each cell.
 
-    Points outside the limits are cut off. Points are joined by lines.
+    Points outside the limits are cut off. Points are joined by lines, unless they are a cloud.
     """
     placed = [(x.place(a), y.place(b)) for a, b in zip(*points, strict=True)]
     if not placed or width < 1 or height < 1:
@@ -46,7 +47,7 @@ def curve(points: Points, x: Scale, y: Scale, *, width: int, height: int) -> lis
         figure.plot_size(width, height)
         figure.axes(active=False)
         signal = figure.signal([p for p, _ in placed], [min(2.0, max(-1.0, q)) for _, q in placed], marker="braille")
-        signal.lines(len(placed) > 1)
+        signal.lines(joined and len(placed) > 1)
         figure.draw(signal)
         for axis in ("x", "y"):
             for side in (0, 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from epochal.charts.draw import curve, dashed
 from epochal.charts.scale import Scale, label
@@ -25,6 +25,8 @@ class Curve:
     xs: Sequence[float]
     ys: Sequence[float]
     dashed: bool = False
+    joined: bool = True
+    """False: a cloud of points, in any order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +70,8 @@ def _canvas(chart: Chart, width: int, height: int) -> list[list[Run]]:
     roles = [["label"] * width for _ in range(height)]
     span = chart.x.high - chart.x.low
     for one in chart.curves:
-        points = _visible(one, chart.x, bin_width(span, width))
-        rows = curve(points, chart.x, chart.y, width=width, height=height)
+        points = _visible(one, chart.x, bin_width(span, width)) if one.joined else (tuple(one.xs), tuple(one.ys))
+        rows = curve(points, chart.x, chart.y, width=width, height=height, joined=one.joined)
         rows = dashed(rows) if one.dashed else rows
         for r, row in enumerate(rows):
             for c, dots in enumerate(row):
@@ -131,7 +133,7 @@ def _y_labels(scale: Scale, height: int) -> dict[int, str]:
     for stride in range(1, len(scale.ticks) + 1):
         rows = [(_row(scale, value, height), value) for value in scale.ticks[::stride]]
         places = [row for row, _value in rows if row is not None]
-        if all(a - b >= 2 for a, b in zip(places, places[1:], strict=False)):
+        if all(a - b >= 2 for a, b in pairwise(places)):
             return {row: label(value, value if scale.log else step) for row, value in rows if row is not None}
     return {}
 

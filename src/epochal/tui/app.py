@@ -16,16 +16,16 @@ from textual.theme import Theme
 from epochal.core.errors import EpochalError, SettingsError
 from epochal.project.discover import shipped_themes
 from epochal.tui.bridge import Call, Deliver
-from epochal.tui.themes import read_themes
 from epochal.tui.screens.base import StageScreen
+from epochal.tui.themes import read_themes
 from epochal.workbench.commands import STAGE_NAMES, STAGES, Keymap, read_keymap
 from epochal.workbench.session import Session
 from epochal.workbench.views.rail import ShellView
 from epochal.workbench.views.shell import shell_view
 
 
-FRAME_SECONDS = 0.5
-"""How often runs are looked at: two frames a second."""
+FRAME_SECONDS = 0.25
+"""How often a run under way is looked at: four frames a second at most; one that rests, half as often."""
 
 
 def config_folder() -> Path:
@@ -104,8 +104,10 @@ class Workbench(App[int], inherit_bindings=False):
 
     def _tick(self) -> None:
         self._ticks += 1
-        self.session.look()
-        if self._ticks % 2 == 0:
+        alive = any(r.alive for r in self.session.seen.runs)
+        if alive or self._ticks % 2 == 0:
+            self.session.look()
+        if self._ticks % 4 == 0:
             self.session.refresh()
 
     # ── what every stage can do ──
@@ -237,9 +239,20 @@ class Workbench(App[int], inherit_bindings=False):
         if not here:
             self._leave()
             return
-        words = [f"run {r.spec.number} ({r.spec.family}) goes on without this terminal" for r in here if not self.session.lives_here(r)]
-        words += [f"run {r.spec.number} ({r.spec.family}) lives here: it stops with a checkpoint" for r in here if self.session.lives_here(r)]
-        self.last_words = [f"{word}; `epochal watch {self.session.folder}` shows it again" if "goes on" in word else word for word in words]
+        words = [
+            f"run {r.spec.number} ({r.spec.family}) goes on without this terminal"
+            for r in here
+            if not self.session.lives_here(r)
+        ]
+        words += [
+            f"run {r.spec.number} ({r.spec.family}) lives here: it stops with a checkpoint"
+            for r in here
+            if self.session.lives_here(r)
+        ]
+        self.last_words = [
+            f"{word}; `epochal watch {self.session.folder}` shows it again" if "goes on" in word else word
+            for word in words
+        ]
         items = [Item(value="leave", title="leave", note="; ".join(words)), Item(value="", title="stay")]
         self.push_screen(Pick("Leave the workbench?", items), lambda value: self._leave() if value == "leave" else None)
 

@@ -42,8 +42,7 @@ def prepare(session: Session, path: str) -> str:
             )
         session.open(folder)
         return first_stage(session)
-    start_draft(session, path)
-    return "start"
+    return start_draft(session, path)
 
 
 def first_stage(session: Session) -> str:
@@ -54,18 +53,26 @@ def first_stage(session: Session) -> str:
     return "train" if alive else "data"
 
 
-def start_draft(session: Session, uri: str) -> None:
-    """Begin a project from a file or URI in the current folder, or open the one that is already there."""
+def start_draft(session: Session, uri: str) -> str:
+    """Begin a project from a file or URI in the current folder, or open the one that was made of it before.
+
+    Returns the stage to show first. Raises EpochalError when there is no such file.
+    """
     from epochal.workbench import flow, operations
 
     path = Path(uri).expanduser()
-    scheme = ":" in uri.split("/")[0]
+    scheme = ":" in uri.partition("/")[0]
     if not scheme and not path.exists() and not any(c in uri for c in "*?["):
         raise EpochalError("there is no such file or folder", where=uri, fix="check the path", code="no-file")
     folder = Path.cwd() / operations.source_name(uri)
     if (folder / "project.toml").exists():
+        session.open(folder)
+        if operations.source_uri(uri, folder) in {s.uri for s in session.project.sources}:
+            return first_stage(session)
+        session.shut()
         folder = _free(folder)
     flow.start(session, uri, folder)
+    return "start"
 
 
 def _free(folder: Path) -> Path:

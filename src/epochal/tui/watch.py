@@ -17,14 +17,15 @@ from epochal.project.runfile import read_run
 from epochal.runs.state import RunInfo
 from epochal.tui.app import config_folder, wanted_theme
 from epochal.tui.bridge import Call, Deliver
-from epochal.tui.paint import content, flowed, toned
-from epochal.tui.text import spread
+from epochal.tui.glyphs import glyphs
+from epochal.tui.paint import flowed, toned
+from epochal.tui.text import content, spread
 from epochal.tui.themes import read_themes
 from epochal.tui.widgets.chart import ChartView
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench.keys import token
 from epochal.workbench.views.curves import SMOOTHING, ZOOM_WORDS, Curves, Options, next_kind, title_of
-from epochal.workbench.views.train import train_view
+from epochal.workbench.views.train import train_view, unit_of
 from epochal.workbench.watcher import Seen, Watcher, Wish
 
 
@@ -104,9 +105,16 @@ class WatchApp(App[None], inherit_bindings=False):
         parts += [(view.best, "second")] if view.best else []
         sentence.show(flowed(parts, sentence.size.width, 2))
         title = self.query_one("#title", Lines)
-        legend = content(toned("━━ train", "accent"), "   ", toned("┅┅ validation", "second"))
+        signs = glyphs()
+        legend = content(
+            toned(f"{signs.train} train {view.loss}", "accent"),
+            "   ",
+            toned(f"{signs.validation} validation {view.validation_loss}", "second"),
+        )
         title.show([spread(content(toned(title_of(self._options, state), "quiet")), legend, title.size.width)])
-        self.query_one(ChartView).show(self._curves.chart(self._seen.run, state, self._options))
+        self.query_one(ChartView).show(
+            self._curves.chart(self._seen.run, state, self._options, unit=unit_of(self._spec.family))
+        )
         self.query_one("#keys", Static).update(
             content(toned("q leaves, the run goes on   Tab other chart   l log   e smooth   z zoom", "quiet"))
         )

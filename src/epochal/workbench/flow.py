@@ -5,15 +5,16 @@ Each returns at once; what blocks runs on the session's threads, and the session
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from epochal.core.errors import EpochalError, RunError
-from epochal.core.settings import Model, Project, parse_project
+from epochal.core.settings import Model, Project, parse_project, with_setting
 from epochal.data.protocol import Head, OpenView, Proposal, ReadHead, View
-from epochal.project.file import ProjectFile, create_project
+from epochal.project.file import create_project
 from epochal.project.runfile import RunSpec
 from epochal.review.view import ReviewView, read_view
 from epochal.runs import choose as run_choose
@@ -23,9 +24,11 @@ from epochal.workbench import operations
 
 
 if TYPE_CHECKING:
-    from epochal.data.protocol import Built
     from epochal.runs.state import RunInfo
     from epochal.workbench.session import Progress, Session
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,7 @@ class Choice:
     reason: str
     candidates: tuple[Mapping[str, Any], ...]
     """Ranked: family, value, spread, seconds_per_epoch, seconds, parameters, memory_bytes, why, as far as known."""
+    options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -71,10 +75,19 @@ def start(session: Session, uri: str, folder: Path) -> None:
 
     session.data.submit(
         ReadHead(folder=str(folder), source=source, rows=100),
-        lambda head: session.deliver(lambda: took(head)),
-        lambda error: session.deliver(lambda: session.failed(error)),
+        _later(session, took),
+        _later(session, session.failed),
     )
     propose(session)
+
+
+def _later(session: Session, call: Callable[[T], None]) -> Callable[[T], None]:
+    """`call` on the face's thread, for callbacks of the data client's reader."""
+
+    def deliver(value: T) -> None:
+        session.deliver(lambda: call(value))
+
+    return deliver
 
 
 def propose(session: Session, *, target: str = "", task: str = "") -> None:
@@ -130,8 +143,8 @@ def learn_columns(session: Session) -> None:
 
     session.data.submit(
         OpenView(folder=str(session.file.folder), document=session.document),
-        lambda view: session.deliver(lambda: took(view)),
-        lambda error: session.deliver(lambda: session.failed(error)),
+        _later(session, took),
+        _later(session, session.failed),
     )
 
 
@@ -142,24 +155,37 @@ def measure(session: Session) -> None:
         return
     take = not file.project.model.family
 
-    def work(report: Progress) -> tuple[Built, Choice]:
+    cancelled = threading.Event()
+
+    def work(report: Progress) -> Mapping[str, Any]:
         _project, built = operations.build(session.data, file, report=report)
         session.deliver(lambda: session.built_now(built))
         report("tries each family for a short, equal time", None)
-        if take:
-            answer = operations.choose_family(file, built, report=report)
-        else:
-            answer = run_choose.choose(
-                file.folder, file.project, snapshot_id=built.snapshot_id, split_id=built.split_id
-            )
-        return built, choice_from(answer)
+        return run_choose.choose(
+            file.folder,
+            file.project,
+            snapshot_id=built.snapshot_id,
+            split_id=built.split_id,
+            report=report,
+            cancelled=cancelled,
+        )
 
-    def done(result: tuple[Built, Choice]) -> None:
-        session.choice = result[1]
+    def done(answer: Mapping[str, Any]) -> None:
+        session.choice = choice_from(answer)
+        if take and session.file is file and not file.project.model.family:
+            _take(session, session.choice)
         session.changed("choice")
         session.changed("project")
 
-    session.background("measure", "prepares the rows", work, done)
+    session.background("measure", "prepares the rows", work, done, cancelled=cancelled)
+
+
+def _take(session: Session, choice: Choice) -> None:
+    """Write the chosen family down, with the settings fitted to the budget."""
+    project = replace(session.project, model=Model(family=choice.chosen, options=choice.options))
+    for dotted, value in choice.settings.items():
+        project = with_setting(project, dotted, value)
+    session.change(project, f"choose {choice.chosen}")
 
 
 def choice_from(answer: Mapping[str, Any]) -> Choice:
@@ -168,6 +194,7 @@ def choice_from(answer: Mapping[str, Any]) -> Choice:
         chosen=str(answer.get("family", "")),
         reason=str(answer.get("reason", "")),
         candidates=tuple(answer.get("candidates", ())),
+        options=dict(answer.get("options", {})),
         settings=dict(answer.get("settings", {})),
     )
 
@@ -210,7 +237,9 @@ def train(session: Session, *, accept_split: bool = False) -> None:
 
 def steer(session: Session, info: RunInfo, verb: str) -> None:
     """Ask a run to stop or to write a checkpoint."""
-    session.background(verb, f"asks run {info.spec.number} to {verb}", lambda _r: control.send(info.folder, verb), _looked(session))
+    session.background(
+        verb, f"asks run {info.spec.number} to {verb}", lambda _r: control.send(info.folder, verb), _looked(session)
+    )
 
 
 def go_on(session: Session, info: RunInfo) -> None:
@@ -250,8 +279,3 @@ def review_of(session: Session, info: RunInfo) -> ReviewView | None:
             session.reviews[info.name] = None
             session.error = error
     return session.reviews[info.name]
-
-
-def reopen(folder: Path) -> ProjectFile:
-    """A project's file, opened. Raises SettingsError."""
-    return ProjectFile.open(folder)

@@ -7,6 +7,7 @@ handed to `deliver`, which the face binds to its message queue. (Never a Textual
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,16 +16,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from epochal.core.errors import EpochalError
 from epochal.core.settings import Project, to_document, with_setting
+from epochal.workbench.vitals import Vitals
 from epochal.workbench.watcher import Seen, Watcher, Wish
 
 
 if TYPE_CHECKING:
     from epochal.core.steps import Step
-    from epochal.project.file import ProjectFile
-    from epochal.workbench.data_client import DataClient
     from epochal.data.protocol import Built
+    from epochal.project.file import ProjectFile
     from epochal.review.view import ReviewView
     from epochal.runs.state import RunInfo
+    from epochal.workbench.data_client import DataClient
     from epochal.workbench.flow import Choice, Draft
     from epochal.workbench.intents import ShowRows
 
@@ -58,6 +60,8 @@ class Session:
     job: Job | None = None
     error: EpochalError | None = None
     """The last thing that went wrong; the screen shows it until the next intent."""
+    notice: str = ""
+    """What was just done, in words; the screen shows it until the next key."""
     rows_wanted: ShowRows | None = None
     """Rows another pane sent to the data pane; the data pane takes it and sets None."""
     columns: tuple[str, ...] = ()
@@ -81,6 +85,9 @@ class Session:
     _listeners: list[Listener] = field(default_factory=list)
     _client: DataClient | None = None
     _watcher: Watcher | None = None
+    _cancelled: threading.Event | None = None
+    vitals: Vitals | None = field(default_factory=Vitals)
+    """What reads how busy the machine is; None shows nothing of it."""
 
     # ── who listens ──
 
@@ -136,6 +143,11 @@ class Session:
         self.look(fresh=True)
         self.changed("project")
 
+    def shut(self) -> None:
+        """Let go of the project."""
+        self.file = self.folder = self.built = self.choice = None
+        self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
+
     def built_now(self, built: Built) -> None:
         """A snapshot and a split are ready."""
         self.built = built
@@ -164,7 +176,7 @@ class Session:
         if self.folder is None:
             return
         if self._watcher is None:
-            self._watcher = Watcher(self._deliver_seen)
+            self._watcher = Watcher(self._deliver_seen, self.vitals)
             self._watcher.start()
         self._watcher.ask(
             Wish(folder=self.folder, run=self.run_wanted, overlay=self.overlay_wanted, log=self.log_wanted, fresh=fresh)
@@ -206,11 +218,14 @@ class Session:
 
     def undo(self) -> bool:
         """Take back the last decision."""
-        return self._decide(lambda file: file.undo())
+        return self._decide(lambda file: self._told("taken back", file.undo(), "there is nothing to take back"))
 
     def redo(self) -> bool:
         """Do again what was taken back."""
-        return self._decide(lambda file: file.redo())
+        return self._decide(lambda file: self._told("done again", file.redo(), "there is nothing to do again"))
+
+    def _told(self, done: str, why: str | None, nothing: str) -> None:
+        self.notice = f"{done}: {why}" if why else nothing
 
     def _decide(self, decide: Callable[[ProjectFile], object]) -> bool:
         if self.file is None:
@@ -226,10 +241,22 @@ class Session:
 
     # ── work that blocks ──
 
-    def background(self, name: str, text: str, work: Callable[[Progress], T], done: Callable[[T], None]) -> None:
-        """Run `work` on a thread of its own; `done` gets its result on the face's thread, errors go to `error`."""
+    def background(
+        self,
+        name: str,
+        text: str,
+        work: Callable[[Progress], T],
+        done: Callable[[T], None],
+        *,
+        cancelled: threading.Event | None = None,
+    ) -> None:
+        """Run `work` on a thread of its own; `done` gets its result on the face's thread, errors go to `error`.
+
+        Setting `cancelled` makes `work` end soon; with it, `cancel` can.
+        """
         self.job = Job(name=name, text=text)
         self.error = None
+        self._cancelled = cancelled
         self.changed("job")
 
         def report(said: str, fraction: float | None = None) -> None:
@@ -254,6 +281,13 @@ class Session:
 
         threading.Thread(target=run, name=f"epochal-{name}", daemon=True).start()
 
+    def cancel(self) -> bool:
+        """Cancel what is under way; False when nothing is that can be."""
+        if self.job is None or self._cancelled is None:
+            return False
+        self._cancelled.set()
+        return True
+
     def _progress(self, job: Job) -> None:
         if self.job is not None and self.job.name == job.name:
             self.job = job
@@ -266,7 +300,10 @@ class Session:
         self.changed("job")
 
     def close(self) -> None:
-        """Let go of the data host and of the watcher. Runs in their own processes go on."""
+        """Let go of the data host and of the watcher. Runs in their own processes go on; those in this one checkpoint and stop."""
+        here = sys.modules.get("epochal.runs.thread_host")
+        if here is not None:
+            here.leave()
         if self._watcher is not None:
             self._watcher.end()
             self._watcher = None

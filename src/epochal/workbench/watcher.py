@@ -15,6 +15,7 @@ from epochal.runs.state import RunInfo, list_runs, run_folders
 
 if TYPE_CHECKING:
     from epochal.journal.reduce import RunState
+    from epochal.workbench.vitals import Vitals
 
 
 LIST_SECONDS = 2.0
@@ -47,6 +48,8 @@ class Seen:
     log: tuple[str, ...] = ()
     tested: bool = False
     """Whether the test set was opened for the run shown."""
+    machine: str = ""
+    """How busy this machine is, in a few words."""
     listed_at: float = field(default=0.0, compare=False)
 
     def info(self, name: str = "") -> RunInfo | None:
@@ -57,8 +60,9 @@ class Seen:
 class Watcher(threading.Thread):
     """Waits to be asked, reads once, hands over what it saw."""
 
-    def __init__(self, seen: Callable[[Seen], None]) -> None:
+    def __init__(self, seen: Callable[[Seen], None], vitals: Vitals | None = None) -> None:
         super().__init__(name="epochal-watcher", daemon=True)
+        self._vitals = vitals
         self._tell = seen
         self._asked = threading.Event()
         self._wish: Wish | None = None
@@ -96,16 +100,26 @@ class Watcher(threading.Thread):
         runs, listed_at = self._runs(wish)
         name = wish.run if any(r.name == wish.run for r in runs) else (runs[0].name if runs else "")
         info = next((r for r in runs if r.name == name), None)
+        state = self._follow(info.folder) if info else None
+        if info is not None and state is not None and state.status != info.status:
+            runs, listed_at = tuple(list_runs(wish.folder)), time.monotonic()
         overlay = next((r for r in runs if r.name == wish.overlay and r.name != name), None)
         return Seen(
             runs=runs,
             run=name,
-            state=self._follow(info.folder) if info else None,
+            state=state,
             overlay=self._follow(overlay.folder) if overlay else None,
             log=tuple(log_lines(info.folder)) if info and wish.log else (),
             tested=info is not None and (info.folder / "report" / "view.json").exists(),
+            machine=self._machine(listed_at),
             listed_at=listed_at,
         )
+
+    def _machine(self, listed_at: float) -> str:
+        """As often as the list of runs is read."""
+        if self._vitals is None:
+            return ""
+        return self._vitals.read() if listed_at != self._last.listed_at else self._last.machine
 
     def _runs(self, wish: Wish) -> tuple[tuple[RunInfo, ...], float]:
         now = time.monotonic()

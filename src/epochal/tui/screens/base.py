@@ -127,8 +127,8 @@ class StageScreen(Screen[None]):
         shown = [c for c in self.workbench.keymap.of_stage(self.STAGE) if c.footer and c.keys and self.holds(c.when)]
         self.query_one(KeyFooter).commands = tuple(sorted(shown, key=lambda c: c.footer))
 
-    def refresh_view(self, topic: str) -> None:
-        """Draw the pane from the session's state. `topic` is what changed ("all" when it comes on screen, "size" when there is more or less room)."""
+    def refresh_view(self, _topic: str) -> None:
+        """Draw the pane from the session's state. The topic is what changed ("all" when it comes on screen, "size" when there is more or less room)."""
 
     def set_next(self, text: str) -> None:
         """Say the next best action and why."""
@@ -169,13 +169,19 @@ class StageScreen(Screen[None]):
         name = "do_" + command.id.replace(".", "_").replace("-", "_")
         method = getattr(self, name, None) or getattr(self.app, name)
         self.session.error = None
+        self.session.notice = ""
         method()
+        self.query_one(NextLine).view = self.workbench.shell_view()
         if self.is_attached:
             self.refresh_footer()
 
     def go_back(self) -> bool:
         """Close what lies open in the pane; False when nothing does and back means the stage before."""
         return False
+
+    def cancel(self) -> bool:
+        """Cancel what is under way in this pane; False when nothing is."""
+        return self.session.cancel()
 
     def on_rail_picked(self, event: Rail.Picked) -> None:
         """A stage was clicked in the rail."""

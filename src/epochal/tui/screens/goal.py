@@ -12,10 +12,10 @@ from textual.content import Content
 from epochal.core.errors import EpochalError
 from epochal.core.settings import Project, parse_project, to_document, with_setting
 from epochal.tui.glyphs import glyphs
-from epochal.tui.paint import blank, cell, content, heading, toned
+from epochal.tui.paint import blank, cell, heading, toned
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.screens.overlays import Ask, Item, Pick
-from epochal.tui.text import spread
+from epochal.tui.text import content, spread
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
 from epochal.workbench.views.goal import GoalRow, GoalView, goal_view
@@ -135,7 +135,9 @@ class GoalScreen(StageScreen):
         if row.editor == "column" and row.path != "columns.target":
             items.insert(0, Item(value="", title="–", note="none"))
         many = row.editor == "columns"
-        pick = Pick(row.title, items, current="" if many else str(current), search=True, chosen=chosen if many else None)
+        pick = Pick(
+            row.title, items, current="" if many else str(current), search=True, chosen=chosen if many else None
+        )
         self.workbench.push_screen(pick, lambda v: self._took(row, v))
 
     def _wrong(self, row: GoalRow, text: str) -> str:
@@ -191,10 +193,14 @@ def _changed(project: Project, path: str, value: Any) -> Project:
     if value is None:
         return _cleared(project, parts[0], parts[1])
     if path == "columns.target":
-        project = replace(project, columns=replace(project.columns, ignore=tuple(c for c in project.columns.ignore if c != value)))
+        project = replace(
+            project, columns=replace(project.columns, ignore=tuple(c for c in project.columns.ignore if c != value))
+        )
         project = _cleared(project, "split", "cuts", "fingerprint")
     if path == "goal.task" and value != project.goal.task:
-        project = _cleared(_cleared(project, "goal", "metric", "at_least"), "model", *to_document(project).get("model", {}))
+        project = _cleared(
+            _cleared(project, "goal", "metric", "at_least"), "model", *to_document(project).get("model", {})
+        )
     return with_setting(project, path, value)
 
 

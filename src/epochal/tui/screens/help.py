@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from epochal.tui.paint import blank, cell, content, heading, toned, wrapped
+from epochal.tui.paint import blank, cell, heading, toned, wrapped
 from epochal.tui.screens.overlays import Item
+from epochal.tui.text import content
 from epochal.workbench.commands import STAGES, Keymap
 from epochal.workbench.keys import Command, shown_key
 

@@ -10,9 +10,10 @@ from textual.content import Content
 from epochal.core.errors import EpochalError
 from epochal.project.discover import recent_projects, shipped_projects
 from epochal.tui.glyphs import glyphs
-from epochal.tui.paint import blank, cell, content, heading, toned, wrapped
+from epochal.tui.paint import blank, cell, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.screens.overlays import Ask
+from epochal.tui.text import content
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench.views.home import HomeRow, home_rows
 
@@ -47,7 +48,9 @@ class HomeScreen(StageScreen):
         width = body.size.width
         lines: list[Content] = [blank()]
         lines += wrapped(
-            "From a raw file to a model you can trust: look, clean, train, test, ship. Open a project or a sample.", width, "quiet"
+            "From a raw file to a model you can trust: look, clean, train, test, ship. Open a project or a sample.",
+            width,
+            "quiet",
         )
         cursor, section = 0, ""
         for n, row in enumerate(self._rows):
@@ -58,7 +61,14 @@ class HomeScreen(StageScreen):
             if n == self._cursor:
                 cursor = len(lines)
             lines.append(self._line(row, n == self._cursor, width))
-        lines += [blank(), content(toned("or  ", "quiet"), toned("epochal FILE.csv", "accent"), toned("  makes a project from a file", "quiet"))]
+        lines += [
+            blank(),
+            content(
+                toned("or  ", "quiet"),
+                toned("epochal FILE.csv", "accent"),
+                toned("  makes a project from a file", "quiet"),
+            ),
+        ]
         body.show(lines, cursor)
         self.set_next("Enter opens it. A sample is copied here first; o opens any path.")
 
@@ -116,4 +126,6 @@ class HomeScreen(StageScreen):
             if path:
                 self.workbench.open_target(path)
 
-        self.workbench.push_screen(Ask("Open", meaning="A project folder, a data file, or a name such as sklearn:iris."), took)
+        self.workbench.push_screen(
+            Ask("Open", meaning="A project folder, a data file, or a name such as sklearn:iris."), took
+        )

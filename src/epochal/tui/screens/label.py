@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from epochal.tui.paint import blank, content, heading, toned, wrapped
+from epochal.tui.paint import blank, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
+from epochal.tui.text import content
 from epochal.tui.widgets.lines import Lines
 
 
 _WILL = (
     "One item, one key, the next one: digits are classes, Enter accepts what the model suggests, Space skips.",
-    "Queues that pay: where the model is unsure, where a label looks wrong, where two people disagree, duplicates "
-    "with different labels, and a random share that keeps the rest honest.",
+    (
+        "Queues that pay: where the model is unsure, where a label looks wrong, where two people disagree, "
+        "duplicates with different labels, and a random share that keeps the rest honest."
+    ),
     "Every decision is one line in labels/, with who and when; undo works across restarts.",
 )
 _MEANWHILE = (
@@ -26,7 +29,9 @@ class LabelScreen(StageScreen):
     """Labelling, which is not here yet."""
 
     STAGE = "label"
-    TEACHES = "Labels decided by hand, one key each. This stage comes with a later version; it says what to use meanwhile."
+    TEACHES = (
+        "Labels decided by hand, one key each. This stage comes with a later version; it says what to use meanwhile."
+    )
 
     def compose_body(self) -> ComposeResult:
         """One text."""
@@ -38,7 +43,12 @@ class LabelScreen(StageScreen):
             return
         body = self.query_one(Lines)
         width = min(body.size.width, 92)
-        lines = [blank(), content(toned("Labels by hand come with a later version.", "bold")), blank(), heading("What it will do", width)]
+        lines = [
+            blank(),
+            content(toned("Labels by hand come with a later version.", "bold")),
+            blank(),
+            heading("What it will do", width),
+        ]
         for text in _WILL:
             lines += wrapped(text, width, "text", 2, first=content(toned("· ", "quiet")))
         lines += [blank(), heading("Until then", width)]

@@ -8,12 +8,12 @@ from textual.app import ComposeResult
 from textual.content import Content
 
 from epochal.core.errors import EpochalError
-from epochal.core.settings import duration_seconds, with_setting
+from epochal.core.settings import Project, duration_seconds, parse_project, to_document, with_setting
 from epochal.tui.glyphs import glyphs
-from epochal.tui.paint import blank, cell, content, flowed, heading, toned, wrapped
+from epochal.tui.paint import blank, cell, flowed, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.screens.overlays import Ask, Item, Pick
-from epochal.tui.text import Part
+from epochal.tui.text import Part, content
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
 from epochal.workbench.views.model import FamilyRow, ModelView, SettingRow, model_view
@@ -107,10 +107,23 @@ class ModelScreen(StageScreen):
         head: list[Part] = ["  ", cell("family", 9, "head"), cell("why", why, "head")]
         if wide:
             head += [cell("parameters", 11, "head", right=True), cell("memory", 9, "head", right=True)]
-        head += [cell("about", 8, "head", right=True), cell("trial", 15, "head", right=True), "  ", cell("last result" if wide else "last", 13 if wide else 7, "head")]
+        head += [
+            cell("about", 8, "head", right=True),
+            cell("trial", 15, "head", right=True),
+            "  ",
+            cell("last result" if wide else "last", 13 if wide else 7, "head"),
+        ]
         lines = [content(*head)]
         for n, family in enumerate((*view.families, *view.baselines)):
-            lines.append(self._family_line(family, why, wide=wide, here=n == self._family and not self._in_settings, baseline=n >= len(view.families)))
+            lines.append(
+                self._family_line(
+                    family,
+                    why,
+                    wide=wide,
+                    here=n == self._family and not self._in_settings,
+                    baseline=n >= len(view.families),
+                )
+            )
         return lines
 
     def _family_line(self, family: FamilyRow, why: int, *, wide: bool, here: bool, baseline: bool) -> Content:
@@ -125,7 +138,16 @@ class ModelScreen(StageScreen):
         ]
         if wide:
             parts += [cell(family.parameters, 11, tone, right=True), cell(family.memory, 9, tone, right=True)]
-        parts += [cell(family.about, 8, tone, right=True), cell(family.trial, 15, tone, right=True), "  ", cell(family.last if wide else family.last.split(" ")[0], 13 if wide else 7, "second" if family.last and not baseline else "quiet")]
+        parts += [
+            cell(family.about, 8, tone, right=True),
+            cell(family.trial, 15, tone, right=True),
+            "  ",
+            cell(
+                family.last if wide else family.last.split(" ")[0],
+                13 if wide else 7,
+                "second" if family.last and not baseline else "quiet",
+            ),
+        ]
         return content(*parts)
 
     def _settings(self, view: ModelView, width: int) -> list[Content]:
@@ -195,7 +217,13 @@ class ModelScreen(StageScreen):
 
     def do_model_budget(self) -> None:
         """Change the budget."""
-        self._ask("train.budget", "Budget", self.session.project.train.budget, "What families and sizes are fitted to, such as 30 s or 5 min.", budget=True)
+        self._ask(
+            "train.budget",
+            "Budget",
+            self.session.project.train.budget,
+            "What families and sizes are fitted to, such as 30 s or 5 min.",
+            budget=True,
+        )
 
     def do_model_suggested(self) -> None:
         """The setting under the cursor as suggested."""
@@ -234,10 +262,8 @@ class ModelScreen(StageScreen):
         self.workbench.push_screen(Ask(title, "" if value == "–" else value, meaning=meaning, check=check), took)
 
 
-def without(project, table: str, name: str):  # type: ignore[no-untyped-def]
+def without(project: Project, table: str, name: str) -> Project:
     """The project with one setting left out, so that the suggestion holds again."""
-    from epochal.core.settings import parse_project, to_document
-
     document = to_document(project)
     inner = dict(document.get(table, {}))
     inner.pop(name, None)

@@ -14,8 +14,8 @@ from textual.widgets import Input
 
 from epochal.show import cell_width, safe
 from epochal.tui.glyphs import glyphs
-from epochal.tui.paint import cell, content, toned, wrapped
-from epochal.tui.text import Part, spread
+from epochal.tui.paint import cell, toned, wrapped
+from epochal.tui.text import Part, content, spread
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench.keys import token
 
@@ -49,7 +49,15 @@ class TextOverlay(ModalScreen[None]):
 
     def _draw(self) -> None:
         title = self.query_one("#sheet-title", Lines)
-        title.show([spread(content(toned(safe(self._title), "bold")), content(toned("j k scroll   Esc back", "quiet")), title.size.width)])
+        title.show(
+            [
+                spread(
+                    content(toned(safe(self._title), "bold")),
+                    content(toned("j k scroll   Esc back", "quiet")),
+                    title.size.width,
+                )
+            ]
+        )
         body = self.query_one("#sheet-body", Lines)
         lines: list[Content] = []
         for line in self._text():
@@ -64,7 +72,19 @@ class TextOverlay(ModalScreen[None]):
         event.prevent_default()
         pressed = token(event.key, event.character)
         body = self.query_one("#sheet-body", Lines)
-        step = {"j": 1, "down": 1, "k": -1, "up": -1, "PgDn": 15, "PgUp": -15, "ctrl+d": 10, "ctrl+u": -10, "Space": 15, "G": 10**6, "g": -(10**6)}
+        step = {
+            "j": 1,
+            "down": 1,
+            "k": -1,
+            "up": -1,
+            "PgDn": 15,
+            "PgUp": -15,
+            "ctrl+d": 10,
+            "ctrl+u": -10,
+            "Space": 15,
+            "G": 10**6,
+            "g": -(10**6),
+        }
         if pressed in step:
             self._at_end = pressed == "G"
             body.scroll_lines(step[pressed])
@@ -88,7 +108,16 @@ class Pick(ModalScreen[str | None]):
 
     AUTO_FOCUS = ""
 
-    def __init__(self, title: str, items: Sequence[Item], *, current: str = "", search: bool = False, hint: str = "", chosen: Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        title: str,
+        items: Sequence[Item],
+        *,
+        current: str = "",
+        search: bool = False,
+        hint: str = "",
+        chosen: Iterable[str] | None = None,
+    ) -> None:
         super().__init__()
         self._chosen = set(chosen) if chosen is not None else None
         hint = hint or ("Space marks   Enter takes   Esc back" if chosen is not None else "")
@@ -125,15 +154,26 @@ class Pick(ModalScreen[str | None]):
         title = self.query_one("#sheet-title", Lines)
         head: list[Part] = [toned(safe(self._title), "bold")]
         if self._search:
-            head += ["  ", toned(f"{safe(self._typed)}▏" if self._typed else "type to search", "accent" if self._typed else "quiet")]
-        title.show([spread(content(*head), content(toned(self._hint or "Enter takes   Esc back", "quiet")), title.size.width)])
+            head += [
+                "  ",
+                toned(
+                    f"{safe(self._typed)}▏" if self._typed else "type to search", "accent" if self._typed else "quiet"
+                ),
+            ]
+        title.show(
+            [spread(content(*head), content(toned(self._hint or "Enter takes   Esc back", "quiet")), title.size.width)]
+        )
         body = self.query_one("#sheet-body", Lines)
         width = body.size.width
         found = self.found
         self._cursor = max(0, min(self._cursor, len(found) - 1))
         widest = max((cell_width(safe(i.title)) for i in found), default=0)
         room = max(12, min(widest, width // 2 if any(i.note for i in found) else width - 14))
-        body.show([self._line(i, n == self._cursor, room, width) for n, i in enumerate(found)] or [content(toned("nothing fits", "quiet"))], self._cursor if found else None)
+        body.show(
+            [self._line(i, n == self._cursor, room, width) for n, i in enumerate(found)]
+            or [content(toned("nothing fits", "quiet"))],
+            self._cursor if found else None,
+        )
 
     def _line(self, item: Item, here: bool, room: int, width: int) -> Content:
         marked = self._chosen is not None and item.value in self._chosen
@@ -171,7 +211,6 @@ class Pick(ModalScreen[str | None]):
             self._cursor = 0
             self._draw()
 
-
     def _take(self, found: list[Item]) -> None:
         if self._chosen is not None:
             self.dismiss("\x1f".join(i.value for i in self._items if i.value in self._chosen))
@@ -182,7 +221,9 @@ class Pick(ModalScreen[str | None]):
 class Ask(ModalScreen[str | None]):
     """One line to type, with what it means; `check` says what is wrong with a text, or nothing."""
 
-    def __init__(self, title: str, value: str = "", *, meaning: str = "", check: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self, title: str, value: str = "", *, meaning: str = "", check: Callable[[str], str] | None = None
+    ) -> None:
         super().__init__()
         self._title, self._value, self._meaning = title, value, meaning
         self._check = check or (lambda _text: "")
@@ -203,7 +244,15 @@ class Ask(ModalScreen[str | None]):
 
     def _draw(self, wrong: str = "") -> None:
         title = self.query_one("#sheet-title", Lines)
-        title.show([spread(content(toned(safe(self._title), "bold")), content(toned("Enter takes   Esc back", "quiet")), title.size.width)])
+        title.show(
+            [
+                spread(
+                    content(toned(safe(self._title), "bold")),
+                    content(toned("Enter takes   Esc back", "quiet")),
+                    title.size.width,
+                )
+            ]
+        )
         note = self.query_one("#sheet-note", Lines)
         note.show(wrapped(wrong or self._meaning, note.size.width, "bad" if wrong else "quiet"))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from epochal.tui.paint import blank, content, heading, toned, wrapped
+from epochal.tui.paint import blank, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
+from epochal.tui.text import content
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench.views.ship import ship_view
 
@@ -23,7 +24,7 @@ class ShipScreen(StageScreen):
         """One text."""
         yield Lines(id="ship-lines")
 
-    def refresh_view(self, topic: str) -> None:
+    def refresh_view(self, _topic: str) -> None:
         """Draw commands and files."""
         if self.session.folder is None:
             return

@@ -7,10 +7,10 @@ from textual.content import Content
 
 from epochal.core.tasks import TASKS
 from epochal.show import cell_width, safe
-from epochal.tui.paint import blank, cell, content, heading, toned, wrapped
+from epochal.tui.paint import blank, cell, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.screens.overlays import Item, Pick
-from epochal.tui.text import Part
+from epochal.tui.text import Part, content
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
 from epochal.workbench.views.start import StartView, start_view
@@ -35,7 +35,7 @@ class StartScreen(StageScreen):
         yield Lines(id="start-lines")
         yield Lines(id="start-rows")
 
-    def refresh_view(self, topic: str) -> None:
+    def refresh_view(self, _topic: str) -> None:
         """Draw the proposal."""
         draft = self.session.draft
         if draft is None:
@@ -60,7 +60,10 @@ class StartScreen(StageScreen):
             return
         others = [c.name for c in draft.head.columns if c.name not in view.targets] if draft.head else []
         likely = list(view.targets)
-        items = [Item(value=c, title=safe(c), note="likely" if n < 3 and c in likely else "") for n, c in enumerate([*likely, *others])]
+        items = [
+            Item(value=c, title=safe(c), note="likely" if n < 3 and c in likely else "")
+            for n, c in enumerate([*likely, *others])
+        ]
 
         def took(target: str | None) -> None:
             if target:
@@ -92,13 +95,20 @@ class StartScreen(StageScreen):
 
 
 def _proposal(view: StartView, width: int) -> list[Content]:
-    lines = [blank(), content(toned(view.source, "bold"), "  ", toned(view.facts, "quiet")).truncate(width, ellipsis=True), blank()]
+    lines = [
+        blank(),
+        content(toned(view.source, "bold"), "  ", toned(view.facts, "quiet")).truncate(width, ellipsis=True),
+        blank(),
+    ]
     lines.append(heading("What is proposed", width, f"project {view.folder}"))
     if not view.suggestions:
         lines.append(content(toned("…" if not view.ready else "nothing", "quiet")))
     value = max(16, min(44, max((cell_width(s.value) for s in view.suggestions), default=0) + 2, width // 2 - 12))
     for suggestion in view.suggestions:
-        head: Part = content(cell(suggestion.title, 14, "quiet"), cell(suggestion.value, value, "accent" if suggestion.title == "predict" else "text"))
+        head: Part = content(
+            cell(suggestion.title, 14, "quiet"),
+            cell(suggestion.value, value, "accent" if suggestion.title == "predict" else "text"),
+        )
         lines += wrapped(suggestion.why, width, "quiet", 14 + value, first=head) or [content(head)]
     return lines
 
@@ -107,14 +117,20 @@ def _preview(view: StartView, width: int, height: int) -> list[Content]:
     lines = [heading("First rows", width)]
     fitting: list[tuple[int, tuple[str, int, bool]]] = []
     used = 0
-    for n, (title, size, right) in enumerate(view.columns):
-        size = max(size, min(cell_width(title), 14))
+    for n, (title, wanted, right) in enumerate(view.columns):
+        size = max(wanted, min(cell_width(title), 14))
         if used + size + 2 > width:
             break
         fitting.append((n, (title, size, right)))
         used += size + 2
     lines.append(
-        content(*(p for n, (t, w, r) in fitting for p in (cell(t, w, "accent" if n == 0 and view.target else "head", right=r), "  ")))
+        content(
+            *(
+                p
+                for n, (t, w, r) in fitting
+                for p in (cell(t, w, "accent" if n == 0 and view.target else "head", right=r), "  ")
+            )
+        )
     )
     for row in view.rows[: max(0, height - 2)]:
         parts: list[Part] = []

@@ -11,10 +11,10 @@ from textual.content import Content
 from epochal.review.view import ReviewView
 from epochal.show import cell_width
 from epochal.tui.glyphs import glyphs
-from epochal.tui.paint import beside, blank, cell, content, flowed, heading, toned, wrapped
+from epochal.tui.paint import beside, blank, cell, flowed, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.screens.overlays import TextOverlay
-from epochal.tui.text import Part
+from epochal.tui.text import Part, content
 from epochal.tui.widgets.chart import ChartView
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
@@ -28,12 +28,13 @@ from epochal.workbench.views.test import (
     sealed_view,
     worst_words,
 )
+from epochal.workbench.views.train import Tone
 
 
 _MAX_CLASSES = 12
 """More classes than this do not fit as a matrix; the worst pairs stand in the per-class table."""
 
-_VERDICT_TONES = {"better": "good", "worse": "bad"}
+_VERDICT_TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
 
 class TestScreen(StageScreen):
@@ -134,7 +135,10 @@ class TestScreen(StageScreen):
         room = max(len(str(max(map(max, confusion.counts)))), 3)
         names = max(4, min(16, max(cell_width(c) for c in confusion.classes)))
         each = max(room + 2, min(9, (width // 2 - names - 4) // len(confusion.classes)))
-        head: list[Part] = [cell("", names + 2), *(cell(c, each - 1, "quiet", right=True) for c in ()), *self._names(confusion.classes, each)]
+        head: list[Part] = [
+            cell("", names + 2),
+            *self._names(confusion.classes, each),
+        ]
         lines = [content(cell("truth", names + 2, "head"), toned("  predicted", "head")), content(*head)]
         for i, row in enumerate(confusion.counts):
             parts: list[Part] = [cell(confusion.classes[i], names, "text"), "  "]
@@ -152,13 +156,15 @@ class TestScreen(StageScreen):
         tone = "quiet" if not rows else "good" if truth == prediction else "bad"
         text = str(rows) if rows else "·"
         if here:
-            return content(" " * (width - len(text) - 2), (f"{glyphs().here}{text} ", "bold $ep-background on $ep-accent"))
+            return content(
+                " " * (width - len(text) - 2), (f"{glyphs().here}{text} ", "bold $ep-background on $ep-accent")
+            )
         return content(cell(text, width - 1, tone, right=True), " ")
 
     def _worst(self, view: ReviewView, width: int) -> tuple[list[Content], int | None]:
         lines = [heading("Worst rows", width, ledger_line(view.ledger) if view.ledger else "")]
         here = self._cursor.part == "worst"
-        words = [worst_words(row) for row in view.worst]
+        words = worst_words(view.worst)
         room = min(max((cell_width(w) for w, _ in words), default=0), width // 2)
         for n, (row, (said, inputs)) in enumerate(zip(view.worst, words, strict=True)):
             current = here and n == self._cursor.worst
@@ -177,6 +183,10 @@ class TestScreen(StageScreen):
         return lines, (self._cursor.worst + 1) if here and view.worst else None
 
     # ── commands ──
+
+    def holds(self, when: str) -> bool:
+        """Whether a command's condition holds."""
+        return {"sealed": self._review is None, "opened": self._review is not None}.get(when, True)
 
     def do_test_open(self) -> None:
         """Open the test set, or show the rows under the cursor."""
@@ -226,7 +236,9 @@ class TestScreen(StageScreen):
                     prediction=max(0, min(last, cursor.prediction + right)),
                 )
         elif down < 0 and cursor.worst == 0 and self._has_matrix:
-            self._cursor = replace(cursor, part="matrix", truth=len(view.confusion.classes) - 1 if view.confusion else 0)
+            self._cursor = replace(
+                cursor, part="matrix", truth=len(view.confusion.classes) - 1 if view.confusion else 0
+            )
         else:
             self._cursor = replace(cursor, worst=max(0, min(len(view.worst) - 1, cursor.worst + down)))
         self._draw()
@@ -270,14 +282,20 @@ class TestScreen(StageScreen):
 
 
 def _per_class_or_none(view: ReviewView | None) -> list[Content]:
-    return _per_class(view) if view is not None and view.per_class else [content(toned("There are no classes.", "quiet"))]
+    return (
+        _per_class(view) if view is not None and view.per_class else [content(toned("There are no classes.", "quiet"))]
+    )
 
 
 def _metrics(view: ReviewView, width: int) -> list[Content]:
     names = [n for n in ("trivial", "strong") if n in view.baselines]
     title = _title_width(view)
     verdict = next((c for c in view.comparisons if c.baseline == "strong"), None)
-    head: list[Part] = [cell("", title), cell("test", 9, "head", right=True), cell("95 % interval", 19, "head", right=True)]
+    head: list[Part] = [
+        cell("", title),
+        cell("test", 9, "head", right=True),
+        cell("95 % interval", 19, "head", right=True),
+    ]
     head += [cell(name, 10, "head", right=True) for name in names]
     lines = [content(*head)]
     for n, metric in enumerate(view.metrics):
@@ -286,7 +304,10 @@ def _metrics(view: ReviewView, width: int) -> list[Content]:
             cell(metric.model.text, 9, "accent" if n == 0 else "text", right=True),
             cell(metric.model.interval, 19, "quiet", right=True),
         ]
-        parts += [cell(metric.baselines[name].text if name in metric.baselines else "–", 10, "quiet", right=True) for name in names]
+        parts += [
+            cell(metric.baselines[name].text if name in metric.baselines else "–", 10, "quiet", right=True)
+            for name in names
+        ]
         if n == 0 and verdict is not None and _verdict_fits(view, width):
             parts += ["    ", toned(verdict.words, _VERDICT_TONES.get(verdict.verdict, "quiet"))]
         lines.append(content(*parts))
@@ -307,7 +328,13 @@ def _per_class(view: ReviewView) -> list[Content]:
     name = max(10, min(18, max((cell_width(c.name) for c in view.per_class), default=0)))
     lines = [
         content(toned("per class", "head")),
-        content(cell("", name), *(cell(t, 11 if t == "precision" else 8, "quiet", right=True) for t in ("precision", "recall", "f1", "rows"))),
+        content(
+            cell("", name),
+            *(
+                cell(t, 11 if t == "precision" else 8, "quiet", right=True)
+                for t in ("precision", "recall", "f1", "rows")
+            ),
+        ),
     ]
     lines += [
         content(
@@ -339,7 +366,16 @@ def _residuals(view: ReviewView, width: int) -> list[Content]:
                 (f" {rows}" if rows else "", "$ep-quiet"),
             )
         )
-    lines += [blank(), content(toned("mean ", "quiet"), toned(residuals.bias.text), toned(f"   {residuals.bias.interval}", "quiet"))]
+    lines += [
+        blank(),
+        content(toned("mean ", "quiet"), toned(residuals.bias.text), toned(f"   {residuals.bias.interval}", "quiet")),
+    ]
     if residuals.covered is not None and residuals.level is not None:
-        lines.append(content(toned(f"{residuals.level:.0%} intervals hold ", "quiet"), toned(f"{residuals.covered.value or 0:.0%}"), toned(" of the truths", "quiet")))
+        lines.append(
+            content(
+                toned(f"{residuals.level:.0%} intervals hold ", "quiet"),
+                toned(f"{residuals.covered.value or 0:.0%}"),
+                toned(" of the truths", "quiet"),
+            )
+        )
     return lines

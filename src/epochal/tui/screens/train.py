@@ -9,20 +9,31 @@ from datetime import UTC, datetime
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.events import Resize
 
 from epochal.charts import draw
+from epochal.charts.picture import Chart
 from epochal.tui.glyphs import glyphs
-from epochal.tui.paint import blank, cell, content, flowed, heading, toned, wrapped
+from epochal.tui.paint import blank, cell, flowed, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
-from epochal.tui.text import Part, spread
+from epochal.tui.text import Part, content, spread
 from epochal.tui.widgets.chart import ChartView
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
 from epochal.workbench.views.curves import SMOOTHING, ZOOM_WORDS, Curves, Options, next_kind, title_of
-from epochal.workbench.views.train import TrainView, train_view
+from epochal.workbench.views.train import TrainView, train_view, unit_of
 
 
-_SIGNS = {"running": "busy", "starting": "busy", "stopping": "busy", "done": "done", "failed": "bad", "diverged": "bad", "interrupted": "bad", "stuck": "bad"}
+_SIGNS = {
+    "running": "busy",
+    "starting": "busy",
+    "stopping": "busy",
+    "done": "done",
+    "failed": "bad",
+    "diverged": "bad",
+    "interrupted": "bad",
+    "stuck": "bad",
+}
 
 
 class TrainScreen(StageScreen):
@@ -106,24 +117,37 @@ class TrainScreen(StageScreen):
             second.show(None)
             return
         title.show([self._chart_title(title.size.width)])
-        chart.show(self._ascii(self._curves.chart(seen.run, seen.state, self._options, seen.overlay)))
+        chart.show(
+            self._ascii(
+                self._curves.chart(seen.run, seen.state, self._options, seen.overlay, unit=unit_of(self._view.family))
+            )
+        )
         if second.size.height:
             other = replace(self._options, kind="metric" if self._options.kind != "metric" else "loss")
             second_title.show([content(toned(title_of(other, seen.state), "quiet"))])
-            second.show(self._ascii(self._second_curves.chart(seen.run, seen.state, other)))
+            second.show(
+                self._ascii(self._second_curves.chart(seen.run, seen.state, other, unit=unit_of(self._view.family)))
+            )
 
     @staticmethod
-    def _ascii(chart):  # type: ignore[no-untyped-def]
-        return replace(chart, ascii=True, marks=tuple((x, y, "O") for x, y, _ in chart.marks)) if glyphs().done == "+" else chart
+    def _ascii(chart: Chart) -> Chart:
+        return (
+            replace(chart, ascii=True, marks=tuple((x, y, "O") for x, y, _ in chart.marks))
+            if glyphs().done == "+"
+            else chart
+        )
 
     def _chart_title(self, width: int) -> Content:
         signs = glyphs()
         legend: list[Part] = []
         if self._options.kind == "loss":
-            legend = [toned(f"{signs.train} train", "accent"), "   ", toned(f"{signs.validation} validation", "second")]
+            legend = [toned(f"{signs.train} train {self._view.loss}".rstrip(), "accent"), "   "]
+            legend.append(toned(f"{signs.validation} validation {self._view.validation_loss}".rstrip(), "second"))
         if self.session.seen.overlay is not None:
             legend += ["   ", toned(f"{signs.validation} {self.session.overlay_wanted}", "blue")]
-        return spread(content(toned(title_of(self._options, self.session.seen.state), "quiet")), content(*legend, " "), width)
+        return spread(
+            content(toned(title_of(self._options, self.session.seen.state), "quiet")), content(*legend, " "), width
+        )
 
     def _sentence(self, view: TrainView) -> list[Content]:
         if not view.run:
@@ -146,7 +170,7 @@ class TrainScreen(StageScreen):
         log = self.session.seen.log[-room:] if room else ()
         return [*lines, *(content(toned(line, "quiet")) for line in log)]
 
-    def on_resize(self, event) -> None:  # type: ignore[no-untyped-def]
+    def on_resize(self, event: Resize) -> None:
         """What stands where depends on the room."""
         super().on_resize(event)
         self.session.log_wanted = event.size.width >= 160 or self._log
@@ -225,7 +249,9 @@ class TrainScreen(StageScreen):
         self.session.look()
         info = self.session.info
         if info is not None:
-            self.workbench.push_screen(TextOverlay(f"host.log of {info.name}", lambda: self.session.seen.log or ("nothing was written",)))
+            self.workbench.push_screen(
+                TextOverlay(f"host.log of {info.name}", lambda: self.session.seen.log or ("nothing was written",))
+            )
 
     def do_train_test(self) -> None:
         """Go to the test set with this run."""
@@ -257,7 +283,9 @@ def _runs(view: TrainView, width: int) -> list[Content]:
 def _coach(view: TrainView, width: int) -> list[Content]:
     lines = [heading("Coach", width)]
     for finding in view.coach:
-        sign = {"bad": glyphs().bad, "warning": glyphs().problem, "good": glyphs().done}.get(finding.tone, glyphs().waiting)
+        sign = {"bad": glyphs().bad, "warning": glyphs().problem, "good": glyphs().done}.get(
+            finding.tone, glyphs().waiting
+        )
         lines += wrapped(finding.text, width, "text", 2, first=content(toned(f"{sign} ", finding.tone)))
     if len(lines) == 1:
         lines.append(content(toned("Nothing to say: it goes as it should." if view.running else "–", "quiet")))

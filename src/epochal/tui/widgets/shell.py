@@ -44,7 +44,6 @@ class TopBar(Widget):
     """Project at the left; saved, run and machine at the right."""
 
     view: reactive[ShellView] = reactive(ShellView())
-    machine: reactive[str] = reactive("")
 
     def render(self) -> Content:
         """One line."""
@@ -64,8 +63,8 @@ class TopBar(Widget):
             else:
                 right += [(self.view.run_state, "$ep-quiet")]
             right += ["   "]
-        if self.machine and self.size.width >= NARROW:
-            right += [(self.machine, "$ep-quiet"), " "]
+        if self.view.machine and self.size.width >= NARROW:
+            right += [(self.view.machine, "$ep-quiet"), " "]
         return spread(content(*left), content(*right), self.size.width)
 
     def _bar(self, fraction: float | None, signs: Glyphs) -> list[Part]:
@@ -143,6 +142,8 @@ class NextLine(Widget):
         """One line."""
         if self.view.error:
             body = content((f" {glyphs().problem} ", "bold $ep-bad"), (self.view.error, "$ep-text"))
+        elif self.view.notice:
+            body = content((f" {glyphs().done} ", "bold $ep-good"), (self.view.notice, "$ep-text"))
         else:
             body = content((" Next ", "bold $ep-accent"), " ", (self.said or self.view.next, "$ep-text"))
         right = content((f"{self.pending}{glyphs().ellipsis} ", "bold $ep-accent")) if self.pending else content("")

@@ -52,11 +52,13 @@ class Curves:
     _scales: dict[tuple[object, ...], Scale] = field(default_factory=dict)
     _run: object = None
 
-    def chart(self, run: str, state: RunState, options: Options, overlay: RunState | None = None) -> Chart:
-        """The chart of one kind."""
+    def chart(
+        self, run: str, state: RunState, options: Options, overlay: RunState | None = None, *, unit: str = "epoch"
+    ) -> Chart:
+        """The chart of one kind; `unit` is what one pass is called."""
         if run != self._run:
             self._run, self._grown, self._scales = run, {}, {}
-        x_column, x_title = self._x_axis(state)
+        x_column, x_title = self._x_axis(state, unit)
         curves, values = self._curves(state, options, x_column, overlay)
         levels = _levels(state) if options.kind == "metric" else ()
         x = self._x_scale(state, options, x_column)
@@ -66,11 +68,11 @@ class Curves:
         y = self._y_scale(options, shown, levels)
         return Chart(x=x, y=y, curves=curves, levels=levels, marks=_best(state, options, x_column), x_title=x_title)
 
-    def _x_axis(self, state: RunState) -> tuple[str, str]:
+    def _x_axis(self, state: RunState, unit: str) -> tuple[str, str]:
         training = state.training
         if training is not None and training.epochs <= 1:
             return "step", "step"
-        return "epoch", "epoch"
+        return "epoch", unit
 
     def _curves(
         self, state: RunState, options: Options, x: str, overlay: RunState | None

@@ -29,13 +29,17 @@ def ledger_words(ledger: Mapping[str, Any]) -> tuple[str, ...]:
         ]
         lines.append(f"{safe(source['name'])}: {some(source['lines'], 'line')} = {' + '.join(parts)}.")
         if source["rejected_cells"]:
-            lines.append(f"{some(source['rejected_cells'], 'cell')} did not fit the kind of the column and became missing.")
+            lines.append(
+                f"{some(source['rejected_cells'], 'cell')} did not fit the kind of the column and became missing."
+            )
     for step in ledger["steps"]:
         title = OPS[step["op"]].title if step["op"] in OPS else safe(step["op"])
         did = [f"left out {some(step['removed'], 'row')}"] if step["removed"] else []
         did += [f"changed {some(step['changed'], 'cell')}"] if step["changed"] else []
         lines.append(f"Step {step['n']}, {title}: {' and '.join(did) or 'changed nothing'}.")
-    lines.append(f"{some(ledger['read'], 'row')} read − {count(ledger['removed'])} left out = {count(ledger['kept'])} kept.")
+    lines.append(
+        f"{some(ledger['read'], 'row')} read − {count(ledger['removed'])} left out = {count(ledger['kept'])} kept."
+    )
     lines.append(ledger_line(ledger) + ".")
     lines.append("Every line is accounted for." if ledger["sums"] else "The account does not sum: please report this.")
     return tuple(lines)

@@ -31,6 +31,10 @@ class ShellView:
     """The run that is shown or under way, in two words: "run 3"."""
     run_state: str = ""
     run_fraction: float | None = None
+    machine: str = ""
+    """How busy this machine is."""
+    notice: str = ""
+    """What was just done, in words."""
     busy: str = ""
     """What is being worked on for the person, in words."""
     busy_fraction: float | None = None

@@ -28,6 +28,8 @@ def shell_view(session: Session) -> ShellView:
         run=f"run {info.spec.number}" if info is not None else "",
         run_state=state.status if state is not None else "",
         run_fraction=state.progress if alive and state is not None else None,
+        machine=session.seen.machine,
+        notice=safe(session.notice),
         busy=safe(job.text) if job else "",
         busy_fraction=job.fraction if job else None,
         error=error_line(session.error) if session.error else "",
@@ -67,7 +69,7 @@ def _stages(session: Session) -> tuple[Stage, ...]:
         "ship": ("none", "–"),
     }
     return tuple(
-        Stage(number=n, name=name, title=title, state=states[name][0], summary=states[name][1])  # type: ignore[arg-type]
+        Stage(number=n, name=name, title=title, state=states[name][0], summary=states[name][1])
         for n, (name, title) in enumerate(STAGES, 1)
     )
 

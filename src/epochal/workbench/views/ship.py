@@ -47,7 +47,10 @@ def ship_view(folder: Path, info: RunInfo | None, *, tested: bool) -> ShipView:
         )
     which = f" --run {info.spec.number}"
     commands = [
-        (f"epochal predict {here} new.csv -o out.csv{which}", "every row of a new file comes back, in order, with its prediction"),
+        (
+            f"epochal predict {here} new.csv -o out.csv{which}",
+            "every row of a new file comes back, in order, with its prediction",
+        ),
         (f"epochal test {here} {info.spec.number} --json", "the verdict of the test set, for a script"),
         (f"epochal train {here} --json", "the same training again, without a screen"),
     ]

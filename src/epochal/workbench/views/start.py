@@ -77,18 +77,27 @@ def start_view(draft: Draft, *, busy: str = "") -> StartView:
 def _facts(head: Head | None) -> str:
     if head is None:
         return "is being read"
-    parts = [head.format, memory(head.bytes) if head.bytes >= 1e5 else some(head.bytes, "byte"), some(len(head.columns), "column")]
+    parts = [
+        head.format,
+        memory(head.bytes) if head.bytes >= 1e5 else some(head.bytes, "byte"),
+        some(len(head.columns), "column"),
+    ]
     if head.encoding:
         parts.append(head.encoding)
     if head.delimiter:
-        parts.append({",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}.get(head.delimiter, safe(head.delimiter)) + " between fields")
+        parts.append(
+            {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}.get(head.delimiter, safe(head.delimiter))
+            + " between fields"
+        )
     return ", ".join(p for p in parts if p) + (f". {safe(head.note)}" if head.note else "")
 
 
 def _suggestions(draft: Draft, project: Project | None) -> tuple[Suggestion, ...]:
     if draft.proposal is None:
         return ()
-    rows = [Suggestion(title=_title(path), value=safe(value), why=safe(why)) for path, value, why in draft.proposal.reasons]
+    rows = [
+        Suggestion(title=_title(path), value=safe(value), why=safe(why)) for path, value, why in draft.proposal.reasons
+    ]
     if project is not None and not project.columns.target:
         rows.insert(0, Suggestion(title="predict", value="?", why="no column looks like it: t chooses one"))
     return tuple(rows)
@@ -108,7 +117,10 @@ def _order(head: Head, target: str) -> list[int]:
 def _columns(head: Head | None, target: str) -> tuple[tuple[str, int, bool], ...]:
     if head is None:
         return ()
-    return tuple((head.columns[n].title, max(4, min(18, head.columns[n].width)), head.columns[n].right) for n in _order(head, target))
+    return tuple(
+        (head.columns[n].title, max(4, min(18, head.columns[n].width)), head.columns[n].right)
+        for n in _order(head, target)
+    )
 
 
 def _rows(head: Head | None, target: str) -> tuple[tuple[str, ...], ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from epochal.charts.picture import Chart, Curve
 from epochal.charts.scale import stepped
 from epochal.core.tasks import METRICS
-from epochal.show import safe
+from epochal.show import cell_width, pad, safe
 from epochal.workbench.intents import ShowRows
 from epochal.workbench.views.train import Tone
 from epochal.workbench.views.words import count, figure, some
@@ -45,7 +46,10 @@ def sealed_view(info: RunInfo | None, *, busy: str = "") -> SealedView:
         ("The test set is sealed.", "accent"),
         ("", "text"),
         (f"{held} were put aside before anything was learnt. No run has seen them, and you have not either.", "text"),
-        (f"They say how good run {info.spec.number} ({safe(info.spec.family)}) is on rows it never saw: the honest {metric.title}.", "text"),
+        (
+            f"They say how good run {info.spec.number} ({safe(info.spec.family)}) is on rows it never saw: the honest {metric.title}.",
+            "text",
+        ),
         ("", "text"),
         ("Each look is counted and written down: who looks often and picks the best, fools himself.", "quiet"),
         ("Both baselines are judged on the same rows, with intervals, so that luck is told from skill.", "quiet"),
@@ -112,10 +116,17 @@ def next_words(view: ReviewView) -> str:
     return "look at the worst rows (Enter shows one in the data pane): dirt there is worth more than another family."
 
 
-def worst_words(row: WorstRow, num_inputs: int = 5) -> tuple[str, str]:
-    """What happened, and the row's inputs in short."""
-    inputs = "   ".join(f"{title} {text}" for title, text in row.inputs[:num_inputs])
-    return f"{row.words}{' · ' + row.note if row.note else ''}", inputs
+def worst_words(rows: Sequence[WorstRow], num_inputs: int = 6) -> list[tuple[str, str]]:
+    """What happened to each row, and its inputs in short, each input under the same one of the row before."""
+    inputs = [row.inputs[:num_inputs] for row in rows]
+    widths = [max(cell_width(f"{title} {text}") for title, text in column) for column in zip(*inputs, strict=False)]
+    return [
+        (
+            f"{row.words}{' · ' + row.note if row.note else ''}",
+            "   ".join(pad(f"{title} {text}", width) for (title, text), width in zip(row.inputs, widths, strict=False)),
+        )
+        for row in rows
+    ]
 
 
 def headline(view: ReviewView) -> tuple[tuple[str, Tone], ...]:

@@ -65,6 +65,9 @@ class TrainView:
     tone: Tone = "quiet"
     facts: tuple[tuple[str, Tone], ...] = ()
     """The sentence's parts, the most useful first."""
+    loss: str = ""
+    """The newest training loss."""
+    validation_loss: str = ""
     survives: str = ""
     metric: str = ""
     best: str = ""
@@ -93,14 +96,21 @@ def train_view(
         tone=STATUS_TONES.get(status, "quiet"),
         facts=_facts(info, state, now),
         survives=safe(state.host.survives) if state.host and info.alive else "",
+        loss=figure(state.steps.last("loss")) if len(state.steps) else "",
+        validation_loss=figure(state.evaluations.last("validation_loss")) if len(state.evaluations) else "",
         metric=METRICS[info.spec.project.metric].title,
         best=_best(info, state),
         runs=_rows(infos, shown, state),
         coach=_coach(info, state),
-        next=_next(state),
+        next=_next(state, unit_of(info.spec.family)),
         running=status in {"starting", "running", "stuck"},
         resumable=status in {"stopped", "interrupted", "paused", "failed", "diverged"},
     )
+
+
+def unit_of(family: str) -> str:
+    """What one pass is called: trees grow in rounds."""
+    return "round" if family == "trees" else "epoch"
 
 
 def _facts(info: RunInfo, state: RunState, now: datetime) -> tuple[tuple[str, Tone], ...]:
@@ -153,7 +163,7 @@ def _best(info: RunInfo, state: RunState) -> str:
         if state.best_step in steps:
             epoch = state.evaluations.column("epoch")[steps.index(state.best_step)]
             multi = state.training is not None and state.training.epochs > 1
-            place = f" at epoch {epoch:.0f}" if multi else f" at step {count(state.best_step)}"
+            place = f" at {unit_of(info.spec.family)} {epoch:.0f}" if multi else f" at step {count(state.best_step)}"
     return f"best {METRICS[info.spec.project.metric].title} {figure(state.best_value)}{place}"
 
 
@@ -205,14 +215,14 @@ def _coach(info: RunInfo, state: RunState) -> tuple[Finding, ...]:
         findings.append(Finding(tone="quiet", text=text))
     severity: dict[str, Tone] = {"error": "bad", "warning": "warning", "hint": "quiet"}
     findings += [Finding(tone=severity[n.severity], text=safe(n.text)) for n in state.notices[-4:]]
-    findings += _overfit(state)
+    findings += _overfit(state, unit_of(info.spec.family))
     findings += _against_baseline(info, state)
     return tuple(
         sorted(findings, key=lambda f: ("bad", "warning").index(f.tone) if f.tone in {"bad", "warning"} else 2)
     )
 
 
-def _overfit(state: RunState) -> list[Finding]:
+def _overfit(state: RunState, unit: str) -> list[Finding]:
     losses = state.evaluations.column("validation_loss")
     if len(losses) < 6 or state.training is None or state.training.epochs <= 1:
         return []
@@ -224,12 +234,12 @@ def _overfit(state: RunState) -> list[Finding]:
         return [
             Finding(
                 tone="warning",
-                text=f"Validation loss was lowest at epoch {epoch:.0f} and rises since: it learns the rows by heart. "
+                text=f"Validation loss was lowest at {unit} {epoch:.0f} and rises since: it learns the rows by heart. "
                 "The best is kept.",
             )
         ]
     if since >= 5:
-        return [Finding(tone="quiet", text=f"Validation stopped improving at epoch {epoch:.0f}; the best is kept.")]
+        return [Finding(tone="quiet", text=f"Validation stopped improving at {unit} {epoch:.0f}; the best is kept.")]
     return []
 
 
@@ -245,7 +255,7 @@ def _against_baseline(info: RunInfo, state: RunState) -> list[Finding]:
     return [Finding(tone="good" if good else "quiet", text=text)]
 
 
-def _next(state: RunState) -> str:
+def _next(state: RunState, unit: str) -> str:
     status = state.status
     if status == "starting":
         return "wait: its host is being started."
@@ -263,7 +273,7 @@ def _next(state: RunState) -> str:
         return f"{safe(state.status_note)}; s asks it to stop."
     last = state.checkpoints[-1] if state.checkpoints else None
     come = (
-        f"r goes on from the checkpoint at epoch {last.epoch:.0f}" if last else "r starts it again from the beginning"
+        f"r goes on from the checkpoint at {unit} {last.epoch:.0f}" if last else "r starts it again from the beginning"
     )
     if status == "stopped":
         return f"{come}, or Enter tests the best so far."

@@ -1,0 +1,399 @@
+"""The stages and the commands of every pane but the data pane (see `epochal.workbench.keys` for how keys are written)."""
+
+from __future__ import annotations
+
+from epochal.workbench.keys import Command
+
+
+STAGES: tuple[tuple[str, str], ...] = (
+    ("goal", "Goal"),
+    ("data", "Data"),
+    ("label", "Label"),
+    ("model", "Model"),
+    ("train", "Train"),
+    ("test", "Test"),
+    ("ship", "Ship"),
+)
+"""The stages in order: name and title; the digit is the place."""
+
+STAGE_NAMES = tuple(name for name, _title in STAGES)
+
+_STAGE_HELP = {
+    "goal": "What is asked, and when the answer is good.",
+    "data": "The rows: look, clean, see what was left out.",
+    "label": "Decide labels by hand, one key each.",
+    "model": "Which families fit, and their settings.",
+    "train": "The live chart of a run.",
+    "test": "What the sealed test set says.",
+    "ship": "Use the model elsewhere.",
+}
+
+SHELL: tuple[Command, ...] = (
+    *(
+        Command(
+            id=f"stage.{name}",
+            title=title,
+            help=f"Go to {title}. {_STAGE_HELP[name]}",
+            keys=(str(n), f"g{n}"),
+            section="Stages",
+        )
+        for n, (name, title) in enumerate(STAGES, 1)
+    ),
+    Command(
+        id="app.palette",
+        title="commands",
+        help="Find any command by name.",
+        keys=(":", "ctrl+p"),
+        footer=90,
+        section="Everywhere",
+    ),
+    Command(
+        id="app.help",
+        title="help",
+        help="What this pane is for, and its keys.",
+        keys=("?",),
+        footer=91,
+        section="Everywhere",
+    ),
+    Command(
+        id="app.back",
+        title="back",
+        help="Close what is open over the pane, or go to the pane before.",
+        keys=("q", "Esc"),
+        section="Everywhere",
+    ),
+    Command(
+        id="app.quit",
+        title="quit",
+        help="Leave the workbench; runs of the detached host go on.",
+        keys=("gq", "ctrl+q"),
+        section="Everywhere",
+    ),
+    Command(
+        id="app.undo",
+        title="undo",
+        help="Take back the last decision, also one of an earlier session.",
+        keys=("U",),
+        cli="clean --undo",
+        section="Everywhere",
+    ),
+    Command(
+        id="app.redo",
+        title="redo",
+        help="Do again what was taken back.",
+        keys=("R", "ctrl+r"),
+        cli="clean --redo",
+        section="Everywhere",
+    ),
+    Command(
+        id="app.theme",
+        title="theme",
+        help="The next theme: dusk, dawn, ansi, your own.",
+        keys=("gt",),
+        stages=("goal", "label", "model", "train", "test", "ship", "home"),
+        section="Everywhere",
+    ),
+    Command(id="app.redraw", title="redraw", help="Draw the screen anew.", keys=("ctrl+l",), section="Everywhere"),
+    Command(id="app.home", title="projects", help="Recent projects and samples.", keys=("g0",), section="Everywhere"),
+)
+
+GOAL: tuple[Command, ...] = (
+    Command(id="goal.down", title="down", help="The next line.", keys=("j", "down"), stages=("goal",)),
+    Command(id="goal.up", title="up", help="The line before.", keys=("k", "up"), stages=("goal",)),
+    Command(
+        id="goal.edit",
+        title="change",
+        help="Change the setting under the cursor.",
+        keys=("Enter", "e"),
+        stages=("goal",),
+        footer=1,
+    ),
+    Command(
+        id="goal.target",
+        title="target",
+        help="Choose what is predicted.",
+        keys=("t",),
+        stages=("goal",),
+        footer=2,
+        cli="new --target",
+    ),
+    Command(
+        id="goal.metric", title="metric", help="Choose how models are judged.", keys=("m",), stages=("goal",), footer=3
+    ),
+    Command(
+        id="goal.source",
+        title="source",
+        help="Declare licence, origin and personal data of a source.",
+        keys=("s",),
+        stages=("goal",),
+        footer=4,
+    ),
+)
+
+MODEL: tuple[Command, ...] = (
+    Command(id="model.down", title="down", help="The next family or setting.", keys=("j", "down"), stages=("model",)),
+    Command(id="model.up", title="up", help="The family or setting before.", keys=("k", "up"), stages=("model",)),
+    Command(
+        id="model.other",
+        title="settings",
+        help="Between families and settings.",
+        keys=("Tab", "shift+Tab"),
+        stages=("model",),
+        footer=3,
+    ),
+    Command(
+        id="model.take",
+        title="train it",
+        help="On a family: take it and train. On a setting: change it.",
+        keys=("Enter",),
+        stages=("model",),
+        footer=1,
+        cli="train --set model.family=NAME",
+    ),
+    Command(
+        id="model.use",
+        title="use only",
+        help="Take this family without training yet.",
+        keys=("u",),
+        stages=("model",),
+        footer=2,
+    ),
+    Command(
+        id="model.measure",
+        title="measure",
+        help="Try each family for a short, equal time, judged on validation.",
+        keys=("c",),
+        stages=("model",),
+        footer=4,
+    ),
+    Command(
+        id="model.budget",
+        title="budget",
+        help="The time that families and sizes are fitted to.",
+        keys=("b",),
+        stages=("model",),
+        footer=5,
+    ),
+    Command(
+        id="model.suggested",
+        title="as suggested",
+        help="Put the setting under the cursor back to what is suggested.",
+        keys=("d",),
+        stages=("model",),
+    ),
+)
+
+TRAIN: tuple[Command, ...] = (
+    Command(
+        id="train.start",
+        title="train",
+        help="Start a run with the settings as they are.",
+        keys=("n",),
+        stages=("train",),
+        footer=2,
+        cli="train",
+    ),
+    Command(
+        id="train.stop",
+        title="stop",
+        help="Stop the run with a checkpoint; the best model so far is kept.",
+        keys=("s",),
+        stages=("train",),
+        footer=1,
+        cli="stop",
+        when="running",
+    ),
+    Command(
+        id="train.resume",
+        title="resume",
+        help="Go on from the last checkpoint.",
+        keys=("r",),
+        stages=("train",),
+        footer=1,
+        cli="resume",
+        when="resumable",
+    ),
+    Command(
+        id="train.checkpoint",
+        title="checkpoint",
+        help="Write a checkpoint now.",
+        keys=("c",),
+        stages=("train",),
+        footer=4,
+        when="running",
+    ),
+    Command(
+        id="train.down",
+        title="next run",
+        help="Look at the run below.",
+        keys=("j", "down"),
+        stages=("train",),
+        footer=6,
+    ),
+    Command(id="train.up", title="run before", help="Look at the run above.", keys=("k", "up"), stages=("train",)),
+    Command(
+        id="train.overlay",
+        title="overlay",
+        help="Lay the validation curve of an earlier run over this one.",
+        keys=("o",),
+        stages=("train",),
+        footer=7,
+    ),
+    Command(
+        id="train.log-scale",
+        title="log scale",
+        help="Loss on a logarithmic scale.",
+        keys=("l",),
+        stages=("train",),
+        footer=8,
+    ),
+    Command(
+        id="train.smooth",
+        title="smooth",
+        help="Smooth the training loss: off, a little, much.",
+        keys=("e",),
+        stages=("train",),
+        footer=9,
+    ),
+    Command(
+        id="train.zoom",
+        title="zoom",
+        help="The whole run, its last half, its last tenth.",
+        keys=("z",),
+        stages=("train",),
+        footer=10,
+    ),
+    Command(
+        id="train.chart",
+        title="other chart",
+        help="Loss, the metric, the learning rate, the gradient norm.",
+        keys=("Tab", "m"),
+        stages=("train",),
+        footer=5,
+    ),
+    Command(
+        id="train.log", title="log", help="What the run's process wrote.", keys=("L",), stages=("train",), footer=11
+    ),
+    Command(
+        id="train.test",
+        title="test",
+        help="Go to the test set with this run.",
+        keys=("Enter",),
+        stages=("train",),
+        cli="test",
+    ),
+)
+
+TEST: tuple[Command, ...] = (
+    Command(
+        id="test.open",
+        title="open",
+        when="sealed",
+        help="Open the test set for this run (counted), or go to the rows under the cursor.",
+        keys=("Enter",),
+        stages=("test",),
+        footer=1,
+        cli="test",
+    ),
+    Command(id="test.down", title="down", help="The next row.", keys=("j", "down"), stages=("test",)),
+    Command(id="test.up", title="up", help="The row before.", keys=("k", "up"), stages=("test",)),
+    Command(id="test.left", title="left", help="The cell to the left.", keys=("h", "left"), stages=("test",)),
+    Command(id="test.right", title="right", help="The cell to the right.", keys=("l", "right"), stages=("test",)),
+    Command(
+        id="test.other",
+        title="next part",
+        help="Between the matrix and the worst rows.",
+        keys=("Tab", "shift+Tab"),
+        stages=("test",),
+        footer=3,
+    ),
+    Command(
+        id="test.rows",
+        title="see rows",
+        when="opened",
+        help="Show the rows under the cursor in the data pane.",
+        keys=("r",),
+        stages=("test",),
+        footer=2,
+    ),
+    Command(id="test.next-run", title="next run", help="The next run.", keys=("]",), stages=("test",), footer=4),
+    Command(id="test.run-before", title="run before", help="The run before.", keys=("[",), stages=("test",)),
+    Command(
+        id="test.classes",
+        title="classes",
+        help="How each class fared.",
+        keys=("c",),
+        stages=("test",),
+        footer=6,
+    ),
+    Command(
+        id="test.ledger",
+        title="ledger",
+        help="The account of every line and row.",
+        keys=("a",),
+        stages=("test",),
+        footer=5,
+        cli="data --ledger",
+    ),
+)
+
+SHIP: tuple[Command, ...] = (
+    Command(id="ship.down", title="down", help="Scroll down.", keys=("j", "down"), stages=("ship",)),
+    Command(id="ship.up", title="up", help="Scroll up.", keys=("k", "up"), stages=("ship",)),
+)
+
+HOME: tuple[Command, ...] = (
+    Command(id="home.down", title="down", help="The next project.", keys=("j", "down"), stages=("home",)),
+    Command(id="home.up", title="up", help="The project before.", keys=("k", "up"), stages=("home",)),
+    Command(
+        id="home.open",
+        title="open",
+        help="Open it; a sample is copied here first.",
+        keys=("Enter",),
+        stages=("home",),
+        footer=1,
+        cli="demo",
+    ),
+    Command(
+        id="home.path",
+        title="open a path",
+        help="Open a project folder or a data file by its path.",
+        keys=("o",),
+        stages=("home",),
+        footer=2,
+    ),
+)
+
+START: tuple[Command, ...] = (
+    Command(
+        id="start.accept",
+        title="accept",
+        help="Make the project as proposed and go on to the models.",
+        keys=("Enter",),
+        stages=("start",),
+        footer=1,
+        cli="new",
+    ),
+    Command(
+        id="start.target",
+        title="target",
+        help="Choose another column to predict.",
+        keys=("t",),
+        stages=("start",),
+        footer=2,
+        cli="new --target",
+    ),
+    Command(
+        id="start.task",
+        title="task",
+        help="Classes or a number.",
+        keys=("y",),
+        stages=("start",),
+        footer=3,
+        cli="new --task",
+    ),
+    Command(id="start.down", title="down", help="Scroll down.", keys=("j", "down"), stages=("start",)),
+    Command(id="start.up", title="up", help="Scroll up.", keys=("k", "up"), stages=("start",)),
+)
+
+STAGE_COMMANDS: tuple[Command, ...] = (*MODEL, *TRAIN, *TEST, *SHIP, *HOME, *START)
