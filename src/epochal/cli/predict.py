@@ -29,8 +29,6 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Predict and write."""
-    import shutil
-    import sys
     import tempfile
 
     from epochal.workbench import operations
@@ -41,8 +39,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         path = arguments.output or Path(folder) / "predictions.csv"
         result = operations.predict(client, info.folder, arguments.data, path, console.progress)
         if arguments.output is None and not console.as_json:
-            with path.open(encoding="utf-8") as lines:
-                shutil.copyfileobj(lines, sys.stdout)
+            _print(path)
             console.notice(f"{result['rows']} rows predicted by run {result['run']}")
             return 0
     if console.as_json:
@@ -50,3 +47,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     else:
         console.say(f"{result['rows']} rows predicted by run {result['run']}, written to {arguments.output}")
     return 0
+
+
+def _print(path: Path) -> None:
+    """The file on stdout: as it is into a pipe, safe for the eye on a terminal, where data must not act."""
+    import shutil
+    import sys
+
+    from epochal.show import safe
+
+    with path.open(encoding="utf-8", newline="") as lines:
+        if not sys.stdout.isatty():
+            shutil.copyfileobj(lines, sys.stdout)
+            return
+        for line in lines:
+            print(safe(line.rstrip("\r\n"), 100_000))

@@ -1,0 +1,197 @@
+"""The whole path by the command line alone: a dirty file becomes a tested model that predicts."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+def epochal(*words, cwd=None, check=True):
+    done = subprocess.run(
+        [sys.executable, "-m", "epochal", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+    )
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+def document(*words, **kw):
+    return json.loads(epochal(*words, "--json", **kw).stdout)
+
+
+def write_flowers(path: Path) -> None:
+    """300 rows of two classes that a line separates, with dirt: a blank line, a short line, missing sizes, an id."""
+    lines = ["id,stalk,petal,colour,kind,remark"]
+    for i in range(300):
+        kind = "daisy" if i % 3 else "poppy"
+        stalk = f"{(12 if kind == 'daisy' else 31) + (i * 7919 % 100) / 20:.2f}"
+        petal = "" if i % 41 == 0 else f"{(3 if kind == 'daisy' else 7) + (i * 104729 % 100) / 60:.2f}"
+        lines.append(f"f{i},{stalk},{petal},{'white' if i % 2 else 'red'},{kind},")
+        if i == 100:
+            lines.append("")
+        if i == 200:
+            lines.append("broken,1")
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A project that was made, trained and tested once; tests only look at it."""
+    folder = tmp_path_factory.mktemp("path")
+    write_flowers(folder / "flowers.csv")
+    made = document("new", folder / "f", "--data", folder / "flowers.csv", "--set", "model.family=linear")
+    trained = document("train", folder / "f")
+    tested = document("test", folder / "f")
+    return folder / "f", made, trained, tested
+
+
+def test_suggestions_find_task_target_and_reasons(trained):
+    _, made, _, _ = trained
+
+    assert (made["task"], made["target"], made["family"]) == ("classification", "kind", "linear")
+    assert made["reasons"]
+    assert all(reason["why"] for reason in made["reasons"])
+
+
+def test_train_says_what_scripts_rely_on(trained):
+    folder, _, result, _ = trained
+
+    assert result["state"] == "done"
+    assert set(result) >= {
+        "run",
+        "state",
+        "family",
+        "task",
+        "metric",
+        "best",
+        "steps",
+        "epochs",
+        "seconds",
+        "samples_per_second",
+        "world_size",
+        "path",
+    }
+    assert result["best"]["value"] > 0.9
+    assert Path(result["path"]) == folder / "runs" / result["run"]
+
+
+def test_the_test_document_has_intervals_baselines_looks_and_a_ledger_that_sums(trained):
+    _, _, _, tested = trained
+
+    assert tested["metrics"]["accuracy"] > tested["baselines"]["trivial"]["accuracy"]
+    low, high = tested["intervals"]["accuracy"]
+    assert low <= tested["metrics"]["accuracy"] <= high
+    assert tested["looks"] == 1
+    assert tested["ledger"]["sums"] is True
+    assert tested["ledger"]["test"] == tested["rows"]
+
+
+def test_the_ledger_accounts_for_every_line_of_the_file(trained):
+    folder, _, _, _ = trained
+    ledger = document("data", folder, "--ledger")
+    (source,) = ledger["sources"]
+
+    assert (source["lines"], source["header"], source["blank"], source["rejected"]) == (303, 1, 1, 1)
+    assert source["read"] == 300
+    assert ledger["sums"] is True
+    (reject,) = document("data", folder, "--rejects")
+    assert (reject["kind"], reject["line"], reject["text"]) == ("short", 204, "broken,1")
+
+
+def test_a_second_look_is_counted(trained):
+    folder, _, _, tested = trained
+
+    again = document("test", folder)
+
+    assert again["looks"] == tested["looks"] + 1
+    assert again["metrics"] == tested["metrics"]
+    assert len((folder / "looks.jsonl").read_text().splitlines()) == again["looks"]
+
+
+def test_a_missed_target_exits_with_1(trained):
+    folder, _, _, _ = trained
+
+    assert epochal("test", folder, "--require", "1.1", check=False).returncode == 1
+
+
+def test_every_row_of_a_new_file_comes_back_in_order_with_its_notes(trained, tmp_path):
+    folder, _, _, _ = trained
+    new = tmp_path / "new.csv"
+    new.write_text("id,stalk,petal,colour,remark\nx1,12.5,3.5,white,\nx2,,,violet,\nx3,33,7.9,red,\n")
+
+    result = document("predict", folder, new, "-o", tmp_path / "out.csv")
+
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert result["rows"] == 3
+    assert [row["id"] for row in rows] == ["x1", "x2", "x3"]
+    assert [rows[0]["prediction"], rows[2]["prediction"]] == ["daisy", "poppy"]
+    for row in rows:
+        total = float(row["probability_daisy"]) + float(row["probability_poppy"])
+        assert total == pytest.approx(1, abs=1e-4)
+    assert "violet" in rows[1]["note"]
+
+
+def test_runs_are_listed_newest_first(trained):
+    folder, _, first, _ = trained
+
+    document("train", folder, "--set", "train.epochs=2")
+
+    listed = document("runs", folder)
+    assert [run["run"] for run in listed[-2:]] == [listed[-2]["run"], first["run"]]
+    assert all(set(r) >= {"run", "state", "family", "metric", "value", "started", "seconds", "path"} for r in listed)
+
+
+def test_a_setting_of_one_run_is_not_saved(trained):
+    folder, _, _, _ = trained
+    before = (folder / "project.toml").read_text()
+
+    result = document("train", folder, "--set", "train.epochs=3", "--set", "split.seed=7")
+
+    assert (folder / "project.toml").read_text() == before
+    assert "seed = 7" in (Path(result["path"]) / "run.toml").read_text()
+
+
+def test_the_cache_may_be_deleted_at_any_time(trained):
+    folder, _, _, tested = trained
+    import shutil
+
+    shutil.rmtree(folder / ".epochal")
+
+    again = document("test", folder, tested["run"])
+    assert again["metrics"] == tested["metrics"]
+
+
+def test_a_stop_leaves_a_checkpoint_and_resume_goes_on(trained):
+    folder, _, _, _ = trained
+    started = document("train", folder, "--no-follow", "--set", "train.epochs=400000", "--set", "train.patience=400000")
+    run = Path(started["path"])
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and '"k":"steps"' not in (run / "journal.jsonl").read_text().replace(": ", ":"):
+        time.sleep(0.1)
+
+    stopped = document("stop", folder, started["run"])
+
+    assert stopped["state"] == "stopped"
+    assert any((run / "checkpoints").iterdir())
+    resumed = document("resume", folder, started["run"], "--no-follow")
+    assert resumed["run"] == started["run"]
+    os.kill(resumed["pid"], signal.SIGTERM)
+    document("runs", folder)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        state = next(r["state"] for r in document("runs", folder) if r["run"] == started["run"])
+        if state == "stopped":
+            break
+        time.sleep(0.2)
+    assert state == "stopped"
