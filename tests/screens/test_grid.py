@@ -50,11 +50,11 @@ async def grid_of(rows: int, width: int = 60, height: int = 10):
 async def test_names_kinds_numbers_and_missing_values_line_up():
     async with grid_of(3, width=48, height=6) as (app, _grid, _pilot):
         assert screen_text(app) == (
-            "       Species    Body M…        c0        c1\n"
-            "       target      number    number    number\n"
-            "    1  Adelie         0           0         0\n"
-            "    2  Adelie           ·         1         1\n"
-            "    3  Adelie         3           2         2\n"
+            "      Species    Body M…        c0        c1\n"
+            "      target      number    number    number\n"
+            "   1  Adelie         0           0         0\n"
+            "   2  Adelie           ·         1         1\n"
+            "   3  Adelie         3           2         2\n"
             "\n"
         )
 

@@ -294,9 +294,9 @@ class DataScreen(StageScreen):
         if data.said:
             return data.said
         if self._area == "recipe":
-            return "j k move  ·  Enter edits  ·  J K reorder  ·  x off and on  ·  d deletes  ·  v rows after it  ·  Esc back"
+            return "Enter edits · J K reorder · x off, on · d deletes · v rows after it · Esc"
         if self._area == "problems":
-            return "Enter mends the problem under the cursor by a step or a setting (U takes it back)  ·  Esc back"
+            return "Enter mends it by a step or a setting · U takes that back · Esc"
         if data.selected:
             return f'{plural(len(data.selected), "row")} selected: " looks at them, gd leaves them out, gu unselects'
         if data.depth:

@@ -21,6 +21,10 @@ FEW = 30
 """A number with more different values is told by its histogram, not by its most frequent values."""
 
 
+TIGHT = 26
+"""With fewer lines the list that has the keys takes the place of the profile."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideView:
     """All that the panel shows."""
@@ -68,7 +72,7 @@ def side_lines(view: SideView, width: int, height: int, signs: Glyphs) -> list[C
     problems, recipe = _problems(view, width, signs), _recipe(view, width, signs)
     wanted = len(problems[0]) + len(recipe[0]) + 4
     top = profile_lines(view, width, signs, tall=room - wanted >= 12, values=max(3, min(12, room - wanted - 9)))
-    top = top[: max(6, room - min(wanted, 10))]
+    top = top[: max(6, room - min(wanted, 10))] if not view.area or height >= TIGHT else []
     left = room - len(top)
     share = min(len(problems[0]) + 2, max(left - len(recipe[0]) - 2, left // 2))
     lines = [*top, *_section("Problems", problems, share, width, signs)]

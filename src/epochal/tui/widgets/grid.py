@@ -230,7 +230,8 @@ class Grid(ScrollView):
             wanted = self.cursor_row - height + 1
         else:
             return False
-        self.scroll_to(y=wanted, animate=False)
+        # Forced: right after a view is shown the scrollbar is not laid out yet.
+        self.scroll_to(y=wanted, animate=False, force=True)
         return True
 
     def _show_column(self) -> bool:
