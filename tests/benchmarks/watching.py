@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from epochal.core.events import CheckpointSaved, EpochDone, HostStarted, StepsDone, TrainingStarted
+from epochal.core.events import CheckpointSaved, EpochDone, HostStarted, RunEnded, StepsDone, TrainingStarted
 from epochal.core.settings import Model, Project, Source
 from epochal.journal.append import JournalWriter
 from epochal.journal.reduce import RunState, reduce_all
@@ -75,6 +75,7 @@ def write(folder: Path, num_records: int) -> float:
                 CheckpointSaved(step=step, epoch=step / 7, folder=f"checkpoints/step-{step}", sha256="0" * 64)
             )
     seconds = time.process_time() - started
+    writer.append(RunEnded(state="done", reason="finished", steps=num_records * 20))
     writer.close()
     return seconds / num_records * 1e6
 
@@ -129,16 +130,16 @@ def measure(num_records: int) -> dict[str, float]:
         runs = [make_run(project, PROJECT, BUILT) for _ in range(50)]
         folder = runs[0].folder
         append_us = write(folder, num_records)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        figures = read(folder)
-        memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-        figures |= follow(folder)
         started = time.process_time()
         listed = len(list_runs(project))
         listing = time.process_time() - started
         started = time.process_time()
         list_runs(project)
         again = time.process_time() - started
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        figures = read(folder)
+        memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+        figures |= follow(folder)
     return {
         "append_us": append_us,
         "share_of_training": append_us * RECORDS_PER_SECOND / 1e6,

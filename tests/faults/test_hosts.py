@@ -104,6 +104,7 @@ def test_a_killed_run_is_interrupted_never_done_and_resumes_from_its_checkpoint(
     assert run_info(spec.folder).status == "interrupted"
     assert run_info(spec.folder).can_resume
     assert found.ended is None
+    assert f"at step {found.step}: a resume goes on from step {found.checkpoints[-1].step}" in found.status_note
 
     monkeypatch.setenv("EPOCHAL_STEPS", str(found.step + 20))
     start(spec, command=HOST)

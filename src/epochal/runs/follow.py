@@ -36,6 +36,8 @@ class Follower:
             self._read = reduce_all(self._read, batch.records, damaged=batch.damaged)
         self.more = batch.more
         status, note, _sign = judge_now(self.folder, self._read.status, self._read.status_note)
+        if status == "interrupted":
+            note = f"{note}; {_where_it_goes_on(self._read)}"
         return replace(self._read, status=status, status_note=note)
 
     def read_all(self) -> RunState:
@@ -49,6 +51,13 @@ class Follower:
     def bytes_read(self) -> int:
         """Bytes of journal read so far."""
         return self._tail.bytes_read
+
+
+def _where_it_goes_on(state: RunState) -> str:
+    """What resuming an interrupted run would do, as far as its journal tells."""
+    if not state.checkpoints:
+        return "without a checkpoint: a resume begins anew"
+    return f"at step {state.step}: a resume goes on from step {state.checkpoints[-1].step}"
 
 
 def log_lines(run_folder: Path, limit: int = 200) -> list[str]:
