@@ -25,7 +25,6 @@ FOLDERS = sorted(
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="the shared corpora are not on this machine")
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=str)
 AT_MOST = 1_000_000 if os.environ.get("EPOCHAL_ALL_HOSTILE") else 12
 """Files looked at in each folder: the fuzzed ones are alike. All of them were looked at by hand, and may be again."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -15,11 +16,29 @@ WHOLE = 64 * 1024 * 1024
 """Bytes up to which a file is hashed wholly; of a larger one its size, its ends and blocks in between."""
 _BLOCK = 1024 * 1024
 _BLOCKS = 16
+_MANY = 20_000
+
+
+_known: dict[tuple[str, int, int, int, int], str] = {}
+_SETTLED = 2_000_000_000
+"""Nanoseconds after which a file's times tell whether it was written again; clocks of file systems are coarse."""
 
 
 def of_file(path: Path) -> str:
     """The sha256 of a file, or `sampled-…` for one that is larger than `WHOLE`. Raises SourceError when unreadable."""
-    size = check_regular(path).st_size
+    status = check_regular(path)
+    name = (str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    if name not in _known:
+        made = _hashed(path, status.st_size)
+        if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _SETTLED:
+            return made
+        if len(_known) >= _MANY:
+            _known.clear()
+        _known[name] = made
+    return _known[name]
+
+
+def _hashed(path: Path, size: int) -> str:
     with path.open("rb") as file:
         if size <= WHOLE:
             return hashlib.file_digest(file, "sha256").hexdigest()

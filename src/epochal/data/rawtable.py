@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TABLES = ("raw", "rejects", "source_lines", "imported")
 _CHUNK = "_chunk"
+_BATCH = 20_480
+"""Rows that one thread takes at a time: one large batch would keep the others idle."""
 
 
 @dataclass(slots=True)
@@ -87,7 +89,7 @@ class RawTable:
             names: The columns filled.
             values: For each an SQL expression over the Arrow table that gives its value.
         """
-        self.con.register(_CHUNK, table)
+        self.con.register(_CHUNK, type(table).from_batches(table.to_batches(_BATCH), table.schema))
         listed = ", ".join(identifier(n) for n in names)
         inner = ", ".join(f"{v} AS v{i}" for i, v in enumerate(values))
         outer = ", ".join(f"v{i}" for i in range(len(values)))
