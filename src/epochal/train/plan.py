@@ -120,7 +120,8 @@ def _with_evaluations(plan: Plan, steps_per_epoch: int, patience: int | str) -> 
 
 def _batch_size(num_rows: int) -> int:
     """Small batches where rows are few, as each pass must still take some tens of steps; at most 1024."""
-    return min(1024, max(32, 2 ** round(math.log2(max(1, num_rows / 40)))))
+    power = round(math.log2(max(1, num_rows / 40)))
+    return min(1024, max(32, 1 << power))
 
 
 def _precision(wanted: str, device: torch.device) -> str:

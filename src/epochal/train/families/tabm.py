@@ -17,6 +17,9 @@ MAX_BINS = 32
 MAX_CODES = 64
 """Of one category column: what lies above shares the unknown code, as each code is an input of every layer's width."""
 _EMBEDDING_WIDTH = 12
+_EMBEDDED_ROWS = 1000
+"""With fewer rows spreading numbers out was measured to fit noise: penguins 0.980 against 0.997 without, diabetes 58.1
+against 55.6 (five split seeds each)."""
 _BIN_ROWS = 200_000
 """Bins are computed on at most so many rows: quantiles of more say the same and torch refuses very many."""
 
@@ -72,8 +75,8 @@ def fit(numbers: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
     stays plain, as do all when there are too few rows. The package's own `compute_bins` refuses or warns of these.
     """
     rows = numbers[:: max(1, len(numbers) // _BIN_ROWS)]
-    num_bins = min(MAX_BINS, len(rows) // 8)
-    if options["embeddings"] == "none" or num_bins < 2:
+    num_bins = min(MAX_BINS, len(rows) // 32)
+    if options["embeddings"] == "none" or len(rows) < _EMBEDDED_ROWS:
         return {}
     edges = [torch.quantile(column, torch.linspace(0, 1, num_bins + 1)).unique() for column in rows.T]  # type: ignore[no-untyped-call]
     embedded = [i for i, found in enumerate(edges) if len(found) > 2]
