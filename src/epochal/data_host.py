@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from epochal.core.errors import Cancelled, DataHostError, EpochalError
@@ -49,7 +50,7 @@ class Job:
     """One request under way."""
 
     def __init__(self, number: int, request: protocol.Request, limit: float, send: Callable[..., None]) -> None:
-        from epochal.data.engine import Work  # noqa: PLC0415 - the first rows are answered before this is loaded
+        from epochal.data.engine import Work
 
         self.number, self.request, self._limit, self._send = number, request, limit, send
         self.work = Work(self._report)
@@ -125,9 +126,9 @@ class Host:
         self._queues[lane].put(job)
 
     def _answer_head(self, number: int, request: protocol.ReadHead) -> None:
-        from pathlib import Path  # noqa: PLC0415 - beside what it is for
+        from pathlib import Path
 
-        from epochal.data.head import head  # noqa: PLC0415 - standard library only: DuckDB is not loaded for it
+        from epochal.data.head import head
 
         self._guarded(number, lambda: head(Path(request.folder), request.source, request.rows))
 
@@ -137,10 +138,13 @@ class Host:
             self._running.add(job)
             job.begin()
             try:
-                self._guarded(job.number, lambda job=job: self._load().answer(job.request, job.work))
+                self._guarded(job.number, partial(self._answer, job))
             finally:
                 self._running.discard(job)
                 self._jobs.pop(job.number, None)
+
+    def _answer(self, job: Job) -> Any:
+        return self._load().answer(job.request, job.work)
 
     def _guarded(self, number: int, answer: Callable[[], Any]) -> None:
         """Answer, or say what went wrong. One of the program's edges: nothing may end the process but its limits."""
@@ -154,7 +158,7 @@ class Host:
                 number, DataHostError("this needs more memory than the data process may take", code="out-of-memory")
             )
         except Exception as error:  # noqa: BLE001 - the host's edge
-            import traceback  # noqa: PLC0415 - only when it is needed
+            import traceback
 
             traceback.print_exc(file=sys.stderr)
             self._fail(number, DataHostError(f"{type(error).__name__}: {_safe(str(error))}", code="internal"))
@@ -183,9 +187,9 @@ class Host:
         """The engine's side, loaded once."""
         with self._loading:
             if self._answers is None:
-                import duckdb  # noqa: F401, PLC0415 - loaded here, where it delays nothing
+                import duckdb  # noqa: F401 - loaded here, where it delays nothing
 
-                from epochal.data.answers import Answers  # noqa: PLC0415 - likewise
+                from epochal.data.answers import Answers
 
                 self._answers = Answers()
             return self._answers
@@ -200,7 +204,7 @@ class Host:
 
 def _bloated() -> bool:
     """Whether more than half of the address space that is allowed is taken."""
-    import resource  # noqa: PLC0415 - only when memory ran out
+    import resource
 
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - no time for more
@@ -214,7 +218,7 @@ def _time_limit(seconds: float) -> float:
 
 
 def _safe(text: str) -> str:
-    from epochal.show import safe  # noqa: PLC0415 - only when something went wrong
+    from epochal.show import safe
 
     return safe(text, 300)
 

@@ -43,10 +43,14 @@ def client() -> Iterator[DataClient]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("project")
     (made / "project.toml").write_text('name = "t"\n')
-    rows = [f"{i},{'red' if i % 3 else ' blue '},{i * 10},{'NA' if i % 50 == 7 else i / 4},note {i}" for i in range(1000)]
+    rows = [
+        f"{i},{'red' if i % 3 else ' blue '},{i * 10},{'NA' if i % 50 == 7 else i / 4},note {i}" for i in range(1000)
+    ]
     rows[500] = "500,red,forty,1,note 500"
     (made / "t.csv").write_text("id,colour,size,weight,note\n" + "\n".join(rows) + "\n3,short\n")
-    (made / "evil.csv").write_text('name,"co\x1b]52;c;aGk=\x07l"\n"a\x1b[2Jb","\x9b31m [bold]x[/nope] \u202e"\nplain,x\n', encoding="utf-8")
+    (made / "evil.csv").write_text(
+        'name,"co\x1b]52;c;aGk=\x07l"\n"a\x1b[2Jb","\x9b31m [bold]x[/nope] \u202e"\nplain,x\n', encoding="utf-8"
+    )
     return made
 
 
@@ -94,7 +98,12 @@ def test_a_recipe_changes_kinds_and_values(client: DataClient, folder: Path) -> 
 
 def test_sorted_and_filtered_views_hold_positions_not_copies(client: DataClient, folder: Path) -> None:
     view = opened(
-        client, folder, MARKS, NUMBERS, sort=(("size", True),), where=(("colour", "contains", "BLUE"), ("id", "below", 100))
+        client,
+        folder,
+        MARKS,
+        NUMBERS,
+        sort=(("size", True),),
+        where=(("colour", "contains", "BLUE"), ("id", "below", 100)),
     )
     assert (view.rows, view.total) == (34, 1000)
     assert page(client, view, 0, 2, "id", "size").rows == (("99", "990"), ("96", "960"))
@@ -182,7 +191,9 @@ def test_ledger_and_rejects_account_for_every_line(client: DataClient, folder: P
 
 
 def test_parts_of_the_split_are_views(client: DataClient, folder: Path) -> None:
-    project = document({"op": "trim", "columns": ["colour"]}, columns={"target": "colour"}, split={"kind": "stratified"})
+    project = document(
+        {"op": "trim", "columns": ["colour"]}, columns={"target": "colour"}, split={"kind": "stratified"}
+    )
     built = client.ask(Build(folder=str(folder), document=project))
     for part in ("train", "validation", "test"):
         view = client.ask(OpenView(folder=str(folder), document=project, part=part))
@@ -231,7 +242,9 @@ def test_a_value_too_large_for_memory_ends_with_an_error_and_a_living_host(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EPOCHAL_DATA_MEMORY", "256MB")
-    doubled = "list_reduce([note, note, note, note, note, note, note, note, note], lambda x, y: concat(" + "x, " * 30 + "x))"
+    doubled = (
+        "list_reduce([note, note, note, note, note, note, note, note, note], lambda x, y: concat(" + "x, " * 30 + "x))"
+    )
     with DataClient() as client:
         with pytest.raises(DataHostError) as error:
             opened(client, folder, {"op": "compute", "column": "big", "as": f"length({doubled})"})
@@ -241,7 +254,13 @@ def test_a_value_too_large_for_memory_ends_with_an_error_and_a_living_host(
 
 def test_a_query_that_takes_too_long_is_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EPOCHAL_DATA_SECONDS", "0.5")
-    slow = "list_sum(list_transform(string_split(" + "concat(note, " * 6 + "note" + ", note)" * 6 + ", ''), lambda x: length(x)))"
+    slow = (
+        "list_sum(list_transform(string_split("
+        + "concat(note, " * 6
+        + "note"
+        + ", note)" * 6
+        + ", ''), lambda x: length(x)))"
+    )
     nested = f"list_sum(list_transform(string_split(note, ''), lambda a: {'list_sum(list_transform(string_split(note, chr(0)||chr(1)), lambda b: '}{slow}))))"
     steps = [{"op": "compute", "column": f"c{i}", "as": nested} for i in range(40)]
     with DataClient() as client:
@@ -274,7 +293,9 @@ def test_a_dead_host_is_said_once_and_started_again(folder: Path) -> None:
         first = client.pid
         assert first is not None
         os.kill(first, signal.SIGSTOP)
-        client.submit(ReadSql(folder=str(folder), document=document()), lambda _: None, lambda e: (errors.append(e), died.set()))  # type: ignore[func-returns-value]
+        client.submit(
+            ReadSql(folder=str(folder), document=document()), lambda _: None, lambda e: (errors.append(e), died.set())
+        )  # type: ignore[func-returns-value]
         os.kill(first, signal.SIGKILL)
         assert died.wait(30)
         assert isinstance(errors[0], DataHostError)
@@ -284,9 +305,10 @@ def test_a_dead_host_is_said_once_and_started_again(folder: Path) -> None:
 
 
 def test_a_view_of_an_earlier_host_is_gone_and_says_so(folder: Path) -> None:
+    gone = "0123456789abcdef-1"
     with DataClient() as client:
         with pytest.raises(EpochalError) as error:
-            client.ask(ReadPage(token="0123456789abcdef-1", first=0, count=1, columns=("id",)))
+            client.ask(ReadPage(token=gone, first=0, count=1, columns=("id",)))
         assert error.value.error_code == "view-gone"
 
 
@@ -296,7 +318,7 @@ def test_errors_arrive_as_they_were_raised(client: DataClient, folder: Path) -> 
     with pytest.raises(StepError) as error:
         opened(client, folder, {"op": "trim", "columns": ["colours"]})
     assert (error.value.error_code, error.value.where) == ("unknown-column", "clean step 1")
-    with pytest.raises(StepError, match="Conversion|convert"):
+    with pytest.raises(StepError, match=r"[Cc]onver"):
         opened(client, folder, {"op": "filter", "where": "CAST(note AS INTEGER) > 1"})
 
 

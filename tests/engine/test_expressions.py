@@ -90,7 +90,9 @@ def test_the_error_names_the_function(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_no_allowed_function_reads_files_settings_or_makes_rows(con: duckdb.DuckDBPyConnection) -> None:
-    kinds = dict(con.execute("SELECT function_name, max(function_type) FROM duckdb_functions() GROUP BY ALL").fetchall())
+    kinds = dict(
+        con.execute("SELECT function_name, max(function_type) FROM duckdb_functions() GROUP BY ALL").fetchall()
+    )
     assert {f: kinds[f] for f in FUNCTIONS if kinds.get(f) in {"table", "pragma", "table_macro"}} == {}
     hostile = {"read_text", "read_csv", "glob", "getenv", "range", "generate_series", "repeat", "query", "sniff_csv"}
     assert not FUNCTIONS & hostile

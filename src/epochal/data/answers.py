@@ -110,12 +110,12 @@ def _part(
     from epochal.project.paths import ProjectPaths
 
     built = build(con, project, engine.folder, accept_split=True, report=work.tell)
-    return ProjectPaths(engine.folder).splits / built.split_id / "parts.parquet", PARTS.index(request.part)  # type: ignore[arg-type]
+    return ProjectPaths(engine.folder).splits / built.split_id / "parts.parquet", PARTS.index(request.part)
 
 
 def _read_page(self: Answers, request: protocol.ReadPage, work: Work) -> protocol.Page:
     with self.view(request.token, work) as (view, con):
-        return pages.read_page(con, view, request.first, request.count, request.columns, request.cut)
+        return pages.read_page(con, view, request.first, request.count, columns=request.columns, cut=request.cut)
 
 
 def _read_cell(self: Answers, request: protocol.ReadCell, work: Work) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from epochal.core.steps import Step
 from epochal.data.engine import Engine, Work
 from epochal.data.protocol import Counted
 from epochal.data.recipe import ready_steps
-from epochal.data.sql import Stage, changed_condition, joined_value, marked_sql, plan, rejected_condition
+from epochal.data.sql import changed_condition, joined_rows, joined_value, marked_sql, rejected_condition, stage_sql
 from epochal.data.sqltext import as_text, table_name
+from epochal.data.stages import Stage, plan
 from epochal.data.views import Base, base_of
 from epochal.show import safe
 
@@ -94,7 +95,7 @@ def count_step(
 def _removed(con: DuckDBPyConnection, base: Base, stage: Stage) -> int:
     if not stage.keep and not stage.first_of:
         return 0
-    kept: int = con.execute(f"SELECT count(*) FROM ({stage.sql})").fetchall()[0][0]  # noqa: S608 - ours
+    kept: int = con.execute(f"SELECT count(*) FROM ({stage_sql(stage)})").fetchall()[0][0]  # noqa: S608 - ours
     return base.rows - kept
 
 
@@ -106,7 +107,7 @@ def _changed(con: DuckDBPyConnection, stage: Stage) -> tuple[int, int, tuple[tup
         column, _ = stage.joins
         pairs = (
             f"SELECT {as_text(column, types[column], of='_rows')} AS old, {joined_value(stage)} AS new"
-            f" FROM {stage.sql.split('FROM ', 1)[1]}"
+            f" {joined_rows(stage)}"
         )
         counted = f"SELECT count(*) FILTER (old IS DISTINCT FROM new) FROM ({pairs})"  # noqa: S608 - ours
         sample = f"SELECT old, new FROM ({pairs}) WHERE old IS DISTINCT FROM new LIMIT {_SAMPLE}"  # noqa: S608 - ours

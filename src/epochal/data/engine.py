@@ -306,11 +306,8 @@ def _attached(database: Path, import_id: str, folder: Path, work: Work) -> Engin
     except (EpochalError, duckdb.Error, OSError) as error:
         con.close()
         shutil.rmtree(spill, ignore_errors=True)
-        if (
-            isinstance(error, (Cancelled, DataHostError))
-            and error.error_code != "disk"
-            and error.error_code != "engine"
-        ):
+        stopped = isinstance(error, (Cancelled, DataHostError)) and error.error_code not in {"disk", "engine"}
+        if stopped:
             raise
         return None
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from epochal.core.errors import StepError
 from epochal.core.steps import Step, nearest
-from epochal.data.sql import plan
+from epochal.data.stages import plan
 from epochal.show import safe
 
 
@@ -253,6 +253,6 @@ def _not_allowed(what: str, where: str, close: str = "") -> StepError:
 def check_steps(con: DuckDBPyConnection, columns: Iterable[tuple[str, str]], steps: Iterable[Step]) -> None:
     """Check every enabled expression of a recipe against the columns it will see. Raises StepError as above."""
     for stage in plan(tuple(columns), tuple(steps)).stages:
-        text = stage.step.params.get("where") or stage.step.params.get("as")
         if stage.step.op in {"filter", "compute"}:
+            text = str(stage.step.params["where" if stage.step.op == "filter" else "as"])
             check_expression(con, text, [c for c, _ in stage.before], f"clean step {stage.n}")

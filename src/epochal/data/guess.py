@@ -83,8 +83,8 @@ def guess_kinds(con: DuckDBPyConnection, table: str, columns: Sequence[tuple[str
     texts = [name for name, kind in columns if is_text_type(kind)]
     guesses: list[KindGuess] = []
     for start in range(0, len(texts), _COLUMNS_AT_ONCE):
-        for facts in text_facts(con, table, texts[start : start + _COLUMNS_AT_ONCE]):
-            guesses.append(_guess(con, table, facts))
+        part = text_facts(con, table, texts[start : start + _COLUMNS_AT_ONCE])
+        guesses.extend(_guess(con, table, facts) for facts in part)
     return tuple(guesses)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,11 +28,11 @@ _CELL = 100_000
 def column_infos(con: DuckDBPyConnection, view: OpenedView) -> tuple[ColumnInfo, ...]:
     """The view's columns as a grid needs them; widths from its first rows."""
     names = [name for name, _ in view.base.columns[:_SAMPLED_COLUMNS]]
-    rows = _cells(con, view, 0, _SAMPLED_ROWS, names, _WIDEST)
+    rows = _cells(con, view, 0, _SAMPLED_ROWS, names=names, cut=_WIDEST)
     infos: list[ColumnInfo] = []
     for i, (name, kind) in enumerate(view.base.columns):
         title = safe(name, 200)
-        widest = max((cell_width(row[i]) for row in rows if row[i] is not None), default=1) if i < len(names) else 12
+        widest = max((cell_width(row[i] or "") for row in rows), default=1) if i < len(names) else 12
         meaning = view.base.kinds.get(name, "text")
         infos.append(
             ColumnInfo(
@@ -48,12 +48,12 @@ def column_infos(con: DuckDBPyConnection, view: OpenedView) -> tuple[ColumnInfo,
 
 
 def read_page(
-    con: DuckDBPyConnection, view: OpenedView, first: int, count: int, columns: Sequence[str], cut: int
+    con: DuckDBPyConnection, view: OpenedView, first: int, count: int, *, columns: Sequence[str], cut: int
 ) -> Page:
     """Rows `first` … of the view. Raises StepError for a column that is not there."""
     names = [view.base.column(c) for c in columns]
     first, count = max(0, first), max(0, min(count, MOST_ROWS))
-    rows = _fetched(con, view, first, count, names, cut)
+    rows = _fetched(con, view, first, count, names=names, cut=cut)
     return Page(
         token=view.token,
         first=first,
@@ -64,13 +64,13 @@ def read_page(
 
 
 def _cells(
-    con: DuckDBPyConnection, view: OpenedView, first: int, count: int, names: Sequence[str], cut: int
+    con: DuckDBPyConnection, view: OpenedView, first: int, count: int, *, names: Sequence[str], cut: int
 ) -> list[tuple[str | None, ...]]:
-    return [tuple(shown(v, cut) for v in row[2:]) for row in _fetched(con, view, first, count, names, cut)]
+    return [tuple(shown(v, cut) for v in row[2:]) for row in _fetched(con, view, first, count, names=names, cut=cut)]
 
 
 def _fetched(
-    con: DuckDBPyConnection, view: OpenedView, first: int, count: int, names: Sequence[str], cut: int
+    con: DuckDBPyConnection, view: OpenedView, first: int, count: int, *, names: Sequence[str], cut: int
 ) -> list[tuple[Any, ...]]:
     types = view.base.types
     listed = ["_eid", key_text(view.base, view.key), *(_cut(name, types[name], cut) for name in names)]
@@ -106,8 +106,8 @@ def shown(value: Any, cut: int = 120) -> str | None:
         return "true" if value else "false"
     if isinstance(value, float):
         return number_shown(value)
-    if isinstance(value, datetime.datetime):
-        midnight = value.time() == datetime.time()
+    if isinstance(value, dt.datetime):
+        midnight = value.time() == dt.time()
         return value.date().isoformat() if midnight else value.isoformat(sep=" ")
     return safe(str(value), cut)
 

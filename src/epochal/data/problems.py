@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,15 +63,16 @@ def find_problems(engine: Engine, con: DuckDBPyConnection, project: Project, wor
     base = base_of(engine, con, project, work)
     work.report("measuring every column")
     looked = Looked(con=con, project=project, base=base, facts=measure(con, base.table, base.columns, base.kinds))
-    found: list[Problem] = []
-    for text, check in (
+    checks: tuple[tuple[str, Callable[[], Iterable[Problem]]], ...] = (
         ("the sources", lambda: _sources(con, project)),
         ("the rows", lambda: _rows(looked)),
         ("the target", lambda: _target(looked)),
         ("the columns", lambda: _columns(looked)),
         ("the texts", lambda: _texts(looked, guess_kinds(con, base.table, base.columns))),
         ("leaks", lambda: find_leaks(looked)),
-    ):
+    )
+    found: list[Problem] = []
+    for text, check in checks:
         work.report(f"checking {text}")
         found.extend(check())
     return sorted(found, key=lambda p: (_ORDER[p.severity], -p.rows))

@@ -101,14 +101,13 @@ def _cleaning(guesses: Sequence[KindGuess], kinds: Mapping[str, str]) -> tuple[l
     for kind in ("number", "boolean", "date"):
         chosen = [g for g in guesses if g.kind == kind and not g.date_format]
         if chosen:
-            names = tuple(g.name for g in chosen)
-            add("set_kind", _fits(chosen), f"{_listed(names)}: {kind}", columns=names, kind=kind)
-    formats = dict.fromkeys(g.date_format for g in guesses if g.date_format)
-    for form in formats:
+            read = tuple(g.name for g in chosen)
+            add("set_kind", _fits(chosen), f"{_listed(read)}: {kind}", columns=read, kind=kind)
+    for form in dict.fromkeys(g.date_format for g in guesses if g.date_format):
         chosen = [g for g in guesses if g.date_format == form]
-        names = tuple(g.name for g in chosen)
+        read = tuple(g.name for g in chosen)
         why = _fits(chosen) + (f"; {chosen[0].note}" if chosen[0].note else "")
-        add("parse_date", why, f"{_listed(names)}: {form}", columns=names, format=form)
+        add("parse_date", why, f"{_listed(read)}: {form}", columns=read, format=form)
     return steps, reasons
 
 

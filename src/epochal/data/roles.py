@@ -102,11 +102,10 @@ def choose_ignored(
             unique = fact.distinct == fact.rows and (fact.named_id or fact.kind == "id")
             ignored.append(Ignored(name=fact.name, why=why, identifies=unique))
     gone = {i.name for i in ignored}
-    for fact in others:
-        if fact.name not in gone and target in facts and says_target(con, base, fact, facts[target]):
-            ignored.append(
-                Ignored(name=fact.name, why="each of its values goes with one value of the target: the answer")
-            )
+    if target in facts:
+        why = "each of its values goes with one value of the target: the answer"
+        left = [f for f in others if f.name not in gone]
+        ignored.extend(Ignored(name=f.name, why=why) for f in left if says_target(con, base, f, facts[target]))
     return ignored
 
 

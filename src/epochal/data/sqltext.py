@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -94,7 +95,7 @@ def number_literal(value: Any) -> str | None:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    if number in {float("inf"), float("-inf")} or number != number:
+    if not math.isfinite(number):
         return None
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"\s*[-+]?\d{1,18}\s*", value)):
         return str(int(value))

@@ -108,14 +108,14 @@ def base_of(engine: Engine, con: DuckDBPyConnection, project: Project, work: Wor
         )
         known = views.bases.pop(identity, None)
         if known is None:
-            known = _make_base(engine, con, project, used, work, next(views.numbers))
+            known = _make_base(engine, con, project, used, work, number=next(views.numbers))
         views.bases[identity] = known  # the newest last
         _forget_bases(views, con)
         return known
 
 
 def _make_base(
-    engine: Engine, con: DuckDBPyConnection, project: Project, steps: Sequence[Step], work: Work, number: int
+    engine: Engine, con: DuckDBPyConnection, project: Project, steps: Sequence[Step], work: Work, *, number: int
 ) -> Base:
     if any(s.enabled for s in steps):
         table = f"memory.main._base_{number}"

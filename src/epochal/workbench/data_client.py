@@ -86,14 +86,13 @@ class DataClient:
 
         number = self.submit(request, answered, failed, progress)
         try:
-            if not done.wait(timeout):
-                self.cancel(number)
-                raise DataHostError(
-                    f"no answer within {timeout:g} s", fix="try again, or ask for less", code="too-long"
-                )
+            in_time = done.wait(timeout)
         except BaseException:
             self.cancel(number)  # ctrl-c while waiting: the host need not go on
             raise
+        if not in_time:
+            self.cancel(number)
+            raise DataHostError(f"no answer within {timeout:g} s", fix="try again, or ask for less", code="too-long")
         if failure:
             raise failure[0]
         return result[0]
