@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TABLES = ("raw", "rejects", "source_lines", "imported")
 _CHUNK = "_chunk"
+_SMALL = 128 * 1024 * 1024
+"""Bytes of sources up to which the scratch database may be several times as large as it could be."""
 _BATCH = 20_480
 """Rows that one thread takes at a time: one large batch would keep the others idle."""
 
@@ -35,8 +37,12 @@ class RawTable:
     keep_uneven: bool = False
     """Whether text lines with another number of fields become rows as well."""
 
-    def start(self) -> None:
-        """Make the tables, empty, in a transaction that `finish` or `abandon` ends."""
+    def start(self, size: int = 0) -> None:
+        """Make the tables, empty, in a transaction that `finish` or `abandon` ends.
+
+        `size` is how many bytes are about to be read: what is small is stored as it is, which takes a third less time.
+        """
+        self._compress("uncompressed" if size <= _SMALL else "auto")
         self.con.execute("BEGIN")
         for table in TABLES:
             self.con.execute(f"DROP TABLE IF EXISTS {table}")
@@ -48,6 +54,11 @@ class RawTable:
             "CREATE TABLE source_lines (name VARCHAR, lines BIGINT, header BIGINT, blank BIGINT, continuation BIGINT, "
             "rejected BIGINT, read BIGINT, rejected_cells BIGINT)"
         )
+
+    def _compress(self, how: str) -> None:
+        row = self.con.execute("SELECT current_setting('lock_configuration')").fetchone()
+        if row and not row[0]:
+            self.con.execute(f"PRAGMA force_compression = '{how}'")
 
     def declare(self, columns: Sequence[tuple[str, str]]) -> tuple[str, ...]:
         """Make sure these columns (name, DuckDB type) are there; their names as the table has them.

@@ -98,7 +98,7 @@ def load(
     if known is not None and known.import_id == wanted:
         return known
     raw = RawTable(con, keep_uneven=keep_uneven)
-    raw.start()
+    raw.start(sum(f.stat().st_size for source in project.sources for f in resolve(source, folder).files))
     try:
         prints: dict[str, str] = {}
         notes: list[str] = []
