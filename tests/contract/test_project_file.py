@@ -415,6 +415,22 @@ class TestAFolderThatCannotBeWritten:
         assert (outside / "history.jsonl").read_text() == ""
 
 
+class TestAHistoryThatIsNone:
+    @pytest.mark.parametrize(
+        "make", [Path.mkdir, os.mkfifo, lambda p: p.symlink_to(p), lambda p: p.write_bytes(b"\xff\0{[" * 999)]
+    )
+    def test_does_not_keep_a_project_from_opening(self, folder, make):
+        make(folder / "history.jsonl")
+        file = ProjectFile.open(folder)
+        assert not file.can_undo
+        try:
+            add(file, "a")
+        except NotSaved:
+            assert on_disk(folder) == HAND_WRITTEN
+        else:
+            assert columns(ProjectFile.open(folder)) == ["a"]
+
+
 class TestLooksAtTheTestSet:
     def test_are_counted_for_each_test_set(self, folder):
         assert [record_look(folder, f"000{i}-mlp", f) for i, f in enumerate("aab")] == [1, 2, 1]

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import epochal
 from epochal import fsio
+from epochal.project.read import read_regular
 
 
 MAX_RECENT = 20
+_MAX_BYTES = 1 << 20
 
 
 def shipped_projects() -> dict[str, Path]:
@@ -53,7 +55,7 @@ def remember_project(folder: Path) -> None:
 
 def _remembered() -> list[Path]:
     try:
-        listed = json.loads((state_folder() / "recent.json").read_text(encoding="utf-8"))
+        listed = json.loads(read_regular(state_folder() / "recent.json", _MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return []
     return [Path(p) for p in listed if isinstance(p, str) and p.startswith("/")] if isinstance(listed, list) else []

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from epochal import fsio
+from epochal.project.read import read_regular
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +120,7 @@ def write(path: Path, lines: list[str]) -> None:
 def read_history(path: Path) -> History:
     """The history of a project; an empty one when there is none. Torn and foreign lines are passed over."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError:
         return History()
     history = History()

@@ -9,6 +9,7 @@ from pathlib import Path
 from epochal import fsio
 from epochal.core.clock import Clock, SystemClock
 from epochal.project.paths import ProjectPaths
+from epochal.project.read import read_regular
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +42,9 @@ def count_looks(folder: Path, fingerprint: str) -> int:
 
 
 def read_looks(folder: Path) -> tuple[Look, ...]:
-    """All looks, oldest first. A line that a crash tore is no look: it was never shown."""
+    """All looks, oldest first. A line that a crash tore is no look: it was never shown. Raises OSError."""
     try:
-        data = ProjectPaths(folder).looks.read_bytes()
+        data = read_regular(ProjectPaths(folder).looks)
     except FileNotFoundError:
         return ()
     looks: list[Look] = []

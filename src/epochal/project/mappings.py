@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from epochal import fsio
 from epochal.core.errors import StepError
 from epochal.project.paths import ProjectPaths
+from epochal.project.read import read_regular
 
 
 MAX_BYTES = 64 << 20
@@ -75,11 +75,7 @@ def read_mapping(folder: Path, file: str) -> dict[str, str]:
 
 def _text(path: Path) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, opened so that a pipe cannot block us
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise StepError("the mapping is no regular file", where=str(path), fix="put a CSV file there")
-            data = file.read(MAX_BYTES + 1)
+        data = read_regular(path, MAX_BYTES + 1)
     except OSError as error:
         raise StepError(
             f"the mapping cannot be read: {error.strerror or error}", where=str(path), fix="check `file` of the step"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -36,19 +37,33 @@ def read_project(folder: Path) -> Project:
     return parse_text(read_text(ProjectPaths(folder).toml))
 
 
+class NoRegularFile(OSError):
+    """A folder, pipe or device where a file is expected."""
+
+
+def read_regular(path: Path, limit: int = -1) -> bytes:
+    """At most `limit` bytes of a regular file; never waits for a pipe. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise NoRegularFile(errno.EINVAL, "no regular file", str(path))
+        with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123 - a descriptor, so that a pipe cannot block
+            return file.read(limit)
+    finally:
+        os.close(descriptor)
+
+
 def read_text(path: Path) -> str:
     """The text of a project.toml, without a byte order mark.
 
     Raises SettingsError when it is missing, unreadable, no regular file, too large or not UTF-8.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, opened so that a pipe cannot block us
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise SettingsError(
-                    "project.toml is no regular file", where=str(path), fix="put a file in its place", code="no-project"
-                )
-            data = file.read(MAX_BYTES + 1)
+        data = read_regular(path, MAX_BYTES + 1)
+    except NoRegularFile:
+        raise SettingsError(
+            "project.toml is no regular file", where=str(path), fix="put a file in its place", code="no-project"
+        ) from None
     except (FileNotFoundError, NotADirectoryError):
         raise SettingsError(
             "there is no project here",
