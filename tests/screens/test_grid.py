@@ -37,7 +37,7 @@ async def grid_of(rows: int, width: int = 60, height: int = 10):
     app = GridApp()
     async with app.run_test(size=(width, height)) as pilot:
         grid = app.query_one(Grid)
-        cells = [("Adelie", None if n == 1 else f"{n * 1.5:g}", *[str(n)] * 30) for n in range(rows)]
+        cells = [("Adelie", None if n == 1 else f"{n * 1.25:g}", *[str(n)] * 30) for n in range(rows)]
         grid.show(MemoryPages([c.name for c in COLUMNS], cells), rows, COLUMNS)
         await until(lambda: rows == 0 or "Adelie" in screen_text(app), pilot)
         drawn = -1
@@ -52,9 +52,9 @@ async def test_names_kinds_numbers_and_missing_values_line_up():
         assert screen_text(app) == (
             "      Species    Body M…        c0        c1\n"
             "      target      number    number    number\n"
-            "   1  Adelie         0           0         0\n"
-            "   2  Adelie           ·         1         1\n"
-            "   3  Adelie         3           2         2\n"
+            "    1  Adelie        0           0         0\n"
+            "    2  Adelie          ·         1         1\n"
+            "    3  Adelie        2.5         2         2\n"
             "\n"
         )
 

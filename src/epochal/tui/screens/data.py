@@ -312,12 +312,12 @@ class DataScreen(StageScreen):
 
     def open_area(self, area: str) -> None:
         """Give the keys to a list of the side panel; on a narrow screen the panel comes over the grid."""
-        self._area, self._index = area, 0 if area == "problems" else max(0, len(self.data.recipe.steps) - 1)
+        if area not in lists_of(self.query_one(DataSide).view):
+            self.data.say("there are no steps yet: m cleans" if area == "recipe" else "no problems were found")
+            return
+        self._area, self._index = area, 0 if area == "problems" else len(self.data.recipe.steps) - 1
         self.add_class("-side")
         self._draw()
-        if not self._area:
-            self.add_class("-side")
-            self.data.say("there are no steps yet: m cleans" if area == "recipe" else "no problems were found")
 
     def open_profile(self) -> None:
         """The whole column's figures; on a narrow screen the panel comes over the grid, or goes."""

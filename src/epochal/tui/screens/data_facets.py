@@ -68,7 +68,9 @@ class Facets(Overlay[Wish]):
     def _lines(self, width: int) -> Sequence[Content]:
         largest = max(count for _v, count, _raw in self._values) or 1
         room = cell_width(number(largest))
-        widest = max(cell_width(shown) for shown, _c, _r in self._values)
+        widest = max(
+            cell_width(f"{glyphs().waiting} missing" if raw is None else shown) for shown, _c, raw in self._values
+        )
         name = max(8, min(widest, width - room - 18))
         space = max(4, width - name - room - 8)
         lines = []

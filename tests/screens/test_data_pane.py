@@ -1,0 +1,330 @@
+"""The data pane over the real data host: looking, finding, cleaning, and never a byte that acts on the terminal."""
+
+from __future__ import annotations
+
+import re
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from epochal.core.settings import Columns, Goal, Project, Source
+from epochal.core.steps import OPS
+from epochal.project.file import create_project
+from epochal.testing import screen_text, until
+from epochal.tui.app import Workbench
+from epochal.tui.screens.data import DataScreen
+from epochal.tui.screens.data_steps import _ORDER, StepForm
+from epochal.workbench.commands import COMMANDS
+from epochal.workbench.session import Session
+
+
+ROWS = [
+    ("id", "island", "mass", "sex", "species"),
+    *[
+        (
+            f"b{n:03}",
+            ("Torgersen", "Dream", "Biscoe")[n % 3],
+            "NA" if n == 4 else str(3500 + 10 * n),
+            ("MALE", "FEMALE", "")[n % 3],
+            ("Adelie", "Gentoo")[n % 2],
+        )
+        for n in range(60)
+    ],
+]
+
+
+def birds(folder: Path, rows: list[tuple[str, ...]] = ROWS, *, target: str = "species") -> Path:
+    folder.mkdir(parents=True)
+    text = "".join(",".join(f'"{cell}"' for cell in row) + "\n" for row in rows)
+    (folder / "birds.csv").write_bytes(text.encode("utf-8", "surrogatepass"))
+    project = Project(
+        name="birds",
+        goal=Goal(question="Which bird?", metric="accuracy"),
+        sources=(Source(name="birds", uri="birds.csv", licence="CC0-1.0", origin="made up", personal_data="none"),),
+        columns=Columns(target=target),
+    )
+    create_project(folder, project)
+    return folder
+
+
+class Pane:
+    """What a test does with the pane."""
+
+    def __init__(self, app: Workbench, pilot) -> None:
+        self.app, self.pilot = app, pilot
+
+    @property
+    def text(self) -> str:
+        return screen_text(self.app)
+
+    @property
+    def screen(self) -> DataScreen:
+        return next(s for s in self.app.screen_stack if isinstance(s, DataScreen))
+
+    @property
+    def steps(self):
+        return self.app.session.project.clean
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def type(self, text: str) -> None:
+        await self.pilot.press(*("space" if c == " " else c for c in text))
+
+    async def shows(self, wanted: str) -> None:
+        await until(lambda: re.search(wanted, self.text), self.pilot)
+
+    async def until(self, condition) -> None:
+        await until(condition, self.pilot)
+
+    async def ready(self) -> None:
+        """Rows, account and problems are there, and nothing is under way."""
+        await self.until(
+            lambda: (
+                self.screen.data.view is not None
+                and self.screen.data.ledger is not None
+                and self.screen.data.problems is not None
+                and self.screen.grid.pages.eid(self.screen.grid.cursor_row) is not None
+            )
+        )
+
+
+@asynccontextmanager
+async def pane(folder: Path, size: tuple[int, int] = (120, 40)):
+    session = Session()
+    session.open(folder)
+    app = Workbench(session, first="data", config=folder / "no-config")
+    try:
+        async with app.run_test(size=size) as pilot:
+            opened = Pane(app, pilot)
+            await opened.until(lambda: any(isinstance(s, DataScreen) for s in app.screen_stack))
+            await opened.ready()
+            yield opened
+    finally:
+        session.close()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return birds(tmp_path / "birds")
+
+
+def test_every_command_of_the_pane_does_something():
+    named = {c.id.removeprefix("data.") for c in COMMANDS if c.id.startswith("data.")}
+    assert named == set(DataScreen.ACTIONS)
+
+
+def test_every_cleaning_step_stands_in_the_menu_once():
+    assert sorted(_ORDER) == sorted(OPS)
+
+
+async def test_rows_profile_problems_recipe_and_account_at_120_columns(folder):
+    async with pane(folder) as p:
+        await p.shows("60 rows × 5")
+        await p.shows(r"id +id")
+        await p.press("l", "l", "l")
+        await p.shows(r"20 missing")
+        assert re.search(r"MALE +20 ", p.text)
+        assert "Problems ─" in p.text
+        assert "Recipe ─" in p.text
+        assert re.search(r"✓ 60 = \d+ train \+ \d+ val", p.text)
+        assert re.search(r"^.* 1  b000 +Torgersen +3500 +MALE +Adelie", p.text, re.MULTILINE)
+
+
+async def test_at_80_by_24_the_panel_comes_over_the_grid_and_goes_again(folder):
+    async with pane(folder, (80, 24)) as p:
+        assert "Recipe ─" not in p.text
+        await p.press("A")
+        await p.shows("▸")
+        await p.press("escape")
+        await p.until(lambda: "Problems ─" not in p.text)
+        await p.press("I")
+        await p.shows(r"distinct")
+        await p.press("escape")
+        await p.until(lambda: "distinct" not in p.text)
+        assert all(len(line) <= 80 for line in p.text.splitlines())
+
+
+class TestFinding:
+    async def test_search_goes_to_the_next_hit_and_says_when_there_is_none(self, folder):
+        async with pane(folder) as p:
+            await p.press("l", "slash")
+            await p.type("biscoe")
+            await p.press("enter")
+            await p.until(lambda: p.screen.grid.cursor_row == 2)
+            await p.press("n")
+            await p.until(lambda: p.screen.grid.cursor_row == 5)
+            await p.press("N")
+            await p.until(lambda: p.screen.grid.cursor_row == 2)
+            await p.press("N")
+            await p.shows("no row with 'biscoe' above")
+
+    async def test_the_next_missing_value_and_the_next_other_one(self, folder):
+        async with pane(folder) as p:
+            await p.press("l", "l", "l", "z", "greater_than_sign")
+            await p.until(lambda: p.screen.grid.cursor_row == 2)
+            await p.press("greater_than_sign")
+            await p.until(lambda: p.screen.grid.cursor_row == 3)
+
+    async def test_a_column_by_some_letters_and_a_row_by_its_number(self, folder):
+        async with pane(folder) as p:
+            await p.press("c")
+            await p.type("spc")
+            await p.press("enter")
+            await p.until(lambda: p.screen.column.name == "species")
+            await p.press("z", "r")
+            await p.type("42")
+            await p.press("enter")
+            await p.until(lambda: p.screen.grid.cursor_row == 41)
+
+    async def test_sorting_is_marked_and_taken_away_by_the_same_key(self, folder):
+        async with pane(folder) as p:
+            await p.press("right_square_bracket")
+            await p.shows("1  b059")
+            assert "id ↓" in p.text.splitlines()[2]
+            await p.press("right_square_bracket")
+            await p.shows("1  b000")
+
+
+class TestSelecting:
+    async def test_all_rows_with_a_value_are_selected_seen_or_not_and_looked_at_alone(self, folder):
+        async with pane(folder, (120, 20)) as p:
+            await p.press("l", "comma")
+            await p.until(lambda: len(p.screen.data.selected) == 20)
+            await p.press("quotation_mark")
+            await p.shows("20 of 60 rows · selected")
+            await p.press("q")
+            await p.shows("60 rows × 5")
+
+    async def test_matching_rows_are_selected_by_a_pattern_in_any_column(self, folder):
+        async with pane(folder) as p:
+            await p.press("g", "vertical_line")
+            await p.type("^(b00[0-3]|Gentoo)$")
+            await p.press("enter")
+            await p.until(lambda: len(p.screen.data.selected) == 32)
+            await p.press("g", "u")
+            await p.until(lambda: not p.screen.data.selected)
+
+    async def test_selected_rows_are_left_out_by_a_step_that_names_them(self, folder):
+        async with pane(folder) as p:
+            await p.press("s", "s", "g", "d")
+            await p.shows("2 rows")
+            await p.press("enter")
+            await p.until(lambda: p.steps and p.screen.data.view.rows == 58)
+            assert p.steps[0].op == "filter"
+            await p.press("U")
+            await p.until(lambda: p.screen.data.view.rows == 60)
+
+
+class TestCleaning:
+    async def test_a_step_is_counted_before_it_is_applied_and_can_be_taken_back(self, folder):
+        async with pane(folder) as p:
+            await p.press("l", "l", "j", "j", "j", "j", "m", "m")
+            await p.shows("NA")
+            await p.shows("1 cell")
+            assert p.steps == ()
+            await p.press("enter")
+            await p.until(lambda: len(p.steps) == 1)
+            await p.shows(r"mark_missing")
+            await p.ready()
+            await p.shows(r"5  b004 +Dream +·")
+            await p.press("U")
+            await p.until(lambda: p.steps == ())
+            await p.press("R")
+            await p.until(lambda: len(p.steps) == 1)
+
+    async def test_a_mistake_in_an_expression_is_told_while_it_is_typed_and_never_applied(self, folder):
+        async with pane(folder) as p:
+            await p.press("m", "w")
+            await p.type("range(1000000000)")
+            await p.press("enter")
+            await p.shows("range")
+            await p.press("enter")
+            await p.until(lambda: isinstance(p.app.screen, StepForm))
+            assert p.steps == ()
+            await p.press("escape")
+            await p.shows("60 rows × 5")
+
+    async def test_the_kind_of_a_column_by_one_key(self, folder):
+        async with pane(folder) as p:
+            await p.press("l", "l", "number_sign")
+            await p.shows("set the kind")
+            await p.shows(r"cell")
+            await p.press("enter")
+            await p.until(lambda: len(p.steps) == 1)
+            assert dict(p.steps[0].params) == {"columns": ("mass",), "kind": "number"}
+
+    async def test_steps_are_moved_switched_off_edited_and_deleted_in_the_recipe(self, folder):
+        async with pane(folder) as p:
+            for keys in (("l", "m", "l", "enter"), ("m", "u", "enter")):
+                before = len(p.steps)
+                for key in keys:
+                    await p.press(key)
+                    if key in {"l", "u"} and isinstance(p.app.screen, StepForm):
+                        await p.shows("would|cell")
+                await p.until(lambda before=before: len(p.steps) == before + 1)
+            await p.ready()
+            await p.press("D", "K")
+            await p.until(lambda: [s.op for s in p.steps] == ["upper", "lower"])
+            await p.press("x")
+            await p.until(lambda: not p.steps[0].enabled)
+            await p.press("j", "d")
+            await p.until(lambda: [s.op for s in p.steps] == ["upper"])
+            await p.press("enter")
+            await p.until(lambda: isinstance(p.app.screen, StepForm))
+            await p.shows("island")
+            await p.press("escape", "escape")
+            await p.until(lambda: not isinstance(p.app.screen, StepForm))
+
+    async def test_the_target_is_another_column_by_two_keys(self, folder):
+        async with pane(folder) as p:
+            await p.press("l", "z", "t")
+            await p.until(lambda: p.app.session.project.columns.target == "island")
+            await p.shows("target")
+
+
+class TestLookingCloser:
+    async def test_facets_count_values_and_look_at_one(self, folder):
+        async with pane(folder) as p:
+            await p.press("l", "l", "l", "F")
+            await p.shows(r"2 values in 60 rows")
+            assert re.search(r"missing +20", p.text)
+            await p.press("G", "enter")
+            await p.shows("20 of 60 rows · sex is")
+
+    async def test_a_row_as_a_form_and_the_row_after_it(self, folder):
+        async with pane(folder) as p:
+            await p.press("enter")
+            await p.shows(r"Row 1")
+            await p.shows(r"species +target +Adelie")
+            await p.press("J")
+            await p.shows(r"species +target +Gentoo")
+
+    async def test_the_account_the_rejects_and_the_sql(self, folder):
+        async with pane(folder) as p:
+            await p.press("a")
+            await p.shows("every line is accounted for")
+            await p.press("escape", "r")
+            await p.shows("nothing was rejected")
+            await p.press("escape", "z", "s")
+            await p.shows("SELECT")
+
+    async def test_the_whole_cell(self, folder):
+        async with pane(folder) as p:
+            await p.press("v")
+            await p.shows(r"row 1 +·|4 characters")
+
+
+HOSTILE = "\x1b]52;c;QUFB\x07\x1b[2J\x9b6n\u202e[bold]x[/nope]"
+
+
+async def test_hostile_cells_and_names_stand_there_as_text(tmp_path):
+    rows = [("id", HOSTILE, "y"), *[(str(n), HOSTILE, "ab"[n % 2]) for n in range(30)]]
+    async with pane(birds(tmp_path / "evil", rows, target="y")) as p:
+        await p.shows(r"␛\]52")
+        for keys in (("l",), ("F",), ("escape", "enter"), ("escape", "v"), ("escape", "m"), ("k",), ("escape", "e")):
+            await p.press(*keys)
+            await p.pilot.pause(0.2)
+            assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", p.text)
+        assert "[bold]x[/nope]" in p.text or "[bo" in p.text
