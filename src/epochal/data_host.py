@@ -40,7 +40,7 @@ _LANES: dict[str, tuple[str, float]] = {
 _WORK = ("work", 4 * 3600.0)
 _GRACE = 20.0
 """Seconds after which a request that does not heed an interruption takes the process with it."""
-_WARM_UP = 0.03
+_WARM_UP = 0.05
 EXIT_STUCK = 75
 EXIT_BLOATED = 76
 """Memory that ran out does not come back to the system: the next process starts with all of it."""
@@ -91,11 +91,13 @@ class Host:
         self._queues: dict[str, queue.SimpleQueue[Job]] = {}
         self._answers: Answers | None = None
         self._loading = threading.Lock()
+        self._no_head = threading.Event()
+        self._no_head.set()
 
     def serve(self) -> None:
         """Serve until the other side closes."""
         threading.Thread(target=self._look_after, name="clock", daemon=True).start()
-        threading.Timer(_WARM_UP, self._load).start()
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
         while True:
             frame = protocol.read_frame(self._connection)
             if frame is None:
@@ -115,6 +117,7 @@ class Host:
             self._fail(number, DataHostError(f"no such request: {kind}: {error}", code="protocol"))
             return
         if isinstance(request, protocol.ReadHead):
+            self._no_head.clear()
             threading.Thread(target=self._answer_head, args=(number, request), daemon=True).start()
             return
         lane, limit = _LANES.get(kind, _WORK)
@@ -131,6 +134,13 @@ class Host:
         from epochal.data.head import head
 
         self._guarded(number, lambda: head(Path(request.folder), request.source, request.rows))
+        self._no_head.set()
+
+    def _warm_up(self) -> None:
+        """Load DuckDB while nobody waits for it, but never beside a first look at a file."""
+        time.sleep(_WARM_UP)
+        self._no_head.wait(_LANES["read_head"][1])
+        self._load()
 
     def _work(self, jobs: queue.SimpleQueue[Job]) -> None:
         while True:

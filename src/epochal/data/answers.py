@@ -59,12 +59,14 @@ class Answers:
 
         with self._opening:
             name = (import_id(project, folder), str(folder))
-            engine = self._engines.pop(name, None)
+            known = dict(self._engines)  # replaced, never changed: other lanes read it without waiting for an import
+            engine = known.pop(name, None)
             if engine is None:
                 engine = open_engine(project, folder, work)
-                for old in list(self._engines)[: max(0, len(self._engines) + 1 - _OPEN_ENGINES)]:
-                    self._engines.pop(old).close()
-            self._engines[name] = engine
+                for old in list(known)[: max(0, len(known) + 1 - _OPEN_ENGINES)]:
+                    known.pop(old).close()
+            known[name] = engine
+            self._engines = known
             return engine
 
     def _cursor(self, engine: Engine) -> DuckDBPyConnection:

@@ -8,12 +8,11 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from epochal.core import errors
 from epochal.core.errors import Cancelled, DataHostError, EpochalError
@@ -195,7 +194,7 @@ class _Host:
 
     def __init__(self, received: Callable[[int, str, dict[str, Any]], None], died: Callable[..., None]) -> None:
         ours, theirs = socket.socketpair()
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._said = os.fdopen(os.memfd_create("epochal-data-host"), "w+b")  # what it says on its way out
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "epochal.data_host", str(theirs.fileno())],
