@@ -47,7 +47,7 @@ def read_regular(path: Path, limit: int = -1) -> bytes:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise NoRegularFile(errno.EINVAL, "no regular file", str(path))
-        with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123 - a descriptor, so that a pipe cannot block
+        with open(descriptor, "rb", closefd=False) as file:
             return file.read(limit)
     finally:
         os.close(descriptor)
