@@ -52,9 +52,9 @@ async def test_names_kinds_numbers_and_missing_values_line_up():
         assert screen_text(app) == (
             "      Species    Body M…        c0        c1\n"
             "      target      number    number    number\n"
-            "    1  Adelie        0           0         0\n"
-            "    2  Adelie          ·         1         1\n"
-            "    3  Adelie        2.5         2         2\n"
+            "   1  Adelie         0           0         0\n"
+            "   2  Adelie           ·         1         1\n"
+            "   3  Adelie         2.5         2         2\n"
             "\n"
         )
 
