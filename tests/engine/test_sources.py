@@ -237,14 +237,27 @@ def test_a_bundled_set_has_its_own_names_and_a_target(con, tmp_path, name, targe
 def test_a_local_hub_data_set_is_read_from_its_folder(con, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     datasets = pytest.importorskip("datasets")
-    saved = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]})
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["ham", "spam"])}
+    )
+    saved = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, -1]}, features=features)
     saved.save_to_disk(str(tmp_path / "saved"))
     datasets.DatasetDict({"train": saved, "test": saved.select([0])}).save_to_disk(str(tmp_path / "both"))
     assert load(con, tmp_path, "saved").rows == 2
-    assert rows(con, "text, label") == [("a", 0), ("b", 1)]
+    assert rows(con, "text, label") == [("a", "spam"), ("b", None)]
     assert load(con, tmp_path, "hf://./both", part="test").rows == 1
     with pytest.raises(SourceError, match="cannot be read"):
         load(con, tmp_path, "both", part="nothing")
+
+
+def test_a_folder_of_files_is_a_hub_data_set(con, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "train.csv").write_text("a,b\n1,x\n2,y\n", encoding="utf-8")
+    (tmp_path / "files" / "test.csv").write_text("a,b\n3,z\n", encoding="utf-8")
+    assert load(con, tmp_path, "files").rows == 2
+    assert load(con, tmp_path, "hf://./files", part="test").rows == 1
+    assert rows(con, "a, b") == [(3, "z")]
 
 
 def test_a_folder_with_a_loader_script_runs_none_of_it(con, tmp_path, monkeypatch):

@@ -16,11 +16,12 @@ from epochal.core.ledger import Ledger, SourceLines, StepCount
 from epochal.core.settings import Project, table_of
 from epochal.core.steps import Step, nearest
 from epochal.data import sources
+from epochal.data.count import count_recipe
 from epochal.data.kinds import column_kinds
 from epochal.data.protocol import Built
 from epochal.data.recipe import ready_steps
 from epochal.data.split import PARTS_TABLE, Split, check_unchanged, make_split
-from epochal.data.sql import marked_sql, recipe_sql, rejects_sql
+from epochal.data.sql import recipe_sql, rejects_sql
 from epochal.data.sqltext import as_text, identifier, is_date_type, is_float_type, is_text_type
 from epochal.project.paths import ProjectPaths
 from epochal.snapshot import write as snapshot_write
@@ -44,7 +45,6 @@ class _Account:
 
     sources: tuple[SourceLines, ...]
     steps: tuple[StepCount, ...]
-    notices: tuple[str, ...]
 
 
 def build(
@@ -94,7 +94,7 @@ def build(
         classes=_classes(con, rows, project),
         fingerprint=split.settings.fingerprint,
         settings={**recorded, **_split_settings(project, split)},
-        notices=(*changed, *extra["notices"], *split.notices, *_thin(split)),
+        notices=(*changed, *split.notices, *_thin(split)),
     )
 
 
@@ -146,7 +146,6 @@ def _snapshot(
     extra = {
         "sources": [sources.lines_dict(s) for s in account.sources],
         "steps": [{"n": s.n, "op": s.op, "removed": s.removed, "changed": s.changed} for s in account.steps],
-        "notices": list(account.notices),
     }
     snapshot = snapshot_write.write_snapshot(con, folder, _CLEANED, columns, extra)
     con.execute(f"DROP TABLE {_CLEANED}")
@@ -208,28 +207,15 @@ def _value(name: str, kind: str, wanted: str) -> str:
 
 def _account(con: duckdb.DuckDBPyConnection, imported: Imported, steps: Sequence[Step]) -> _Account:
     """Count, step by step, the rows removed, the cells changed, and the cells that could not be read."""
-    enabled = [(n, s) for n, s in enumerate(steps, start=1) if s.enabled]
-    removed: dict[int, int] = {}
-    changed: dict[int, int] = {}
-    if enabled:
-        marked = marked_sql(imported.columns, steps, counted=True)
-        names = [d[0] for d in con.execute(f"DESCRIBE {marked}").fetchall() if d[0].startswith("_changed_")]
-        sums = "".join(f", sum({identifier(name)})" for name in names)
-        for row in con.execute(f"SELECT _removed, count(*){sums} FROM ({marked}) GROUP BY _removed").fetchall():  # noqa: S608 - our own text
-            if row[0] is not None:
-                removed[row[0]] = row[1]
-            for name, count in zip(names, row[2:], strict=True):
-                n = int(name.removeprefix("_changed_"))
-                changed[n] = changed.get(n, 0) + int(count or 0)
+    figures = count_recipe(con, imported.columns, steps)
     cells: dict[str, int] = {}
     for _n, _column, select in rejects_sql(imported.columns, steps):
         for name, count in con.execute(f"SELECT source, count(*) FROM ({select}) GROUP BY source").fetchall():  # noqa: S608 - likewise
-            base = name if any(s.name == name for s in imported.lines) else name.split("/", 1)[0]
+            base = name if any(s.name == name for s in imported.lines) else name.rpartition("/")[0]
             cells[base] = cells.get(base, 0) + count
     return _Account(
         sources=tuple(replace(s, rejected_cells=s.rejected_cells + cells.get(s.name, 0)) for s in imported.lines),
-        steps=tuple(StepCount(n=n, op=s.op, removed=removed.get(n, 0), changed=changed.get(n, 0)) for n, s in enabled),
-        notices=(),
+        steps=tuple(StepCount(n=f.n, op=f.step.op, removed=f.removed, changed=f.changed) for f in figures),
     )
 
 

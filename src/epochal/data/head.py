@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from epochal import show
-from epochal.core.errors import SourceError
 from epochal.core.settings import Source, read_table
 from epochal.data.dialect import SAMPLE, is_number, read_records, sniff
-from epochal.data.encoding import detect, head_bytes
+from epochal.data.encoding import Encoding, as_utf8, detect, head_bytes
 from epochal.data.places import resolve
 from epochal.data.protocol import ColumnInfo, Head
 
@@ -70,9 +69,7 @@ def head(folder: Path, source: Source | Mapping[str, Any], rows: int = 200) -> H
     )
 
 
-def _text(path: Path, encoding: Any) -> str:
-    from epochal.data.encoding import as_utf8
-
+def _text(path: Path, encoding: Encoding) -> str:
     data, everything = head_bytes(path, SAMPLE * (2 if encoding.name == "utf-16" else 1))
     text = b"".join(as_utf8(iter((data,)), encoding)).decode("utf-8", "replace")
     end = max(text.rfind("\n"), text.rfind("\r"))
@@ -115,6 +112,3 @@ def _column(name: str, values: Sequence[str | None]) -> ColumnInfo:
         width=min(width, _MAX_WIDTH),
         right=number,
     )
-
-
-__all__ = ["SourceError", "head"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,10 @@ def open_hub(name: str, source: Source) -> Batches:
 
     Raises SourceError when it is not there, or has no such part.
     """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import datasets
 
+    datasets.disable_progress_bars()
     folder = Path(name)
     local = folder.is_absolute()
     try:
@@ -70,6 +73,23 @@ def open_hub(name: str, source: Source) -> Batches:
             fix="check its name, `part` and `subset` in [[source]], and the network",
             code="hub",
         ) from error
+    schema, classes = loaded.features.arrow_schema, _class_names(loaded.features)
+    for column in classes:
+        schema = schema.set(schema.get_field_index(column), pa.field(column, pa.string()))
     table = loaded.with_format("arrow")
-    batches = (b for t in table.iter(batch_size=10_000) for b in t.to_batches())
-    return Batches(schema=loaded.features.arrow_schema, batches=batches, rows=len(loaded))
+    batches = (_named(b, classes) for t in table.iter(batch_size=10_000) for b in t.to_batches())
+    return Batches(schema=schema, batches=batches, rows=len(loaded))
+
+
+def _class_names(features: Any) -> dict[str, list[str]]:
+    """For each column of classes their names: the numbers they are stored as say nothing to a person."""
+    return {name: list(f.names) for name, f in features.items() if type(f).__name__ == "ClassLabel"}
+
+
+def _named(batch: Any, classes: dict[str, list[str]]) -> Any:
+    """A batch with class names for class numbers; a number without a name (-1 where there is no label) is missing."""
+    for name, names in classes.items():
+        at = batch.schema.get_field_index(name)
+        texts = [names[i] if i is not None and 0 <= i < len(names) else None for i in batch.column(at).to_pylist()]
+        batch = batch.set_column(at, name, pa.array(texts, pa.string()))
+    return batch

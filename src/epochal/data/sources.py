@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from epochal.core.errors import Cancelled, SourceError
+from epochal.core.errors import SourceError
 from epochal.core.ledger import SourceLines
 from epochal.core.settings import Project, Source
 from epochal.data import fingerprint
 from epochal.data.places import Place, resolve
-from epochal.project.paths import ProjectPaths
 
 
 if TYPE_CHECKING:
@@ -70,11 +69,6 @@ def import_id(project: Project, folder: Path) -> str:
         parts.append(fingerprint.of_place(place))
         parts.append([f.stat().st_mtime_ns for f in place.files if f.stat().st_size > fingerprint.WHOLE])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-
-
-def scratch_file(project: Project, folder: Path) -> Path:
-    """The scratch database an import of these sources belongs in. Raises SourceError."""
-    return ProjectPaths(folder).scratch / f"{import_id(project, folder)}.duckdb"
 
 
 def load(
@@ -213,6 +207,3 @@ def described(name: str, encoding: str, delimiter: str, quote: str, *, header: b
     quoting = f"quoted by {quote}" if quote else "no quoting"
     first = "the first line names the columns" if header else "no line names the columns"
     return f"{name}: {encoding}, {between} between fields, {quoting}, {first}"
-
-
-__all__ = ["Cancelled", "Imported", "Progress", "import_id", "lines_dict", "load", "opened", "scratch_file", "silent"]
