@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 LOOKED_AT = 100_000
-"""Rows, from the first in import order, on which text is told from categories and ids: the same for every face."""
+"""Rows, from the first in import order, on which text is told from categories: the same for every face."""
 _COLUMNS_AT_ONCE = 200
 _FEW = 50
-"""A column of text with at most so many values is a category, however long they are."""
+"""More values than these, most of them different, are text."""
+_LONG = 60
+"""Characters on average above which values are text, however few there are."""
 
 
 def column_kinds(
@@ -78,24 +80,16 @@ def _text_kinds(con: DuckDBPyConnection, relation: str, columns: Sequence[tuple[
             f"SELECT {figures} FROM (SELECT * FROM {relation} WHERE _eid < {LOOKED_AT})"  # noqa: S608 - quoted names
         ).fetchall()[0]
         for i, (name, _) in enumerate(part):
-            kinds[name] = text_kind(*found[4 * i : 4 * i + 4])
+            kinds[name] = text_kind(*found[3 * i : 3 * i + 3])
     return kinds
 
 
 def _figures(name: str, kind: str) -> str:
-    text = as_text(name, kind)
-    return (
-        f"count({identifier(name)}), count(DISTINCT {identifier(name)}), avg(length({text})),"
-        f" avg(length({text}) - length(replace({text}, ' ', '')) + 1)"
-    )
+    column = identifier(name)
+    return f"count({column}), count(DISTINCT {column}), avg(length({as_text(name, kind)}))"
 
 
-def text_kind(filled: int, distinct: int, length: float | None, words: float | None) -> Kind:
-    """Category, text or id, from the number of values, of distinct ones, their mean length and words."""
-    if not filled or distinct <= _FEW or length is None or words is None:
-        return "category"
-    if words >= 3 and (distinct > 0.3 * filled or length > 40):
-        return "text"
-    if distinct >= 0.95 * filled:
-        return "text" if words >= 2 or length > 40 else "id"
-    return "category"
+def text_kind(filled: int, distinct: int, length: float | None) -> Kind:
+    """Category or text, from the number of values, of distinct ones and their mean length."""
+    wordy = (length or 0.0) > _LONG or (distinct > _FEW and distinct > 0.5 * filled)
+    return "text" if wordy else "category"

@@ -99,7 +99,7 @@ def choose_ignored(
         alone = fact.kind == "text" and len(prose) == 1 and not _has_other_input(others, fact)
         why = _teaches_nothing(fact, alone=alone)
         if why:
-            unique = fact.distinct == fact.rows and (fact.named_id or fact.kind == "id")
+            unique = fact.distinct == fact.rows and (fact.named_id or (fact.kind == "text" and fact.words < 1.5))
             ignored.append(Ignored(name=fact.name, why=why, identifies=unique))
     gone = {i.name for i in ignored}
     if target in facts:
