@@ -132,6 +132,16 @@ def test_an_open_quote_is_given_up_after_a_bounded_stretch():
     assert [(r.line, r.kind, r.text) for r in block.rejects] == [(1, "quote", '1,"x')]
 
 
+def test_patience_is_counted_from_the_open_quote_and_not_from_the_stretch():
+    text = '1,"' + "long\n" * 40 + '"\n2,"open\nstill"\n'
+    rows, _numbers, rejects, _counts = read(text.encode(), open_limit=400, pieces=(100, len(text) - 8))
+    assert [r[0] for r in rows] == ["1", "2"]
+    assert rejects == []
+    late = '1,"' + "long\n" * 40 + '"\n' + "3,4\n" * 60 + '2,"open\nstill"\n'
+    rows, _numbers, rejects, _counts = read(late.encode(), open_limit=300, pieces=(100, len(late) - 8))
+    assert (len(rows), rejects) == (62, [])
+
+
 def test_quotes_inside_an_unquoted_field_are_text():
     rows, _numbers, rejects, _counts = read(b'5" pipe,6" pipe\n"a ""b""",c\n')
     assert rows == [['5" pipe', '6" pipe'], ['a "b"', "c"]]

@@ -104,7 +104,7 @@ class LineReader:
         if final and data and data[-1] != _LF:
             data += b"\n"
         stretch = _Stretch(data, self.delimiter, self.quote)
-        cut = stretch.find_records(final=final, give_up=len(data) > self.open_limit)
+        cut = stretch.find_records(0 if final else self.open_limit)
         self._carry = data[cut:]
         if len(self._carry) > MAX_RECORD:
             raise SourceError(
@@ -173,17 +173,17 @@ class _Stretch:
         self.broken = np.empty(0, np.int64)
         """Records that are rejected for their quotes."""
 
-    def find_records(self, *, final: bool, give_up: bool) -> int:
+    def find_records(self, patience: int) -> int:
         """Find the records that are complete; the position after the last of them.
 
-        `give_up`: a quoted field still open at the end never ends.
+        `patience`: a record whose quoted field is still open after so many bytes at the end will never be complete.
         """
         end = int(self.newlines[-1]) + 1 if len(self.newlines) else 0
         self.quotes = self.quotes[self.quotes < end]
         inside = _between(self.quotes, self.newlines)
         open_at_end = len(self.quotes) % 2 == 1
-        if len(self.quotes) and (not self._regular() or (open_at_end and (final or give_up))):
-            inside, end = self._careful(end, closed=final or give_up)
+        if len(self.quotes) and (not self._regular() or (open_at_end and end - int(self.quotes[-1]) > patience)):
+            inside, end = self._careful(end, patience)
         elif open_at_end:
             outside = self.newlines[~inside]
             end = int(outside[-1]) + 1 if len(outside) else 0
@@ -223,11 +223,11 @@ class _Stretch:
         ends_field[carriage] = self.bytes[at] == _LF
         return bool(ends_field.all())
 
-    def _careful(self, end: int, *, closed: bool) -> tuple[Mask, int]:
+    def _careful(self, end: int, patience: int) -> tuple[Mask, int]:
         """Read every record that holds a quote by itself, where quotes do not stand as they should.
 
-        Keeps in `quotes` only those around quoted fields. With `closed`, what is open at the end is broken too;
-        otherwise it is left for later.
+        Keeps in `quotes` only those around quoted fields. What is open at the end is left for later while patience
+        lasts, and broken then.
         """
         quote, delimiter = chr(self.quote), chr(self.delimiter)
         pattern, quoted = _record_pattern(quote, delimiter), _quoted_pattern(quote, delimiter)
@@ -246,7 +246,7 @@ class _Stretch:
                 for found in quoted.finditer(data, start, position):
                     if found.lastindex:
                         kept += (found.start(1), found.end(1) - 1)
-            elif not closed and still_open.fullmatch(data, start, end):
+            elif end - start <= patience and still_open.fullmatch(data, start, end):
                 end = start
                 break
             else:
