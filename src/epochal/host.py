@@ -43,12 +43,13 @@ def main(arguments: list[str] | None = None, training: Callable[[RunSpec], Train
     parser = argparse.ArgumentParser(prog="python -P -m epochal.host")
     parser.add_argument("folder", type=Path, help="the run's folder, absolute; with --choose the project's")
     parser.add_argument("--choose", action="store_true", help="the folder is a project: try its families instead")
+    parser.add_argument("--try", action="store_true", dest="trial", help="the folder is a project: take one step")
     parser.add_argument("--detach", action="store_true", help="return as soon as a process of its own has the run")
     parser.add_argument("--token", default="", help="names this start, for whoever waits for it")
     parser.add_argument("--survives", default="", help="in words, what the run outlives")
     asked = parser.parse_args(arguments)
-    if asked.choose:
-        return _choose()
+    if asked.choose or asked.trial:
+        return _answer(_choice if asked.choose else _trial)
     if asked.detach:
         return _detached(asked.folder, asked.token, asked.survives, training)
     return host(asked.folder, asked.token, asked.survives or "lives as long as this process", training)
@@ -80,25 +81,39 @@ def host(
     return _attend(thread, keeper, noted)
 
 
-def _choose() -> int:
-    """Try the families as the one line on stdin asks, and answer in lines of JSON. Ends when stdin does."""
+def _answer(work: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
+    """Do what the one line on stdin asks, and answer in lines of JSON. Ends when stdin does."""
     try:
         request = json.loads(sys.stdin.readline())
         threading.Thread(target=_die_with_input, name="epochal-input", daemon=True).start()
-        from epochal.train.choose import choose
-
-        choice = choose(
-            parse_project(tomllib.loads(request["project"])),
-            Path(request["snapshot"]),
-            Path(request["split"]),
-            float(request["budget_seconds"]),
-            lambda *facts: _say({"kind": "progress", **_named(facts)}),
-        )
+        answer = work(request)
     except EpochalError as error:
         _say({"kind": "error", **error.as_dict()})
         return error.exit_code
-    _say({"kind": "result", "choice": plain(choice)})
+    _say({"kind": "result", **answer})
     return 0
+
+
+def _choice(request: dict[str, Any]) -> dict[str, Any]:
+    """Try the families for a short, equal time."""
+    from epochal.train.choose import choose
+
+    choice = choose(
+        parse_project(tomllib.loads(request["project"])),
+        Path(request["snapshot"]),
+        Path(request["split"]),
+        float(request["budget_seconds"]),
+        lambda *facts: _say({"kind": "progress", **_named(facts)}),
+    )
+    return {"choice": plain(choice)}
+
+
+def _trial(request: dict[str, Any]) -> dict[str, Any]:
+    """Take one real step and measure."""
+    from epochal.train.trial import try_one_step
+
+    project = parse_project(tomllib.loads(request["project"]))
+    return {"trial": plain(try_one_step(project, Path(request["snapshot"]), Path(request["split"])))}
 
 
 def _die_with_input() -> None:

@@ -1,0 +1,49 @@
+"""Asking what a run would cost: a child process takes one real step and measures."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from epochal.core.settings import Project, to_document
+from epochal.project.paths import ProjectPaths
+from epochal.runs.child import Report, ask_child
+
+
+TRY_COMMAND = (sys.executable, "-P", "-m", "epochal.host", "--try")
+
+
+def try_one_step(
+    folder: Path,
+    project: Project,
+    *,
+    snapshot_id: str,
+    split_id: str,
+    report: Report | None = None,
+    cancelled: threading.Event | None = None,
+) -> dict[str, Any]:
+    """What `epochal.train.trial` answers, as data: healthy, loss, seconds, memory_bytes, disk_bytes, notes.
+
+    Raises Cancelled, RunError (code trial-failed), or the error that a run would meet.
+    """
+    paths = ProjectPaths(folder)
+    request = {
+        "project": tomli_w.dumps(to_document(project)),
+        "snapshot": str(paths.snapshots / snapshot_id),
+        "split": str(paths.splits / split_id),
+    }
+    answer = ask_child(
+        [*TRY_COMMAND, str(paths.folder)],
+        request,
+        what="the trial step",
+        code="trial-failed",
+        fix="see `epochal doctor` for memory and versions",
+        report=report,
+        cancelled=cancelled,
+    )
+    trial: dict[str, Any] = answer["trial"]
+    return trial
