@@ -324,7 +324,7 @@ def create_project(
                 fix=f"open it with `epochal {paths.folder}`, or choose another folder",
                 code="project-exists",
             )
-        _ignore_cache(paths.folder / ".gitignore")
+        ignore_cache(paths.folder)
         text = _encodable(render(project, comments or {}))
         fsio.write_text(paths.toml, text)
         at = (clock or SystemClock()).now().isoformat(timespec="seconds")
@@ -333,8 +333,9 @@ def create_project(
     return ProjectFile(paths.folder, clock=clock)
 
 
-def _ignore_cache(path: Path) -> None:
-    """Keep git away from what can be made again, leaving a person's own lines as they are."""
+def ignore_cache(folder: Path) -> None:
+    """Keep git away from what can be made again, leaving a person's own lines of .gitignore as they are."""
+    path = folder / ".gitignore"
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

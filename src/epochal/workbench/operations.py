@@ -19,7 +19,7 @@ from epochal.core.settings import Model, Project, Source, parse_project, to_docu
 from epochal.core.steps import nearest
 from epochal.data.protocol import Build, Built, PreparePrediction, Proposal, Propose, WritePredictions, body_of
 from epochal.project.discover import shipped_projects
-from epochal.project.file import ProjectFile, create_project
+from epochal.project.file import ProjectFile, create_project, ignore_cache
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, read_run
 from epochal.runs import choose as run_choose
@@ -158,6 +158,7 @@ def copy_sample(name: str, folder: Path) -> Path:
         raise EpochalError("this folder is not empty", where=str(folder), fix="give another one", code="folder-taken")
     with fsio.new_folder(folder) as making:
         shutil.copytree(samples[name], making, ignore=_NOT_COPIED, dirs_exist_ok=True)
+        ignore_cache(making)
     return folder
 
 
@@ -179,7 +180,7 @@ def build(
     built: Built = client.ask(request, progress=report)
     recorded = record(wanted, built.settings)
     if project is None and recorded != file.project:
-        file.change(recorded, "record the split")
+        file.record(recorded, "record the split", base=wanted)
     return recorded, built
 
 
@@ -200,15 +201,21 @@ def _with(source: Source, key: str, value: Any) -> Source:
 
 
 def choose_family(file: ProjectFile, built: Built, *, report: Report = quiet) -> Mapping[str, Any]:
-    """Choose the family on evidence and write it down. Returns the evidence: chosen, candidates, reason."""
+    """Choose the family on evidence and write it down, unless the person took one meanwhile.
+
+    Returns the evidence: family, options, settings, reason, metric, candidates.
+    """
     choice = run_choose.choose(
         file.folder, file.project, snapshot_id=built.snapshot_id, split_id=built.split_id, report=report
     )
+    base = file.project
+    if base.model.family:
+        return choice
     model = Model(family=choice["family"], options=choice.get("options", {}))
-    project = replace(file.project, model=model)
+    project = replace(base, model=model)
     for dotted, value in choice.get("settings", {}).items():
         project = with_setting(project, dotted, value)
-    file.change(project, f"choose {model.family}")
+    file.change(project, f"choose {model.family}", base=base)
     return choice
 
 
