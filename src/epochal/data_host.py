@@ -99,8 +99,10 @@ class Host:
         threading.Thread(target=self._look_after, name="clock", daemon=True).start()
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
         while True:
-            frame = protocol.read_frame(self._connection)
+            frame = self._next()
             if frame is None:
+                if self._answers is not None:
+                    self._answers.sweep()
                 return
             number, kind, body = frame
             if kind == "cancel":
@@ -109,6 +111,12 @@ class Host:
                     job.work.stop()
                 continue
             self._take(number, kind, body)
+
+    def _next(self) -> tuple[int, str, dict[str, Any]] | None:
+        try:
+            return protocol.read_frame(self._connection)
+        except OSError:
+            return None  # killed in the middle of a frame: gone all the same
 
     def _take(self, number: int, kind: str, body: Mapping[str, Any]) -> None:
         try:

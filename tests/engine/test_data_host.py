@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -339,3 +342,58 @@ def test_a_cache_that_cannot_be_read_is_made_again(folder: Path) -> None:
         database.write_bytes(b"not a database" * 1000)
     with DataClient() as client:
         assert opened(client, folder).rows == 1000
+
+
+def test_the_host_ends_when_its_face_is_killed(folder: Path) -> None:
+    code = (
+        "import os, signal; from epochal.workbench.data_client import DataClient;"
+        "c = DataClient(); print(c.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    face = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    pid = int(face.stdout)
+    for _ in range(600):
+        if not Path("/proc", str(pid)).exists() or "State:\tZ" in Path("/proc", str(pid), "status").read_text():
+            return
+        time.sleep(0.05)
+    pytest.fail("the data process outlived its face")
+
+
+def test_two_faces_import_the_same_source_at_once(tmp_path: Path) -> None:
+    (tmp_path / "project.toml").write_text('name = "t"\n')
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i},{i % 7}\n" for i in range(20_000)))
+    with DataClient() as one, DataClient() as two:
+        views: list[View] = []
+        failures: list[EpochalError] = []
+        done = threading.Semaphore(0)
+        for client in (one, two):
+            client.submit(
+                OpenView(folder=str(tmp_path), document=document()),
+                lambda view: (views.append(view), done.release()),  # type: ignore[func-returns-value]
+                lambda error: (failures.append(error), done.release()),  # type: ignore[func-returns-value]
+            )
+        assert all(done.acquire(timeout=60) for _ in range(2))
+        assert (failures, [v.rows for v in views]) == ([], [20_000, 20_000])
+    left = sorted(p.name for p in (tmp_path / ".epochal" / "scratch").iterdir())
+    assert [name for name in left if not name.endswith(".duckdb")] == []
+
+
+def test_forty_thousand_ragged_lines_give_exactly_their_rejects(client: DataClient, tmp_path: Path) -> None:
+    (tmp_path / "project.toml").write_text('name = "t"\n')
+    lines = ["id,age,name,score,city", *(f"{i},{i % 90},n{i},{i / 8},c{i % 9}" for i in range(40_000))]
+    lines[30_001] = "30000,forty,n30000,1,c3"
+    lines[35_000] = "short,line"
+    lines[36_000] = "35999,4,n,1,c1,surplus,more"
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    asked = {
+        "folder": str(tmp_path),
+        "document": document({"op": "set_kind", "columns": ["id", "age", "score"], "kind": "number"}),
+    }
+    rejects = client.ask(ReadRejects(**asked))
+    assert [(r["line"], r["kind"], r["text"]) for r in rejects["rejects"]] == [
+        (30_002, "cast", "forty"),
+        (35_001, "short", "short,line"),
+        (36_001, "long", "35999,4,n,1,c1,surplus,more"),
+    ]
+    ledger = client.ask(ReadLedger(**asked))
+    assert ledger["sums"]
+    assert (ledger["sources"][0]["lines"], ledger["read"]) == (40_001, 39_998)

@@ -69,6 +69,11 @@ class Answers:
             self._engines = known
             return engine
 
+    def sweep(self) -> None:
+        """Leave nothing behind: the process ends now."""
+        for engine in self._engines.values():
+            engine.sweep()
+
     def _cursor(self, engine: Engine) -> DuckDBPyConnection:
         """This thread's connection to the engine, made once."""
         known: dict[int, tuple[Engine, DuckDBPyConnection]] = self._cursors.__dict__.setdefault("known", {})

@@ -171,15 +171,15 @@ def limit_memory() -> None:
 
 
 def connect(database: Path | str, spill: Path) -> DuckDBPyConnection:
-    """Open a database under the policy, not yet sealed. `spill` is made private and used for what memory cannot hold."""
+    """Open a database under the policy, not yet sealed. `spill` is a folder DuckDB makes when memory does not suffice."""
     import duckdb
 
-    spill.mkdir(mode=0o700, parents=True, exist_ok=True)
+    spill.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     config: dict[str, Any] = {
         "memory_limit": f"{memory_limit() >> 20}MiB",
         "threads": max(1, len(os.sched_getaffinity(0))),
         "temp_directory": str(spill),
-        "max_temp_directory_size": f"{max(1, shutil.disk_usage(spill).free >> 21)}MiB",
+        "max_temp_directory_size": f"{max(1, shutil.disk_usage(spill.parent).free >> 21)}MiB",
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "allow_community_extensions": False,
@@ -230,6 +230,10 @@ class Engine:
     def close(self) -> None:
         """Give back memory and spilled files."""
         self._con.close()
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Take away spilled files: for a process that ends without waiting for its threads."""
         shutil.rmtree(self._spill, ignore_errors=True)
 
 
@@ -272,11 +276,12 @@ def _import(project: Project, folder: Path, database: Path, work: Work) -> None:
     from epochal.data import sources
 
     scratch = database.parent
-    scratch.mkdir(parents=True, exist_ok=True)
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     _tidy(scratch)
     temporary = scratch / f".import-{os.getpid()}-{secrets.token_hex(4)}.duckdb"
     try:
-        con = connect(temporary, _spill_of(scratch))
+        spill = _spill_of(scratch)
+        con = connect(temporary, spill)
         try:
             seal(con)  # the readers are ours: DuckDB itself opens nothing but the scratch database
             with work.on(con):
@@ -285,6 +290,7 @@ def _import(project: Project, folder: Path, database: Path, work: Work) -> None:
                 con.execute("CHECKPOINT")
         finally:
             con.close()
+            shutil.rmtree(spill, ignore_errors=True)
         temporary.replace(database)
     finally:
         temporary.unlink(missing_ok=True)
