@@ -422,3 +422,32 @@ def test_an_expression_that_fails_on_removed_rows_does_not_fail_the_marking_form
         parse_step({"op": "compute", "column": "n", "as": "CAST(a AS INTEGER) * 2"}),
     ]
     assert [(r[8], r[9]) for r in con.execute(marked_sql(COLUMNS, recipe)).fetchall()] == [(14, None), (None, 1)]
+
+
+def test_splitting_a_column_loses_nothing(con: duckdb.DuckDBPyConnection) -> None:
+    fill_raw(con, [("a/b/c", None, None, None), ("/b", None, None, None), ("a", None, None, None)])
+    recipe = [parse_step({"op": "split_column", "column": "a", "at": "/", "into": ["p", "q"]})]
+    found = con.execute(recipe_sql(COLUMNS, recipe)).fetchall()
+    assert [(r[4], r[8], r[9]) for r in found] == [("a/b/c", "a", "b/c"), ("/b", None, "b"), ("a", "a", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "value"),
+    [
+        ("$1,234.50", ".", 1234.5),
+        ("-€ 3", ".", -3.0),
+        ("1.234,5 kg", ",", 1234.5),
+        ("12 %", ".", 12.0),
+        ("1'000'000", ".", 1_000_000.0),
+        ("2\u00a0500", ".", 2500.0),
+        ("12-15", ".", None),
+        ("none", ".", None),
+        ("1e400", ".", None),
+    ],
+)
+def test_numbers_with_units_and_currencies(
+    con: duckdb.DuckDBPyConnection, text: str, decimal: str, value: float | None
+) -> None:
+    fill_raw(con, [(text, None, None, None)])
+    recipe = [parse_step({"op": "parse_number", "columns": ["a"], "decimal": decimal})]
+    assert con.execute(recipe_sql(COLUMNS, recipe)).fetchall()[0][4] == value
