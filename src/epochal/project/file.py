@@ -25,7 +25,7 @@ from epochal.project.text import apply, render
 OUTSIDE = "changed outside the workbench"
 """The reason of a state that an editor or another program saved."""
 
-_GITIGNORE = (".epochal/", "runs/*/checkpoints/")
+_GITIGNORE = (".epochal/", "runs/*/checkpoints/", "runs/*/status.json", "runs/*/run.lock", "runs/*/host.log")
 _PATIENCE_SECONDS = 5.0
 
 
