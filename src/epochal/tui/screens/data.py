@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.events import Key
+from textual.events import Key, Resize
 from textual.timer import Timer
 from textual.widgets import Static
 
@@ -20,6 +20,7 @@ from epochal.tui.screens.base import StageScreen
 from epochal.tui.screens.data_cleaning import CLEANING, recipe_key
 from epochal.tui.screens.data_looks import LOOKS
 from epochal.tui.screens.data_moves import MOVES, Action
+from epochal.tui.screens.data_pages import HostPages
 from epochal.tui.text import Part, content
 from epochal.tui.widgets.data_side import DataSide, SideView, lists_of
 from epochal.tui.widgets.grid import Grid, GridColumn
@@ -30,7 +31,6 @@ from epochal.workbench.views.data import SEPARATOR, Query, column_views, headlin
 
 
 if TYPE_CHECKING:
-    from epochal.data.protocol import Page
     from epochal.workbench.keys import Command
 
 
@@ -39,22 +39,6 @@ PROFILE_SECONDS = 0.12
 
 EXACT_SECONDS = 1.5
 """How long it rests before the whole column is read, where a sample was shown."""
-
-
-class HostPages:
-    """Pages of a view, from the data host; a newer wish replaces an older."""
-
-    def __init__(self, data: DataSession, token_: str, failed: Callable[[EpochalError], None]) -> None:
-        self._data, self._token, self._failed = data, token_, failed
-
-    def ask(self, first: int, count: int, columns: tuple[str, ...], answer: Callable[[Page], None]) -> None:
-        """Ask the host."""
-        request = protocol.ReadPage(token=self._token, first=first, count=count, columns=columns, cut=200)
-        self._data.ask("page", request, answer, self._failed)
-
-    def cancel(self) -> None:
-        """Interrupt the host."""
-        self._data.drop("page")
 
 
 class DataScreen(StageScreen):
@@ -136,7 +120,9 @@ class DataScreen(StageScreen):
     def _columns(self, hidden: frozenset[str]) -> tuple[GridColumn, ...]:
         shown = self.data.view or self.data.head
         infos = shown.columns if shown is not None else ()
-        views = column_views(infos, self.session.project, self.data.query, hidden, self.data.widths)
+        room = self.grid.size.width - 8
+        project, data = self.session.project, self.data
+        views = column_views(infos, project, data.query, hidden, data.widths, room=room)
         return tuple(
             GridColumn(name=v.name, title=v.title, kind=v.kind, width=v.width, right=v.right, role=v.role, sort=v.sort)
             for v in views
@@ -212,6 +198,11 @@ class DataScreen(StageScreen):
         self.grid.set_columns(self._columns(self.data.hidden))
         self._draw()
 
+    def on_resize(self, _event: Resize) -> None:
+        """Names take the room there is."""
+        if self._data is not None:
+            self.call_after_refresh(self.draw_columns)
+
     def on_grid_moved(self, _event: Grid.Moved) -> None:
         """Another cell: forget what was said, look at the column once the cursor rests."""
         self._draw_side()
@@ -260,7 +251,10 @@ class DataScreen(StageScreen):
             styled += [(SEPARATOR, "$ep-line"), (part, style)]
         if data.ledger is not None and not data.query.title:
             rejected = sum(s["rejected"] + s["rejected_cells"] for s in data.ledger["sources"])
-            styled += [(SEPARATOR, "$ep-line"), (plural(rejected, "reject"), "$ep-warning" if rejected else "$ep-quiet")]
+            styled += [
+                (SEPARATOR, "$ep-line"),
+                (plural(rejected, "reject"), "$ep-warning" if rejected else "$ep-quiet"),
+            ]
         if data.selected:
             styled += [(SEPARATOR, "$ep-line"), (f"{number(len(data.selected))} selected", "bold $ep-blue")]
         return content(*styled)

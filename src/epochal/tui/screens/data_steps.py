@@ -257,14 +257,9 @@ class StepForm(Overlay[Step]):
             return
         nothing = not (counted.removed or counted.changed or self._op.changes_columns)
         mark = (glyphs().waiting, "$ep-quiet") if nothing else (glyphs().here, "bold $ep-accent")
-        lines = [content(mark, " ", (safe(counted.sentence or sentence(counted), 300), "bold $ep-text"))]
         if counted.rejected_cells:
-            lines.append(
-                content(
-                    ("! ", "$ep-warning"),
-                    f"{plural(counted.rejected_cells, 'cell')} cannot be read so and would become rejects (r shows them)",
-                )
-            )
+            mark = (glyphs().problem, "bold $ep-warning")
+        lines = [content(mark, " ", (safe(counted.sentence or sentence(counted), 300), "bold $ep-text"))]
         lines += [
             content(
                 "  ", (fit(shown(before), 30), "$ep-quiet"), ("  →  ", "$ep-line"), (fit(shown(after), 30), "$ep-text")
@@ -320,4 +315,6 @@ def sentence(counted: Counted) -> str:
     """What a step would do, in words, where the host said none."""
     if counted.removed:
         return f"{plural(counted.removed, 'row')} of {plural(counted.rows_before, 'row')} would be left out"
-    return f"{plural(counted.changed, 'cell')} would change" if counted.changed else "nothing would change"
+    text = f"{plural(counted.changed, 'cell')} would change" if counted.changed else "nothing would change"
+    rejected = f"; {plural(counted.rejected_cells, 'cell')} cannot be read so and would become rejects"
+    return text + (rejected if counted.rejected_cells else "")

@@ -105,16 +105,17 @@ class Prompt(Overlay[str]):
     """One line of text, at the bottom, where eyes are when they search."""
 
     DEFAULT_CSS = """
-    Prompt { align: left bottom; background: transparent; }
     Prompt > #box { width: 100%; max-width: 100%; padding: 0 1; border: none; background: $ep-raised; layout: horizontal; height: 1; margin-bottom: 1; }
     Prompt #title { width: auto; min-width: 4; margin: 0 1 0 0; }
     Prompt #hint { width: auto; margin: 0 0 0 1; }
     Prompt Input, Prompt Input:focus { width: 1fr; background: $ep-raised; padding: 0; }
     """
+    CSS = "Prompt.-bottom { align: left bottom; background: transparent; }"
     KEYS = (("Enter", "go"), ("Esc", "back"))
 
     def __init__(self, title: str, value: str = "", placeholder: str = "") -> None:
         super().__init__(title)
+        self.add_class("-bottom")
         self._value, self._placeholder = value, placeholder
 
     def compose_inside(self) -> ComposeResult:

@@ -15,8 +15,8 @@ from epochal.show import cell_width, safe
 WIDEST = 28
 """Cells a column takes at most until the person widens it."""
 
-TITLE = 12
-"""Cells that a name may claim beyond what the values need."""
+TITLES = (WIDEST, 18, 12)
+"""Cells that a name may claim beyond what the values need: the first with which all columns fit, else the last."""
 
 
 SEPARATOR = " · "
@@ -86,30 +86,44 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 
 def column_views(
-    columns: Sequence[ColumnInfo], project: Project, query: Query, hidden: frozenset[str], widths: Mapping[str, int]
+    columns: Sequence[ColumnInfo],
+    project: Project,
+    query: Query,
+    hidden: frozenset[str],
+    widths: Mapping[str, int],
+    *,
+    room: int = 0,
 ) -> tuple[ColumnView, ...]:
-    """The columns that are not hidden, with what the project says of them; ignored ones stand at the end."""
+    """The columns that are not hidden, with what the project says of them; ignored ones stand at the end.
+
+    `room` is the grid's width in cells: where all columns fit into it, names are shown whole.
+    """
     order = {name: n for n, (name, _down) in enumerate(query.sort, 1)}
-    shown: list[ColumnView] = []
-    for column in sorted(columns, key=lambda c: c.name in project.columns.ignore):
-        if column.name in hidden:
-            continue
+    shown = [c for c in sorted(columns, key=lambda c: c.name in project.columns.ignore) if c.name not in hidden]
+    fitted = [[_width(c, most, sorted_=c.name in order) for c in shown] for most in TITLES]
+    chosen = next((ws for ws in fitted if sum(ws) + 2 * len(ws) <= room), fitted[-1])
+    views: list[ColumnView] = []
+    for column, width in zip(shown, chosen, strict=True):
         sort = ""
         if column.name in order:
             sort = ("↓" if dict(query.sort)[column.name] else "↑") + (str(order[column.name]) if len(order) > 1 else "")
-        width = max(column.width, min(cell_width(column.title) + (2 if sort else 0), TITLE), cell_width(column.kind), 3)
-        shown.append(
+        views.append(
             ColumnView(
                 name=column.name,
                 title=column.title,
                 kind=column.kind,
-                width=widths.get(column.name, min(width, WIDEST)),
+                width=widths.get(column.name, width),
                 right=column.right,
                 role=role_of(column.name, project),
                 sort=sort,
             )
         )
-    return tuple(shown)
+    return tuple(views)
+
+
+def _width(column: ColumnInfo, most: int, *, sorted_: bool) -> int:
+    name = min(cell_width(column.title) + (3 if sorted_ else 0), most)
+    return min(max(column.width, name, cell_width(column.kind), 3), WIDEST)
 
 
 def role_of(column: str, project: Project) -> str:
