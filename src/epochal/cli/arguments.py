@@ -6,10 +6,13 @@ import argparse
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from epochal.core.errors import EpochalError, SettingsError
-from epochal.core.settings import Project, with_setting
+
+
+if TYPE_CHECKING:
+    from epochal.core.settings import Project
 
 
 class UsageError(EpochalError):
@@ -69,6 +72,8 @@ def parse_value(text: str) -> Any:
 
 def apply_sets(project: Project, sets: dict[str, Any]) -> Project:
     """The project with every --set applied, in order. Raises SettingsError naming the --set."""
+    from epochal.core.settings import with_setting  # `--help` answers in a blink without it
+
     for key, value in sets.items():
         try:
             project = with_setting(project, key, value)
