@@ -39,11 +39,11 @@ async def take(project: Path, into: Path) -> None:
     """Visit the panes and write a picture of each."""
     from epochal.testing import screen_text, until
     from epochal.tui.app import Workbench
-    from epochal.tui.start import prepare as open_path
+    from epochal.workbench import entry
     from epochal.workbench.session import Session
 
     session = Session()
-    app = Workbench(session, first=open_path(session, str(project)))
+    app = Workbench(session, first=entry.prepare(session, str(project)))
     async with app.run_test(size=SIZE) as pilot:
         for key, name, shown in (
             ("2", "data", "Recipe"),

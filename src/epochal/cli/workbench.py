@@ -29,9 +29,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             code="no-terminal",
         )
     _calm_remote_lines()
-    from epochal.tui.start import run_workbench
+    from epochal.workbench import entry
+    from epochal.workbench.session import Session
 
-    return run_workbench(arguments.path, theme=arguments.theme)
+    # The data host reads the file while this process imports the screens: neither waits for the other.
+    session = Session(deliver=entry.Held())
+    try:
+        first = entry.prepare(session, arguments.path)
+        from epochal.tui.start import run_workbench
+
+        return run_workbench(session, first, theme=arguments.theme)
+    finally:
+        session.close()
 
 
 def _calm_remote_lines() -> None:

@@ -19,6 +19,7 @@ from epochal.tui.bridge import Call, Deliver
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.themes import read_themes
 from epochal.workbench.commands import STAGE_NAMES, STAGES, Keymap, read_keymap
+from epochal.workbench.entry import Held
 from epochal.workbench.session import Session
 from epochal.workbench.views.rail import ShellView
 from epochal.workbench.views.shell import shell_view
@@ -75,7 +76,8 @@ class Workbench(App[int], inherit_bindings=False):
     def __init__(self, session: Session | None = None, *, first: str = "home", config: Path | None = None) -> None:
         super().__init__()
         self.session = session or Session()
-        self.session.deliver = Deliver(self)
+        self._held = self.session.deliver if isinstance(self.session.deliver, Held) else Held()
+        self.session.deliver = self._held
         self._first = first
         self._config = config or config_folder()
         self._ticks = 0
@@ -99,8 +101,31 @@ class Workbench(App[int], inherit_bindings=False):
 
     def on_mount(self) -> None:
         """Show the first stage, and look at runs and files at a calm pace."""
+        self.session.subscribe(self._heard)
+        self._held.release(Deliver(self))
         self.switch_mode(self._first)
         self.set_interval(FRAME_SECONDS, self._tick)
+
+    def _heard(self, topic: str) -> None:
+        """Ask when changed data would move the test set: it is never moved silently."""
+        error = self.session.error
+        if topic == "error" and error is not None and error.error_code == "split-changed":
+            self._ask_split(error)
+
+    def _ask_split(self, error: EpochalError) -> None:
+        from epochal.tui.screens.overlays import Item, Pick
+        from epochal.workbench import flow
+
+        items = [
+            Item(value="", title="keep", note="train nothing yet; look at the data first"),
+            Item(value="accept", title="accept", note="hold out the new test rows from now on, and train"),
+        ]
+
+        def took(value: str | None) -> None:
+            if value == "accept":
+                flow.train(self.session, accept_split=True)
+
+        self.push_screen(Pick(error.what, items), took)
 
     def _tick(self) -> None:
         self._ticks += 1
@@ -193,7 +218,7 @@ class Workbench(App[int], inherit_bindings=False):
 
     def open_target(self, path: str) -> None:
         """Open a project folder or a data file by its path."""
-        from epochal.tui.start import prepare
+        from epochal.workbench.entry import prepare
 
         try:
             stage = prepare(self.session, path)
