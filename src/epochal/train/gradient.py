@@ -164,16 +164,21 @@ class GradientLearner:
         """Each member's mean loss over the batch: shape (K,)."""
         members = outputs_BKO.shape[1]
         if self.target.task == "regression":
-            return (outputs_BKO.squeeze(-1).float() - target_B.unsqueeze(1)).square().mean(dim=0)
+            return self._row_losses(outputs_BKO, target_B).mean(dim=0)
         if members == 1:
             return functional.cross_entropy(outputs_BKO[:, 0].float(), target_B, weight=self._weights).unsqueeze(0)
-        losses_KB = functional.cross_entropy(
-            outputs_BKO.permute(1, 2, 0).float(), target_B.expand(members, -1), reduction="none"
-        )
+        losses_BK = self._row_losses(outputs_BKO, target_B)
         if self._weights is None:
-            return losses_KB.mean(dim=1)
+            return losses_BK.mean(dim=0)
         weight_B = self._weights[target_B]
-        return (losses_KB * weight_B).sum(dim=1) / weight_B.sum()
+        return (losses_BK * weight_B.unsqueeze(1)).sum(dim=0) / weight_B.sum()
+
+    def _row_losses(self, outputs_BKO: Tensor, target_B: Tensor) -> Tensor:
+        """Each member's loss on each row, unweighted: shape (B, K)."""
+        if self.target.task == "regression":
+            return (outputs_BKO.squeeze(-1).float() - target_B.unsqueeze(1)).square()
+        targets_BK = target_B.unsqueeze(1).expand(-1, outputs_BKO.shape[1])
+        return functional.cross_entropy(outputs_BKO.transpose(1, 2).float(), targets_BK, reduction="none")
 
     def _take(self, norm: Tensor, rate: float) -> bool:
         """Take the step unless the gradient is not finite. On a GPU the step is skipped there, without waiting for it."""
@@ -233,7 +238,7 @@ class GradientLearner:
         outputs = forward(self.module, self._validation)
         loss_K = self._loss(outputs, self._validation.target)
         if isinstance(self.module, LinearHeads):
-            self.module.best.fill_(int(torch.nan_to_num(loss_K, nan=math.inf).argmin()))
+            self.module.choose(self._row_losses(outputs, self._validation.target))
         loss = float(self._of_chosen(loss_K.unsqueeze(0))[0])
         return Evaluation(loss=loss, prediction=prediction(self.module, self.target, outputs))
 

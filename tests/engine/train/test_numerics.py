@@ -18,8 +18,8 @@ from epochal.train.rows import read_training
 
 GOLDEN = {
     "linear": [1.098612, 1.070693, 1.049387, 0.990445, 0.953427],
-    "mlp": [1.080703, 1.116603, 1.050143, 1.045802, 1.047466],
-    "tabm": [1.146489, 1.117441, 1.11085, 1.143805, 1.11175],
+    "mlp": [1.080703, 1.117922, 1.053215, 1.052478, 1.057541],
+    "tabm": [1.14649, 1.117441, 1.11085, 1.143805, 1.11175],
     "trees": [1.009858, 0.936095, 0.870206, 0.810985, 0.831502],
 }
 """The loss of the first four steps, then on validation; a linear model of three classes starts at ln 3."""

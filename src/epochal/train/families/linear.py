@@ -40,6 +40,17 @@ class LinearHeads(nn.Module):
         result: Tensor = self.first(numbers, codes)
         return result.view(-1, len(self.strengths), self.shape.outputs)
 
+    def choose(self, losses_NK: Tensor) -> None:
+        """Be the strongest of those that validate as well as the best: within one standard error of the difference.
+
+        On few rows the very best is often so by chance, and a stronger pull is the safer one.
+        """
+        mean_K = torch.nan_to_num(losses_NK.mean(dim=0), nan=float("inf"))
+        behind_NK = losses_NK - losses_NK[:, int(mean_K.argmin())].unsqueeze(1)
+        error_K = behind_NK.std(dim=0, correction=0) / len(losses_NK) ** 0.5
+        as_good = (behind_NK.mean(dim=0) <= error_K) & torch.isfinite(mean_K)
+        self.best.fill_(int(torch.nonzero(as_good)[-1]) if as_good.any() else len(self.strengths) // 2)
+
     def penalty(self) -> Tensor:
         """The penalty of each strength's model, to be added to its loss: shape (strengths,)."""
         squares = self.first.weight.square().sum(dim=1)

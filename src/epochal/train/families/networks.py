@@ -29,7 +29,7 @@ class NetworkFamily:
 
 NETWORKS: dict[str, NetworkFamily] = {
     "linear": NetworkFamily(build=linear.build, learning_rate=0.02, weight_decay=0.0, steps=2000, epochs=(20, 200)),
-    "mlp": NetworkFamily(build=mlp.build, learning_rate=0.002, weight_decay=0.01, steps=3000, epochs=(15, 120)),
+    "mlp": NetworkFamily(build=mlp.build, learning_rate=0.001, weight_decay=0.01, steps=3000, epochs=(15, 120)),
     "tabm": NetworkFamily(
         build=tabm.build, learning_rate=0.002, weight_decay=0.01, steps=3000, epochs=(15, 120), fit=tabm.fit
     ),
