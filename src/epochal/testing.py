@@ -60,7 +60,7 @@ def screen_text(app: App[object]) -> str:
     return "\n".join(screen_lines(app.screen)) + "\n"
 
 
-async def until(condition: Callable[[], object], pilot: Pilot[object], *, seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], object], pilot: Pilot[object], *, seconds: float = 15.0) -> None:
     """Wait until something holds, letting the app work. Raises AssertionError with the screen when it never does."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds

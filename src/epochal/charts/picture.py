@@ -47,7 +47,7 @@ class Chart:
 def draw(chart: Chart, width: int, height: int) -> Picture:
     """The chart in exactly `height` lines of exactly `width` cells; too small a space is left blank."""
     y_labels = _y_labels(chart.y, height - 2)
-    gutter = max((len(text) for text in y_labels.values()), default=0) + 2
+    gutter = max((len(text) for text in y_labels.values()), default=0) + 1
     inner_width, inner_height = width - gutter, height - 2
     if inner_width < 8 or inner_height < 2:
         return tuple(((" " * width, "label"),) for _ in range(height))

@@ -20,6 +20,10 @@ COLOURS = (
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}|ansi_(default|(bright_)?(black|red|green|yellow|blue|magenta|cyan|white))")
 
 
+_ANSI = {"ansi-background": "ansi_black", "ansi-foreground": "ansi_white"}
+"""What Textual asks of a theme that uses the terminal's own colours."""
+
+
 def read_theme(path: Path) -> Theme:
     """One theme file as Textual's theme. Raises SettingsError naming the file and the key."""
     try:
@@ -61,6 +65,7 @@ def theme_of(name: str, colours: dict[str, str], *, dark: bool, ansi: bool) -> T
         ansi=ansi,
         variables={
             **{f"ep-{key}": value for key, value in colours.items()},
+            **(_ANSI if ansi else {}),
             "border": colours["line"],
             "block-cursor-background": colours["raised"],
             "block-cursor-foreground": colours["text"],

@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
+from textual.content import Content
 from textual.events import Key, Resize, ScreenResume, ScreenSuspend
 from textual.screen import Screen
-from textual.widgets import Input, TextArea
+from textual.widgets import Input, Static, TextArea
 
+from epochal.tui.paint import toned
+from epochal.tui.text import content, stacked
 from epochal.tui.widgets.lines import Lines
 from epochal.tui.widgets.shell import NARROW, KeyFooter, NextLine, Rail, TopBar
 from epochal.workbench.keys import token
+from epochal.workbench.views.rail import ShellView
 
+
+TINY_WIDTH, TINY_HEIGHT = 60, 16
+"""Cells below which a pane cannot be laid out."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +65,7 @@ class StageScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """The frame, and the pane's own body inside."""
+        yield Static(id="tiny", markup=False)
         yield TopBar(id="top")
         with Horizontal(id="middle"):
             yield Rail(id="rail")
@@ -96,6 +104,7 @@ class StageScreen(Screen[None]):
         self.set_class(event.size.width < NARROW, "-small")
         self.set_class(event.size.width >= 160, "-large")
         self.set_class(event.size.height < 30, "-short")
+        self.set_class(event.size.width < TINY_WIDTH or event.size.height < TINY_HEIGHT, "-tiny")
 
     def on_lines_resized(self, event: Lines.Resized) -> None:
         """Lay out anew, once for all that changed."""
@@ -120,7 +129,17 @@ class StageScreen(Screen[None]):
         self.query_one(TopBar).view = view
         self.query_one(Rail).view = view
         self.query_one(NextLine).view = view
+        if self.has_class("-tiny"):
+            self.query_one("#tiny", Static).update(stacked(self._tiny_lines(view)))
         self.refresh_footer()
+
+    def _tiny_lines(self, view: ShellView) -> list[Content]:
+        """One line that says what size is needed, and how the run stands all the same."""
+        width, height = self.app.size
+        share = f" {view.run_fraction:.0%}".replace("%", " %") if view.run_fraction is not None else ""
+        run = [content(toned(f"{view.run} {view.run_state}{share}", "accent"))] if view.run else []
+        need = f"epochal needs {TINY_WIDTH} × {TINY_HEIGHT} cells; here are {width} × {height}."
+        return [content(toned(need)), *run]
 
     def refresh_footer(self) -> None:
         """Show the keys that work now."""

@@ -55,4 +55,4 @@ class LabelScreen(StageScreen):
         for key, text in _MEANWHILE:
             lines += wrapped(text, width, "text", 10, first=content(toned(f"{key:<10}", "accent")))
         body.show(lines)
-        self.set_next("2 Data changes labels that are wrong; nothing else is needed to train.")
+        self.set_next("2 Data changes labels that are wrong; 4 Model trains.")

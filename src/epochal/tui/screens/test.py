@@ -116,7 +116,8 @@ class TestScreen(StageScreen):
         if not _verdict_fits(view, width):
             strong = (c for c in view.comparisons if c.baseline == "strong")
             parts += [(c.words, _VERDICT_TONES.get(c.verdict, "quiet")) for c in strong]
-        lines = [blank(), *flowed(parts, width, 2), blank(), *_metrics(view, width)]
+        air = [] if self.has_class("-short") else [blank()]
+        lines = [*air, *flowed(parts, width, 2), *air, *_metrics(view, width)]
         if view.confusion is None:
             return lines
         matrix = self._matrix(view, width)

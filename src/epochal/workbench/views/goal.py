@@ -224,5 +224,5 @@ def _next(rows: tuple[GoalRow, ...]) -> str:
         return "t chooses the column to predict."
     if missing:
         names = ", ".join(dict.fromkeys(r.title for r in missing))
-        return f"2 Data to look at the rows. Not declared yet: {names} (Enter on the line)."
+        return f"not declared yet: {names} (Enter on the line). Then 2 Data."
     return "2 Data to look at the rows, or 4 Model to train."

@@ -94,7 +94,7 @@ def model_view(
         reason=safe(choice.reason) if choice else "",
         changed=sum(s.changed for s in settings),
         busy=busy,
-        next=_next(project, choice, busy),
+        next=_next(project, busy),
     )
 
 
@@ -137,9 +137,9 @@ def _baselines(project: Project, baselines: Mapping[str, Any]) -> tuple[FamilyRo
     return tuple(
         FamilyRow(
             name=safe(name),
-            why=safe(b.title),
+            why=f"baseline: {safe(b.title)}",
             about=duration(b.seconds),
-            last=f"{figure(b.metrics.get(project.metric))}  baseline",
+            last=figure(b.metrics.get(project.metric)),
         )
         for name, b in baselines.items()
     )
@@ -210,12 +210,11 @@ def _range(low: float | None, high: float | None) -> str:
     return f"from {low:g} to {high:g}" if low is not None and high is not None else ""
 
 
-def _next(project: Project, choice: Choice | None, busy: str) -> str:
+def _next(project: Project, busy: str) -> str:
     if busy:
-        return f"wait: it {safe(busy)}. Or take a family yourself with Enter."
+        return f"wait: it {safe(busy)}; or Enter takes one."
     if not project.columns.target:
         return "1 Goal: say which column is to be predicted."
     if project.model.family:
-        why = f" {safe(choice.reason)}" if choice and choice.chosen == project.model.family and choice.reason else ""
-        return f"Enter trains {project.model.family}.{why}"
-    return "c measures which family fits (a fifth of the budget), or Enter takes the one under the cursor."
+        return f"Enter trains the family under the cursor; {project.model.family} is taken now."
+    return "c measures which family fits; Enter takes the one under the cursor."

@@ -69,7 +69,7 @@ def ship_view(folder: Path, info: RunInfo | None, *, tested: bool) -> ShipView:
         commands=tuple((safe(c), w) for c, w in commands),
         files=tuple((safe(str(info.folder / name).replace(str(Path.home()), "~", 1)), w) for name, w in files),
         later=_LATER,
-        next="copy a command from here, or leave with gq: everything is in the project folder."
+        next="copy a command, or leave with gq: all is in the project folder."
         if tested
-        else "6 Test first: a model nobody tested should not leave the house.",
+        else "6 Test first: nobody has tested this model yet.",
     )

@@ -110,10 +110,10 @@ def next_words(view: ReviewView) -> str:
     """What to do with the verdict."""
     strong = next((c for c in view.comparisons if c.baseline == "strong"), None)
     if view.good.reached:
-        return "it is as good as you asked. Enter on a row shows it in the data pane; 7 Ship says how to use the model."
+        return "it is as good as you asked: 7 Ship says how to use it. Enter shows a row."
     if strong is not None and strong.verdict == "worse":
-        return "the strong baseline is better: 4 Model, take trees, or look at the worst rows (Enter)."
-    return "look at the worst rows (Enter shows one in the data pane): dirt there is worth more than another family."
+        return "the strong baseline is better: try another family in 4 Model."
+    return "look at the worst rows (Enter): dirt there counts more than the family."
 
 
 def worst_words(rows: Sequence[WorstRow], num_inputs: int = 6) -> list[tuple[str, str]]:

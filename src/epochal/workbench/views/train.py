@@ -85,9 +85,7 @@ def train_view(
     info = next((i for i in infos if i.name == shown), None)
     if info is None or state is None:
         what = f"trains {family}" if family else "trains the family that 4 Model takes"
-        return TrainView(
-            next=f"n {what} with these settings; the chart appears here and lives on without this terminal."
-        )
+        return TrainView(next=f"n {what}; the run lives on without this terminal.")
     status = state.status
     return TrainView(
         run=f"run {info.spec.number}",
@@ -266,9 +264,9 @@ def _next(state: RunState, unit: str) -> str:
         if state.training is None:
             return f"wait: it {_PHASES.get(state.phase, 'starts')}."
         wait = f"wait {duration(left)} or press s" if left is not None else "press s"
-        return f"{wait} to stop with the best so far; then Enter opens the sealed test set."
+        return f"{wait} to stop with the best so far; then Enter tests it."
     if status == "done":
-        return "Enter goes to the sealed test set: how good it is on rows it never saw."
+        return "Enter goes to the sealed test set: rows it never saw."
     if status == "stuck":
         return f"{safe(state.status_note)}; s asks it to stop."
     last = state.checkpoints[-1] if state.checkpoints else None

@@ -1,0 +1,308 @@
+"""Every pane of the shell as a text picture at 80×24 and 120×40, and what its keys do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from epochal.data.protocol import Built
+from epochal.testing import kept_run, run_events, screen_text, tiny_project, tiny_run, until
+from epochal.tui.app import Workbench
+from epochal.workbench.flow import Choice
+from epochal.workbench.session import Session
+
+
+SIZES = [(80, 24), (120, 40)]
+
+CHOICE = Choice(
+    chosen="tabm",
+    reason="tabm was best on validation: 0.985 against 0.976 of trees, each tried for 7 s",
+    candidates=(
+        {
+            "family": "tabm",
+            "value": 0.985,
+            "spread": 0.006,
+            "seconds": 40.0,
+            "parameters": 212_000,
+            "memory_bytes": 180e6,
+        },
+        {"family": "trees", "value": 0.976, "spread": 0.008, "seconds": 3.0, "memory_bytes": 60e6},
+        {"family": "mlp", "value": 0.971, "spread": 0.010, "seconds": 8.0, "parameters": 19_000, "memory_bytes": 90e6},
+        {"family": "linear", "value": 0.971, "spread": 0.007, "seconds": 2.0, "parameters": 100, "memory_bytes": 60e6},
+    ),
+)
+
+
+@dataclass
+class World:
+    """A project with three runs; the newest is under way or done."""
+
+    session: Session
+    folder: Path
+
+    def app(self, stage: str) -> Workbench:
+        return Workbench(self.session, first=stage, config=self.folder / "no-config")
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """Nothing of the person who runs the tests reaches the screens."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("EPOCHAL_THEME", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def world(alone, reviews):
+    """A running third run."""
+    yield from _world(alone, reviews.LEDGER, end=False)
+
+
+@pytest.fixture
+def finished(alone, reviews):
+    """A third run that is done."""
+    yield from _world(alone, reviews.LEDGER, end=True)
+
+
+def _world(folder: Path, ledger: dict, *, end: bool):
+    file = tiny_project(folder / "penguins", family="tabm")
+    for number, family in ((1, "linear"), (2, "mlp")):
+        with kept_run(tiny_run(file, number=number, family=family), run_events(epochs=20, until_epoch=20, end=True)):
+            pass
+    with kept_run(tiny_run(file, number=3, ledger=ledger), run_events(end=end)):
+        session = Session(vitals=None)
+        session.open(file.folder)
+        session.choice = CHOICE
+        session.built = Built(
+            snapshot_id="0" * 16,
+            split_id="1" * 16,
+            ledger=ledger,
+            inputs=("island", "bill", "mass"),
+            classes=("Adelie", "Chinstrap", "Gentoo"),
+            fingerprint="69:abc",
+        )
+        yield World(session, file.folder)
+        session.close()
+
+
+async def _seen(world: World, pilot) -> None:
+    await until(lambda: world.session.seen.state is not None and world.session.seen.state.step == 1740, pilot)
+
+
+@pytest.fixture
+def picture(same_picture):
+    def compare(name: str, size: tuple[int, int], app: Workbench) -> None:
+        same_picture(f"{name}-{size[0]}x{size[1]}", screen_text(app))
+
+    return compare
+
+
+@pytest.mark.parametrize("size", SIZES)
+class TestPictures:
+    async def test_of_the_goal(self, world, size, picture):
+        app = world.app("goal")
+        async with app.run_test(size=size) as pilot:
+            await _seen(world, pilot)
+            await until(lambda: "Which species" in screen_text(app), pilot)
+            picture("goal", size, app)
+
+    async def test_of_the_families(self, world, size, picture):
+        app = world.app("model")
+        async with app.run_test(size=size) as pilot:
+            await _seen(world, pilot)
+            await until(lambda: "0.985 ± 0.006" in screen_text(app) and "58 %" in screen_text(app), pilot)
+            await until(lambda: "baseline: LightGBM" in screen_text(app), pilot)
+            picture("model", size, app)
+
+    async def test_of_a_run_under_way(self, world, size, picture):
+        app = world.app("train")
+        async with app.run_test(size=size) as pilot:
+            await _seen(world, pilot)
+            await until(lambda: "epoch 29 of 50" in screen_text(app) and "●" in screen_text(app), pilot)
+            picture("train", size, app)
+
+    async def test_of_a_run_that_is_done(self, finished, size, picture):
+        app = finished.app("train")
+        async with app.run_test(size=size) as pilot:
+            await _seen(finished, pilot)
+            await until(lambda: "done" in screen_text(app) and "●" in screen_text(app), pilot)
+            picture("train-done", size, app)
+
+    async def test_of_the_sealed_test_set(self, finished, size, picture):
+        app = finished.app("test")
+        async with app.run_test(size=size) as pilot:
+            await _seen(finished, pilot)
+            await until(lambda: "Enter opens it" in screen_text(app), pilot)
+            picture("test-sealed", size, app)
+
+    async def test_of_the_verdict_on_classes(self, finished, size, picture, reviews):
+        _write_review(finished, reviews.classification())
+        app = finished.app("test")
+        async with app.run_test(size=size) as pilot:
+            await _seen(finished, pilot)
+            await until(lambda: "taken for" in screen_text(app), pilot)
+            picture("test", size, app)
+
+    async def test_of_the_verdict_on_a_number(self, finished, size, picture, reviews):
+        _write_review(finished, reviews.regression())
+        app = finished.app("test")
+        async with app.run_test(size=size) as pilot:
+            await _seen(finished, pilot)
+            await until(lambda: "Truth − prediction" in screen_text(app), pilot)
+            await until(lambda: "┬" in screen_text(app) and "Worst rows" in screen_text(app), pilot)
+            picture("test-number", size, app)
+
+    async def test_of_labels_to_come(self, world, size, picture):
+        app = world.app("label")
+        async with app.run_test(size=size) as pilot:
+            await _seen(world, pilot)
+            await until(lambda: "Until then" in screen_text(app) and "58 %" in screen_text(app), pilot)
+            picture("label", size, app)
+
+    async def test_of_the_samples(self, alone, size, picture):
+        app = Workbench(Session(vitals=None), first="home", config=alone / "no-config")
+        async with app.run_test(size=size) as pilot:
+            await until(lambda: "titanic" in screen_text(app), pilot)
+            picture("home", size, app)
+
+    async def test_of_help(self, world, size):
+        app = world.app("train")
+        async with app.run_test(size=size) as pilot:
+            await _seen(world, pilot)
+            await pilot.press("question_mark")
+            await until(lambda: "by heart" in screen_text(app), pilot)
+
+            assert "Stop the run with a checkpoint" in screen_text(app)
+
+    async def test_of_the_palette(self, world, size):
+        app = world.app("train")
+        async with app.run_test(size=size) as pilot:
+            await _seen(world, pilot)
+            await pilot.press("colon", *"smoo")
+            await until(lambda: "Smooth the training loss" in screen_text(app), pilot)
+
+            assert "Write a checkpoint now" not in screen_text(app)
+
+
+def _write_review(world: World, document: dict) -> None:
+    folder = world.folder / "runs" / "0003-tabm" / "report"
+    folder.mkdir()
+    (folder / "view.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+class TestKeys:
+    async def test_digits_and_g_digits_jump_and_q_goes_back(self, world):
+        app = world.app("goal")
+        async with app.run_test(size=(80, 24)) as pilot:
+            for keys, stage in ((["5"], "train"), (["g", "4"], "model"), (["q"], "train"), (["escape"], "goal")):
+                await pilot.press(*keys)
+                await until(lambda stage=stage: app.current_mode == stage, pilot)
+
+    async def test_every_command_has_its_method(self, world):
+        app = world.app("goal")
+        async with app.run_test(size=(80, 24)):
+            missing = []
+            for command in app.keymap.commands:
+                name = "do_" + command.id.replace(".", "_").replace("-", "_")
+                for stage in command.stages or ("goal",):
+                    if stage == "data":
+                        continue
+                    screen = app.MODES[stage]()
+                    if not hasattr(screen, name) and not hasattr(app, name):
+                        missing.append((stage, command.id))
+
+        assert missing == []
+
+    async def test_a_change_is_on_disk_before_the_screen_says_saved_and_u_takes_it_back(self, world):
+        app = world.app("goal")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(lambda: "good when" in screen_text(app), pilot)
+            await pilot.press("m")
+            await until(lambda: "Enter takes" in screen_text(app), pilot)
+            await pilot.press("j", "enter")
+            await until(lambda: world.session.project.goal.metric == "balanced_accuracy", pilot)
+            assert 'metric = "balanced_accuracy"' in (world.folder / "project.toml").read_text()
+            await pilot.press("U")
+            await until(lambda: "taken back: metric" in screen_text(app), pilot)
+
+        assert world.session.project.goal.metric == "accuracy"
+
+    async def test_a_setting_that_cannot_be_says_why_and_is_not_taken(self, world):
+        app = world.app("model")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(lambda: "0.985 ± 0.006" in screen_text(app), pilot)
+            await pilot.press("tab", "enter")
+            await until(lambda: "Networks that share their weights. from 2 to 64" in screen_text(app), pilot)
+            await pilot.press("backspace", *"900", "enter")
+            await until(lambda: "expected a whole number from 2 to 64" in screen_text(app), pilot)
+            await pilot.press("backspace", "backspace", "backspace", *"16", "enter")
+            await until(lambda: world.session.project.model.options == {"members": 16}, pilot)
+            await pilot.press("d")
+            await until(lambda: world.session.project.model.options == {}, pilot)
+
+    async def test_stop_asks_the_run_and_only_a_running_one(self, world):
+        app = world.app("train")
+        commands = world.folder / "runs" / "0003-tabm" / "commands"
+        async with app.run_test(size=(80, 24)) as pilot:
+            await _seen(world, pilot)
+            await until(lambda: "s stop" in screen_text(app), pilot)
+            await pilot.press("s")
+            await until(lambda: world.session.seen.state.commands, pilot)
+
+        assert [c.verb for c in world.session.seen.state.commands] == ["stop"]
+        assert commands.exists()
+
+    async def test_the_list_of_runs_walks_and_the_chart_follows(self, world):
+        app = world.app("train")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await _seen(world, pilot)
+            await pilot.press("j")
+            await until(lambda: "run 2   mlp   done" in screen_text(app), pilot)
+            await pilot.press("j")
+            await until(lambda: "run 1   linear   done" in screen_text(app), pilot)
+
+    async def test_a_cell_of_the_matrix_sends_its_rows_to_the_data_pane(self, finished, reviews):
+        _write_review(finished, reviews.classification())
+        app = finished.app("test")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(lambda: "taken for" in screen_text(app), pilot)
+            await pilot.press("tab", "l")
+            await until(lambda: "▸1" in screen_text(app), pilot)
+            wanted = []
+            finished.session.subscribe(
+                lambda topic: wanted.append(finished.session.rows_wanted) if topic == "rows" else None
+            )
+            await pilot.press("enter")
+            await until(lambda: wanted, pilot)
+
+        assert (wanted[0].title, wanted[0].keys) == ("Adelie taken for Chinstrap", ("k0",))
+
+    async def test_a_small_terminal_says_what_it_needs_and_still_shows_the_run(self, world):
+        app = world.app("train")
+        async with app.run_test(size=(50, 12)) as pilot:
+            await _seen(world, pilot)
+            await until(lambda: "60 × 16" in screen_text(app), pilot)
+
+            assert "58 %" in screen_text(app)
+
+
+class TestStrangeNames:
+    HOSTILE = "\x1b]52;c;aGk=\x07\x1b[2J\x9b31m\u202e[bold]x[/nope]"
+
+    async def test_of_projects_and_classes_are_text_on_every_pane(self, finished, reviews):
+        session = finished.session
+        session.set("goal.question", self.HOSTILE)
+        _write_review(finished, reviews.classification(names=(self.HOSTILE, "b", "c")))
+        for stage in ("goal", "model", "train", "test", "label", "ship"):
+            app = finished.app(stage)
+            async with app.run_test(size=(200, 50)) as pilot:
+                await until(lambda: len(screen_text(app)) > 400, pilot)
+                await pilot.pause(0.1)
+                text = screen_text(app)
+                if stage in {"goal", "test"}:
+                    assert "[bold]x[/nope]" in text
+            assert not {c for c in text if c != "\n" and (ord(c) < 32 or 127 <= ord(c) < 160 or c == "\u202e")}
