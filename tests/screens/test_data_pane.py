@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from epochal.core.settings import Columns, Goal, Project, Source
 from epochal.core.steps import OPS
+from epochal.project.discover import shipped_projects
 from epochal.project.file import create_project
 from epochal.testing import screen_text, until
 from epochal.tui.app import Workbench
@@ -105,6 +107,14 @@ async def pane(folder: Path, size: tuple[int, int] = (120, 40)):
         session.close()
 
 
+@pytest.fixture(autouse=True)
+def alone(tmp_path, monkeypatch):
+    """Nothing of the person who runs the tests reaches the screens."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("EPOCHAL_THEME", raising=False)
+
+
 @pytest.fixture
 def folder(tmp_path):
     return birds(tmp_path / "birds")
@@ -122,7 +132,7 @@ def test_every_cleaning_step_stands_in_the_menu_once():
 async def test_rows_profile_problems_recipe_and_account_at_120_columns(folder):
     async with pane(folder) as p:
         await p.shows("60 rows × 5")
-        await p.shows(r"id +id")
+        await p.shows(r"60 distinct")
         await p.press("l", "l", "l")
         await p.shows(r"20 missing")
         assert re.search(r"MALE +20 ", p.text)
@@ -144,6 +154,40 @@ async def test_at_80_by_24_the_panel_comes_over_the_grid_and_goes_again(folder):
         await p.press("escape")
         await p.until(lambda: "distinct" not in p.text)
         assert all(len(line) <= 80 for line in p.text.splitlines())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+class TestPictures:
+    """The sample project as a person sees it."""
+
+    @pytest.fixture
+    def penguins(self, tmp_path):
+        return shutil.copytree(shipped_projects()["penguins"], tmp_path / "penguins")
+
+    async def compare(self, p: Pane, name: str, size: tuple[int, int], same_picture) -> None:
+        # When it was saved and how busy the machine is stand at the end of the first line.
+        await same_picture(f"{name}-{size[0]}x{size[1]}", lambda: re.sub(r" +saved .*", "", p.text, count=1), p.pilot)
+
+    async def test_the_rows(self, penguins, size, same_picture):
+        async with pane(penguins, size) as p:
+            await p.press("l", "l")
+            await p.until(lambda: p.screen.data.profile("Culmen Length (mm)") is not None)
+            await self.compare(p, "data", size, same_picture)
+
+    async def test_the_recipe(self, penguins, size, same_picture):
+        async with pane(penguins, size) as p:
+            await p.press("D", "k")
+            await p.shows("▸ 3 map_values")
+            await self.compare(p, "data-recipe", size, same_picture)
+
+    async def test_a_step_before_it_is_applied(self, penguins, size, same_picture):
+        async with pane(penguins, size) as p:
+            await p.press("l", "asterisk")
+            await p.type("Dream")
+            await p.press("tab")
+            await p.type("D.")
+            await p.shows("Dream +→ +D")
+            await self.compare(p, "data-step", size, same_picture)
 
 
 class TestFinding:

@@ -77,7 +77,9 @@ class DataSession:
         place = self._slots.setdefault(slot, _Slot())
         self.drop(slot)
         ticket = place.ticket
-        deliver = self.session.deliver
+
+        def deliver(call: Callable[[], None]) -> None:
+            self.session.deliver(call)
 
         def current(then: Callable[[], None]) -> Callable[[], None]:
             def run() -> None:

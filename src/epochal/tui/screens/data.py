@@ -22,7 +22,7 @@ from epochal.tui.screens.data_looks import LOOKS
 from epochal.tui.screens.data_moves import MOVES, Action
 from epochal.tui.screens.data_pages import HostPages
 from epochal.tui.text import Part, content
-from epochal.tui.widgets.data_side import DataSide, SideView, lists_of
+from epochal.tui.widgets.data_side import DataSide, SideView, column_of, lists_of
 from epochal.tui.widgets.grid import Grid, GridColumn
 from epochal.tui.widgets.pages import MemoryPages
 from epochal.workbench.data_session import DataSession
@@ -298,8 +298,9 @@ class DataScreen(StageScreen):
         if not project.columns.target:
             return "go to the column that should be predicted and press zt."
         if data.problems:
-            first = data.problems[0]
-            return f"fix {plural(len(data.problems), 'problem')} (A), then 4 Model. {safe(first.what, 200)}"
+            about = column_of(data.problems[0])
+            first = f"{about}: {data.problems[0].what}" if about else data.problems[0].what
+            return f"fix {plural(len(data.problems), 'problem')} (A), then 4 Model. {safe(first, 200)}"
         return "the rows look ready: 4 Model shows what can learn from them."
 
     # ── the side panel's lists ──
@@ -309,9 +310,9 @@ class DataScreen(StageScreen):
         if area not in lists_of(self.query_one(DataSide).view):
             self.data.say("there are no steps yet: m cleans" if area == "recipe" else "no problems were found")
             return
-        self._area, self._index = area, 0 if area == "problems" else len(self.data.recipe.steps) - 1
+        self._area = area
         self.add_class("-side")
-        self._draw()
+        self.point(0 if area == "problems" else len(self.data.recipe.steps) - 1)
 
     def open_profile(self) -> None:
         """The whole column's figures; on a narrow screen the panel comes over the grid, or goes."""
@@ -338,9 +339,14 @@ class DataScreen(StageScreen):
         self.grid.set_active(True)
 
     def point(self, index: int) -> None:
-        """Put the list's cursor on another line."""
+        """Put the list's cursor on another line; a problem's column comes under the grid's."""
         self._index = index
         self._draw()
+        if self._area == "problems" and self.data.problems:
+            about = column_of(self.data.problems[self._index])
+            places = [n for n, column in enumerate(self.grid.columns) if column.title == about]
+            if places:
+                self.grid.go(self.grid.cursor_row, places[0])
 
     def _area_key(self, pressed: str) -> bool:
         moves = {"j": 1, "down": 1, "k": -1, "up": -1}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from epochal.core.steps import OPS, Step
 from epochal.tui.screens.data_moves import Action
@@ -56,7 +55,8 @@ def _menu(screen: DataScreen) -> None:
 
     def chosen(op: str | None) -> None:
         if op is not None:
-            _OPENERS.get(op, lambda s: open_form(s, op))(screen)
+            opener = _OPENERS.get(op, _form(op))
+            opener(screen)
 
     screen.app.push_screen(StepMenu("Clean", column), chosen)
 
@@ -151,10 +151,11 @@ def _role(role: str) -> Action:
 
 
 def _hide(screen: DataScreen) -> None:
-    if screen.column is not None and len(screen.grid.columns) > 1:
-        screen.data.hidden |= {screen.column.name}
+    column = screen.column
+    if column is not None and len(screen.grid.columns) > 1:
+        screen.data.hidden |= {column.name}
         screen.draw_columns()
-        screen.data.say(f"{screen.column.title if screen.column else ''} is not shown; gv shows all again".strip())
+        screen.data.say(f"{column.title} is not shown; gv shows all again")
 
 
 def _unhide(screen: DataScreen) -> None:
@@ -212,17 +213,27 @@ CLEANING: Mapping[str, Action] = {
 def recipe_key(screen: DataScreen, at: int, pressed: str) -> bool:
     """Keys of the recipe list. False for a key that means nothing there."""
     recipe = screen.data.recipe
-    keys: dict[str, Callable[[], Any]] = {
+    keys: dict[str, Callable[[], object]] = {
         "Enter": lambda: edit_step(screen, at),
         "e": lambda: edit_step(screen, at),
-        "d": lambda: recipe.delete_step(at) and screen.data.say(f"step {at + 1} is out; U brings it back"),
+        "d": lambda: _delete(screen, at),
         "x": lambda: recipe.toggle_step(at),
         "Space": lambda: recipe.toggle_step(at),
-        "J": lambda: recipe.move_step(at, 1) and screen.point(at + 1),
-        "K": lambda: recipe.move_step(at, -1) and screen.point(at - 1),
-        "v": lambda: screen.data.look(replace(Query(), steps=at + 1, title=f"as they were after step {at + 1}")),
+        "J": lambda: _move_step(screen, at, 1),
+        "K": lambda: _move_step(screen, at, -1),
+        "v": lambda: screen.data.look(Query(steps=at + 1, title=f"as they were after step {at + 1}")),
     }
     if pressed not in keys:
         return False
     keys[pressed]()
     return True
+
+
+def _delete(screen: DataScreen, at: int) -> None:
+    if screen.data.recipe.delete_step(at):
+        screen.data.say(f"step {at + 1} is out; U brings it back")
+
+
+def _move_step(screen: DataScreen, at: int, by: int) -> None:
+    if screen.data.recipe.move_step(at, by):
+        screen.point(at + by)

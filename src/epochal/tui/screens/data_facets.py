@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.events import Resize
 
 from epochal.show import cell_width, fit
 from epochal.tui.glyphs import glyphs
@@ -56,7 +57,7 @@ class Facets(Overlay[Wish]):
         self.set_title(self.said_title, f"{note} in {plural(rows, 'row')}")
         self._draw()
 
-    def on_resize(self) -> None:
+    def on_resize(self, _event: Resize) -> None:
         """The bars fit the box."""
         self.call_after_refresh(self._draw)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.events import Resize
 
 from epochal.data import protocol
 from epochal.show import cell_width, fit, safe
@@ -94,7 +95,7 @@ class RowForm(Overlay[None]):
         """Read the row under the grid's cursor."""
         self._read()
 
-    def on_resize(self) -> None:
+    def on_resize(self, _event: Resize) -> None:
         """Names and values share the width."""
         self.call_after_refresh(self._draw)
 
@@ -151,6 +152,11 @@ class RowForm(Overlay[None]):
         else:
             return False
         return True
+
+
+def _form(screen: DataScreen) -> None:
+    if screen.grid.rows:
+        screen.app.push_screen(RowForm(screen))
 
 
 # ── values with counts ──
@@ -326,7 +332,7 @@ def _rejects(screen: DataScreen) -> None:
 
 LOOKS: Mapping[str, Action] = {
     "cell": _cell,
-    "form": lambda screen: screen.app.push_screen(RowForm(screen)) if screen.grid.rows else None,
+    "form": _form,
     "copy": _copy,
     "copy-row": _copy_row,
     "facets": _facets,

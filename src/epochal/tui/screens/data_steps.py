@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.events import Key
+from textual.events import Key, Resize
 from textual.message import Message
 from textual.reactive import reactive
 from textual.suggester import Suggester
@@ -43,6 +43,10 @@ PREVIEW_SECONDS = 0.25
 """How long a form rests after a key before it counts."""
 
 
+LOW = 30
+"""Lines of a screen below which blank lines are spared."""
+
+
 class StepMenu(Overlay[str]):
     """Every cleaning step with its letter."""
 
@@ -60,7 +64,7 @@ class StepMenu(Overlay[str]):
         """Draw them."""
         self.call_after_refresh(self._draw)
 
-    def on_resize(self) -> None:
+    def on_resize(self, _event: Resize) -> None:
         """One or two columns."""
         self.call_after_refresh(self._draw)
 
@@ -159,6 +163,10 @@ class StepForm(Overlay[Step]):
     StepForm .field ChoiceField { width: 1fr; }
     StepForm .meaning { height: auto; margin: 0 0 1 12; color: $ep-quiet; padding: 0 1; }
     StepForm #preview { height: auto; min-height: 4; max-height: 9; margin-top: 0; }
+    StepForm.-short > #box { padding: 0 2; }
+    StepForm.-short #title { margin: 0; }
+    StepForm.-short .meaning { margin: 0 0 0 12; }
+    StepForm.-short #preview { margin: 1 0 0 0; }
     """
     KEYS: ClassVar[Keys] = (("Enter", "apply"), ("Tab", "next field"), ("→", "complete"), ("Esc", "leave as it is"))
 
@@ -210,6 +218,10 @@ class StepForm(Overlay[Step]):
         if isinstance(field, Input):
             field.cursor_position = len(field.value)
         self._count()
+
+    def on_resize(self, event: Resize) -> None:
+        """On a low screen the lines stand closer."""
+        self.set_class(event.size.height < LOW, "-short")
 
     def on_unmount(self) -> None:
         """Nobody waits for a count any more."""

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.events import Key
+from textual.events import Key, Resize
 from textual.reactive import reactive
 from textual.screen import ModalScreen
 from textual.widget import Widget
@@ -67,7 +67,7 @@ class Overlay(ModalScreen[Result]):
         """Write the title."""
         self.set_title(self.said_title, self.said_note)
 
-    def on_resize(self) -> None:
+    def on_resize(self, _event: Resize) -> None:
         """The title spans the box."""
         self.call_after_refresh(lambda: self.set_title(self.said_title, self.said_note))
 

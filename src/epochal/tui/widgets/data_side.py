@@ -176,6 +176,9 @@ def _values(profile: Profile, width: int, most: int, signs: Glyphs) -> list[Cont
     """The most frequent values, each with a bar."""
     top = profile.top[:most]
     largest = max(count for _value, count in top)
+    if largest == 1:
+        examples = wrapped(", ".join(value for value, _count in top), width, 2)
+        return [content(("every value is another one", "$ep-quiet")), *(content(line) for line in examples)]
     room = max(cell_width(number(largest)), 1)
     name = min(max(cell_width(v) for v, _c in top), max(6, width - room - 10))
     space = width - name - room - 2
@@ -219,7 +222,9 @@ def _problems(view: SideView, width: int, signs: Glyphs) -> tuple[list[Content],
             "warning": (signs.problem, "$ep-warning"),
         }.get(problem.severity, (signs.waiting, "$ep-quiet"))
         edge = (signs.here if here else " ", "$ep-accent")
-        for k, part in enumerate(wrapped(problem.what, width - 4, 3 if here else 2)):
+        about = column_of(problem)
+        said = f"{about}: {problem.what}" if about else problem.what
+        for k, part in enumerate(wrapped(said, width - 4, 3 if here else 2)):
             mark = (sign if k == 0 else " ", style)
             lines.append(content(edge if k == 0 else " ", mark, " ", (part, "bold $ep-text" if here else "$ep-text")))
         if problem.fix:
@@ -231,6 +236,11 @@ def _problems(view: SideView, width: int, signs: Glyphs) -> tuple[list[Content],
                     content("  ", label if k == 0 else " " * len(label[0]), (part, "$ep-blue" if can else "$ep-quiet"))
                 )
     return lines, cursor
+
+
+def column_of(problem: Problem) -> str:
+    """The name of the column a problem is about, safe; nothing when it is about more, or about something else."""
+    return problem.where.removeprefix("column ") if problem.where.startswith("column ") else ""
 
 
 def wrapped(text: str, width: int, most: int) -> list[str]:
