@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
 
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -23,16 +28,27 @@ _CLOCKS = (
 )
 
 
-def _same_picture(name: str, text: str) -> None:
-    """Compare a screen with its picture; times of day are set to one moment first."""
-    for pattern, moment in _CLOCKS:
-        text = pattern.sub(moment, text)
+async def _same_picture(name: str, shown: Callable[[], str], pilot: Pilot[object]) -> None:
+    """Wait until the screen is its picture; times of day are set to one moment first."""
+
+    def text() -> list[str]:
+        now = shown()
+        for pattern, moment in _CLOCKS:
+            now = pattern.sub(moment, now)
+        return now.splitlines()
+
     path = FOLDER / f"{name}.txt"
     if os.environ.get("EPOCHAL_PICTURES") == "write":
+        await pilot.pause(1.0)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text("\n".join(text()) + "\n", encoding="utf-8")
         return
-    assert path.read_text(encoding="utf-8").splitlines() == text.splitlines()
+    expected = path.read_text(encoding="utf-8").splitlines()
+    for _look in range(100):
+        if text() == expected:
+            break
+        await pilot.pause(0.05)
+    assert expected == text()
 
 
 def _estimate(value: float, low: float | None = None, high: float | None = None) -> dict[str, Any]:

@@ -95,8 +95,8 @@ async def _seen(world: World, pilot) -> None:
 
 @pytest.fixture
 def picture(same_picture):
-    def compare(name: str, size: tuple[int, int], app: Workbench) -> None:
-        same_picture(f"{name}-{size[0]}x{size[1]}", screen_text(app))
+    async def compare(name: str, size: tuple[int, int], app: Workbench, pilot) -> None:
+        await same_picture(f"{name}-{size[0]}x{size[1]}", lambda: screen_text(app), pilot)
 
     return compare
 
@@ -108,7 +108,7 @@ class TestPictures:
         async with app.run_test(size=size) as pilot:
             await _seen(world, pilot)
             await until(lambda: "Which species" in screen_text(app), pilot)
-            picture("goal", size, app)
+            await picture("goal", size, app, pilot)
 
     async def test_of_the_families(self, world, size, picture):
         app = world.app("model")
@@ -116,28 +116,28 @@ class TestPictures:
             await _seen(world, pilot)
             await until(lambda: "0.985 ± 0.006" in screen_text(app) and "58 %" in screen_text(app), pilot)
             await until(lambda: "baseline: LightGBM" in screen_text(app), pilot)
-            picture("model", size, app)
+            await picture("model", size, app, pilot)
 
     async def test_of_a_run_under_way(self, world, size, picture):
         app = world.app("train")
         async with app.run_test(size=size) as pilot:
             await _seen(world, pilot)
             await until(lambda: "epoch 29 of 50" in screen_text(app) and "●" in screen_text(app), pilot)
-            picture("train", size, app)
+            await picture("train", size, app, pilot)
 
     async def test_of_a_run_that_is_done(self, finished, size, picture):
         app = finished.app("train")
         async with app.run_test(size=size) as pilot:
             await _seen(finished, pilot)
             await until(lambda: "done" in screen_text(app) and "●" in screen_text(app), pilot)
-            picture("train-done", size, app)
+            await picture("train-done", size, app, pilot)
 
     async def test_of_the_sealed_test_set(self, finished, size, picture):
         app = finished.app("test")
         async with app.run_test(size=size) as pilot:
             await _seen(finished, pilot)
             await until(lambda: "Enter opens it" in screen_text(app), pilot)
-            picture("test-sealed", size, app)
+            await picture("test-sealed", size, app, pilot)
 
     async def test_of_the_verdict_on_classes(self, finished, size, picture, reviews):
         _write_review(finished, reviews.classification())
@@ -145,7 +145,7 @@ class TestPictures:
         async with app.run_test(size=size) as pilot:
             await _seen(finished, pilot)
             await until(lambda: "taken for" in screen_text(app), pilot)
-            picture("test", size, app)
+            await picture("test", size, app, pilot)
 
     async def test_of_the_verdict_on_a_number(self, finished, size, picture, reviews):
         _write_review(finished, reviews.regression())
@@ -154,20 +154,20 @@ class TestPictures:
             await _seen(finished, pilot)
             await until(lambda: "Truth − prediction" in screen_text(app), pilot)
             await until(lambda: "┬" in screen_text(app) and "Worst rows" in screen_text(app), pilot)
-            picture("test-number", size, app)
+            await picture("test-number", size, app, pilot)
 
     async def test_of_labels_to_come(self, world, size, picture):
         app = world.app("label")
         async with app.run_test(size=size) as pilot:
             await _seen(world, pilot)
             await until(lambda: "Until then" in screen_text(app) and "58 %" in screen_text(app), pilot)
-            picture("label", size, app)
+            await picture("label", size, app, pilot)
 
     async def test_of_the_samples(self, alone, size, picture):
         app = Workbench(Session(vitals=None), first="home", config=alone / "no-config")
         async with app.run_test(size=size) as pilot:
             await until(lambda: "titanic" in screen_text(app), pilot)
-            picture("home", size, app)
+            await picture("home", size, app, pilot)
 
     async def test_of_help(self, world, size):
         app = world.app("train")
@@ -300,9 +300,9 @@ class TestStrangeNames:
         for stage in ("goal", "model", "train", "test", "label", "ship"):
             app = finished.app(stage)
             async with app.run_test(size=(200, 50)) as pilot:
-                await until(lambda: len(screen_text(app)) > 400, pilot)
+                await until(lambda app=app: len(screen_text(app)) > 400, pilot)
                 await pilot.pause(0.1)
                 text = screen_text(app)
                 if stage in {"goal", "test"}:
-                    assert "[bold]x[/nope]" in text
+                    await until(lambda app=app: "[bold]x[/nope]" in screen_text(app), pilot)
             assert not {c for c in text if c != "\n" and (ord(c) < 32 or 127 <= ord(c) < 160 or c == "\u202e")}

@@ -46,7 +46,7 @@ class GoalScreen(StageScreen):
             return
         if topic == "all":
             flow.learn_columns(self.session)
-        if topic in {"all", "project"}:
+        if topic in {"all", "size", "project"}:
             self._view = goal_view(self.session.project)
             self._draw()
 

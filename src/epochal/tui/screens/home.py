@@ -75,8 +75,8 @@ class HomeScreen(StageScreen):
     @staticmethod
     def _line(row: HomeRow, here: bool, width: int) -> Content:
         name = 18
-        question = max(16, min(52, width - name - 30))
-        note = row.state or row.where
+        question = max(16, min(52, width - name - (30 if width >= 90 else 18)))
+        note = row.state or (row.where if width >= 90 or not row.sample else "sample")
         return content(
             (f"{glyphs().here} " if here else "  ", "$ep-accent"),
             cell(row.name, name, "bold" if here else "text"),

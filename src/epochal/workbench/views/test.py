@@ -110,7 +110,7 @@ def next_words(view: ReviewView) -> str:
     """What to do with the verdict."""
     strong = next((c for c in view.comparisons if c.baseline == "strong"), None)
     if view.good.reached:
-        return "it is as good as you asked: 7 Ship says how to use it. Enter shows a row."
+        return "it is as good as you asked. 7 Ship says how to use it."
     if strong is not None and strong.verdict == "worse":
         return "the strong baseline is better: try another family in 4 Model."
     return "look at the worst rows (Enter): dirt there counts more than the family."
