@@ -58,8 +58,8 @@ def propose(engine: Engine, con: DuckDBPyConnection, project: Project, work: Wor
     ranked = rank_targets(facts)
     learnt = _learn(con, base, project, facts, ranked)
     rows, why = _rows(con, base, facts, learnt.target)
-    if learnt.task == "classification" and any(g.name == learnt.target and g.kind == "number" for g in guesses):
-        # Classes are names: reading them as numbers would only lose those that are none.
+    if learnt.task == "classification" and any(g.name == learnt.target and g.kind for g in guesses):
+        # Classes are names: read as numbers or as true and false they would come back under other names.
         steps, reasons = _cleaning([replace(g, kind="") if g.name == learnt.target else g for g in guesses], raw.kinds)
         cleaned = replace(project, clean=(*project.clean, *steps))
     cleaned = replace(cleaned, clean=(*cleaned.clean, *rows))
