@@ -145,12 +145,18 @@ def test_dates_of_other_countries_leading_zeros_and_values_called_none(client: D
         f"{1 + i % 28:02d}.{1 + i % 12:02d}.2020,{i % 90000:05d},{'None' if i % 2 else 'minor'},{'TRUE' if i % 5 else 'FALSE'}"
         for i in range(300)
     ]
-    found = proposal(client, folder, written(folder, "day,zip,damage,insured", rows), columns={"target": "insured"})
+    found = proposal(client, folder, written(folder, "day,zip,damage,insured", rows), columns={"target": "damage"})
     steps = found.document["clean"]
     assert {"op": "parse_date", "columns": ["day"], "format": "%d.%m.%Y"} in steps
     assert not any("zip" in s.get("columns", ()) for s in steps)
     assert not any(s["op"] == "mark_missing" for s in steps)
     assert {"op": "set_kind", "columns": ["insured"], "kind": "boolean"} in steps
+
+
+def test_classes_keep_the_names_they_have_in_the_file(client: DataClient, folder: Path) -> None:
+    rows = [f"{i},{'yes' if i % 5 else 'no'}" for i in range(300)]
+    found = proposal(client, folder, written(folder, "size,insured", rows), columns={"target": "insured"})
+    assert not any("insured" in step.get("columns", ()) for step in found.document["clean"])
 
 
 def test_the_answer_in_other_words_is_set_aside(client: DataClient, folder: Path) -> None:
