@@ -64,3 +64,13 @@ def test_every_sample_declares_where_its_data_come_from(sample):
         assert source.licence
         assert source.origin
         assert source.personal_data
+
+
+def test_no_module_is_too_long_to_read_in_one_sitting():
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in (ROOT / "src").rglob("*.py")
+        if (lines := len(path.read_text().splitlines())) > 500
+    }
+
+    assert long == {}

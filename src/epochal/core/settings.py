@@ -1,375 +1,44 @@
-"""project.toml as frozen values, and the strict reader from plain data to them.
+"""project.toml: the strict reader from plain data to frozen values, and back.
 
-The reader knows keys, types, ranges and choices from the fields themselves; a key it does not know is an error that
+The reader knows keys, types, ranges and choices from the fields of the tables; a key it does not know is an error that
 names the nearest one it does. Lines and files are added by `epochal.project`, which knows the text.
 """
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
-from datetime import date
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
 from epochal.core.errors import SettingsError
-from epochal.core.steps import KINDS, Step, nearest, parse_step
-from epochal.core.tasks import FAMILIES, METRICS, TASKS, Family, families_for
+from epochal.core.fields import as_date, duration_seconds, is_int, is_number
+from epochal.core.steps import nearest, parse_step
+from epochal.core.tables import FORMAT, TABLES, Columns, Goal, Model, Project, Source, SplitSettings, Train
+from epochal.core.tasks import FAMILIES, TASKS, Family, families_for
 
 
-FORMAT = 1
+__all__ = [
+    "FORMAT",
+    "TABLES",
+    "Columns",
+    "Goal",
+    "Model",
+    "Project",
+    "Source",
+    "SplitSettings",
+    "Train",
+    "check_options",
+    "duration_seconds",
+    "parse_project",
+    "read_table",
+    "table_of",
+    "to_document",
+    "with_setting",
+]
 
 Path = tuple[str | int, ...]
 
 T = TypeVar("T")
-
-
-def _key(
-    default: Any = MISSING,
-    *,
-    check: Callable[[Any], bool],
-    expected: str,
-    meaning: str,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    """A field of a settings table with what its value must be."""
-    metadata = {"check": check, "expected": expected, "meaning": meaning, "choices": choices}
-    if default is MISSING:
-        return field(metadata=metadata)
-    if isinstance(default, (dict, list)):
-        return field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
-
-
-def _text_key(default: Any = "", *, meaning: str, choices: tuple[str, ...] = ()) -> Any:
-    return _key(default, check=_is_text, expected="a text", meaning=meaning, choices=choices)
-
-
-def _texts_key(meaning: str) -> Any:
-    return _key((), check=_texts, expected="a list of texts", meaning=meaning)
-
-
-def _int_key(default: int, low: int, high: int, *, meaning: str) -> Any:
-    return _key(
-        default,
-        check=lambda v: _is_int(v) and low <= v <= high,
-        expected=f"a whole number from {low} to {high}",
-        meaning=meaning,
-    )
-
-
-def _number_key(default: Any, low: float, high: float, *, meaning: str, auto: bool = False) -> Any:
-    return _key(
-        default,
-        check=lambda v: (auto and v == "auto") or (_is_number(v) and low <= v <= high),
-        expected=f"a number from {low:g} to {high:g}" + (' or "auto"' if auto else ""),
-        meaning=meaning,
-    )
-
-
-def _auto_int_key(default: Any, low: int, high: int, *, meaning: str) -> Any:
-    return _key(
-        default,
-        check=lambda v: v == "auto" or (_is_int(v) and low <= v <= high),
-        expected=f'a whole number from {low} to {high} or "auto"',
-        meaning=meaning,
-    )
-
-
-_UNITS = {
-    "s": 1.0,
-    "sec": 1.0,
-    "second": 1.0,
-    "min": 60.0,
-    "minute": 60.0,
-    "h": 3600.0,
-    "hour": 3600.0,
-    "d": 86400.0,
-    "day": 86400.0,
-}
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([a-z]+)")
-
-
-def duration_seconds(text: str) -> float:
-    """Seconds in a duration as people write it: "30 s", "5 min", "8 h", "2 days".
-
-    Raises SettingsError when it is not one, or not longer than nothing.
-    """
-    match = _DURATION.fullmatch(text.strip().lower())
-    unit = match[2] if match else ""
-    unit = unit if unit in _UNITS else unit.removesuffix("s")
-    if match is None or unit not in _UNITS or float(match[1]) <= 0:
-        raise SettingsError(f"{text!r} is no duration", fix='write it like "30 s", "5 min" or "8 h"')
-    return float(match[1]) * _UNITS[unit]
-
-
-def _is_duration(value: Any) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        duration_seconds(value)
-    except SettingsError:
-        return False
-    return True
-
-
-_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-def _is_date(value: Any) -> bool:
-    return isinstance(value, date) or isinstance(_as_date(value), date)
-
-
-def _as_date(value: Any) -> Any:
-    """A date that travelled as JSON, as a date again; anything else as it is."""
-    if isinstance(value, str) and _ISO_DATE.fullmatch(value):
-        with contextlib.suppress(ValueError):
-            return date.fromisoformat(value)
-    return value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
-    """[goal]: what is asked, and when the answer is good."""
-
-    question: str = _text_key(meaning="The question the model answers.")
-    task: str = _text_key("classification", meaning="What is learnt.", choices=tuple(TASKS))
-    metric: str = _text_key("", meaning="What the best checkpoint and the comparison use.", choices=("", *METRICS))
-    at_least: float | None = _key(
-        None,
-        check=_is_number,
-        expected="a number",
-        meaning="The metric's value at which the model is good (for errors: at most).",
-    )
-    assumptions: tuple[str, ...] = _texts_key("What is taken for granted.")
-    intended_use: str = _text_key(meaning="What the model is for, and what not.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """[[source]]: a place rows come from."""
-
-    name: str = _text_key(meaning="Its name in the ledger.")
-    uri: str = _text_key(meaning="A path or glob, sklearn:NAME or hf://NAME.")
-    licence: str = _text_key(meaning="The licence it may be used under (SPDX where there is one).")
-    origin: str = _text_key(meaning="Where it came from.")
-    retrieved: date | None = _key(
-        None, check=_is_date, expected="a date like 2026-11-22", meaning="When it was fetched."
-    )
-    personal_data: str = _text_key(
-        "", meaning="Whether it is about people.", choices=("", "none", "pseudonymised", "present")
-    )
-    sha256: str = _text_key(meaning="Fingerprint when first read; a change is reported.")
-    format: str = _text_key(
-        "", meaning="Its format, where the ending misleads.", choices=("", "csv", "json", "jsonl", "parquet", "arrow")
-    )
-    encoding: str = _text_key(
-        "",
-        meaning="Its text encoding, where the guess was corrected.",
-        choices=("", "utf-8", "utf-16", "latin-1", "cp1252"),
-    )
-    delimiter: str = _key(
-        "",
-        check=lambda v: isinstance(v, str) and len(v) <= 1,
-        expected="one character",
-        meaning="What stands between fields, where the guess was corrected.",
-    )
-    quote: str | None = _key(
-        None,
-        check=lambda v: isinstance(v, str) and len(v) <= 1,
-        expected="one character, or nothing for no quoting",
-        meaning="The quote sign, where the guess was corrected.",
-    )
-    header: bool | None = _key(
-        None,
-        check=lambda v: isinstance(v, bool),
-        expected="true or false",
-        meaning="Whether the first line names the columns, where the guess was corrected.",
-    )
-    revision: str = _text_key(meaning="For a Hub data set: the commit that is read.")
-    part: str = _text_key("train", meaning="For a Hub data set: which of its splits is read.")
-    subset: str = _text_key("", meaning="For a Hub data set: which configuration is read.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """[columns]: what columns are for. What is not named is an input."""
-
-    target: str = _text_key(meaning="What is predicted.")
-    key: str = _text_key(meaning="What identifies a row for ever.")
-    group: str = _text_key(meaning="Rows that agree here stay on one side of a group split.")
-    time: str = _text_key(meaning="When a row happened.")
-    ignore: tuple[str, ...] = _texts_key("Columns that are kept but not learnt from.")
-    kinds: Mapping[str, str] = _key(
-        {},
-        check=lambda v: isinstance(v, Mapping) and all(k in KINDS for k in v.values()),
-        expected=f"a table of column = kind, where kind is one of {', '.join(KINDS)}",
-        meaning="Kinds where the guess was corrected.",
-    )
-
-
-_CUTS = "a table of class = [test cut, validation cut], each from 0 to 1, rising"
-
-
-def _is_cuts(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(
-        isinstance(v, (list, tuple)) and len(v) == 2 and all(_is_number(x) for x in v) and 0 <= v[0] <= v[1] <= 1
-        for v in value.values()
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitSettings:
-    """[split]: which rows are held out."""
-
-    kind: str = _text_key(
-        "random", meaning="How rows are dealt out.", choices=("random", "stratified", "group", "time", "column")
-    )
-    validation: float = _number_key(0.1, 0, 0.9, meaning="Share of rows that choose the best model.")
-    test: float = _number_key(0.2, 0, 0.9, meaning="Share of rows that are sealed until the end.")
-    seed: int = _int_key(0, 0, 2**53, meaning="Another seed deals rows out anew.")
-    fingerprint: str = _text_key(meaning="Of the test rows; a change is shown and asked for.")
-    cuts: Mapping[str, tuple[float, float]] = _key(
-        {}, check=_is_cuts, expected=_CUTS, meaning="stratified: chosen once so that shares are exact, then kept."
-    )
-    validation_from: date | str | None = _key(
-        None,
-        check=lambda v: isinstance(v, (date, str)),
-        expected="a date",
-        meaning="time: validation starts here.",
-    )
-    test_from: date | str | None = _key(
-        None, check=lambda v: isinstance(v, (date, str)), expected="a date", meaning="time: the test part starts here."
-    )
-    column: str = _text_key(meaning="column: the column that says train, validation or test.")
-    values: Mapping[str, str] = _key(
-        {},
-        check=lambda v: isinstance(v, Mapping) and all(x in ("train", "validation", "test") for x in v.values()),
-        expected="a table of value = train, validation or test",
-        meaning="column: what its other values mean.",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """[model]: the family and its settings."""
-
-    family: str = _text_key("", meaning="The kind of model.", choices=("", *FAMILIES))
-    options: Mapping[str, int | float | str | bool] = field(default_factory=dict)
-    """The family's settings that were changed, by name."""
-
-    def option(self, name: str) -> Any:
-        """A setting of the family: what was set, else its default."""
-        if name in self.options:
-            return self.options[name]
-        return next(o.default for o in FAMILIES[self.family].options if o.name == name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Train:
-    """[train]: how it is trained."""
-
-    epochs: int | str = _auto_int_key("auto", 1, 1_000_000, meaning="Passes over the rows; auto fits the budget.")
-    batch_size: int | str = _auto_int_key("auto", 1, 1_000_000, meaning="Rows in each step.")
-    learning_rate: float | str = _number_key("auto", 1e-9, 100, meaning="How far each step goes.", auto=True)
-    schedule: str = _text_key(
-        "one-cycle", meaning="How the learning rate moves.", choices=("one-cycle", "cosine", "constant")
-    )
-    weight_decay: float | str = _number_key("auto", 0, 100, meaning="How strongly weights are held small.", auto=True)
-    precision: str = _text_key(
-        "auto", meaning="The numbers it computes with.", choices=("auto", "float32", "bfloat16", "float16")
-    )
-    patience: int | str = _auto_int_key(
-        "auto", 1, 1_000_000, meaning="Evaluations without a better metric before it stops early."
-    )
-    class_weights: str = _text_key("none", meaning="balanced: rare classes count more.", choices=("none", "balanced"))
-    budget: str = _key(
-        "5 min",
-        check=_is_duration,
-        expected='a duration such as "5 min"',
-        meaning="What suggested families and sizes are fitted to; not a limit.",
-    )
-    time_limit: str = _key(
-        "",
-        check=lambda v: v == "" or _is_duration(v),
-        expected='a duration such as "8 h"',
-        meaning="A hard limit: checkpoint, then done.",
-    )
-    first_checkpoint: str = _key(
-        "30 s",
-        check=_is_duration,
-        expected='a duration such as "30 s"',
-        meaning="The first checkpoint is written at the latest then.",
-    )
-    checkpoint_every: str = _key(
-        "5 min",
-        check=_is_duration,
-        expected='a duration such as "5 min"',
-        meaning="Then a checkpoint this often, or each epoch, whichever is later.",
-    )
-    feed: str = _text_key("all", meaning="Which rows come first.", choices=("all",))
-    devices: str | int | tuple[int, ...] = _key(
-        "auto",
-        check=lambda v: v in {"auto", "cpu"} if isinstance(v, str) else _is_int(v) or _int_list(v),
-        expected='"auto", "cpu", or a list of GPU numbers such as [0]',
-        meaning="Where it computes.",
-    )
-    seed: int = _int_key(0, 0, 2**53, meaning="Of the weights, the order and everything random.")
-    host: str = _text_key(
-        "detached", meaning="The process the training thread lives in.", choices=("detached", "thread")
-    )
-
-
-def _int_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and bool(value) and all(_is_int(v) and v >= 0 for v in value)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
-    """The whole of project.toml."""
-
-    name: str
-    format: int = FORMAT
-    goal: Goal = field(default_factory=Goal)
-    sources: tuple[Source, ...] = ()
-    columns: Columns = field(default_factory=Columns)
-    clean: tuple[Step, ...] = ()
-    split: SplitSettings = field(default_factory=SplitSettings)
-    model: Model = field(default_factory=Model)
-    train: Train = field(default_factory=Train)
-
-    @property
-    def metric(self) -> str:
-        """The metric in force: the chosen one, else the task's first."""
-        return self.goal.metric or TASKS[self.goal.task].metrics[0]
-
-
-TABLES: dict[str, type] = {
-    "goal": Goal,
-    "source": Source,
-    "columns": Columns,
-    "split": SplitSettings,
-    "model": Model,
-    "train": Train,
-}
-"""The tables of project.toml by the name they have there, for help and documentation."""
 
 
 def parse_project(document: Mapping[str, Any]) -> Project:
@@ -456,7 +125,7 @@ def _checked(declared: Field[Any], value: Any, path: Path) -> Any:
             code="unknown-value",
         )
     if "date" in str(declared.type):
-        return _as_date(value)
+        return as_date(value)
     if isinstance(value, list):
         return tuple(value)
     if isinstance(value, Mapping):
@@ -502,7 +171,7 @@ def check_options(family: Family, options: Mapping[str, Any]) -> None:
             whole = isinstance(option.default, int)
             low = -float("inf") if option.low is None else option.low
             high = float("inf") if option.high is None else option.high
-            ok = (_is_int(value) if whole else _is_number(value)) and low <= value <= high
+            ok = (is_int(value) if whole else is_number(value)) and low <= value <= high
             ok = ok or (option.default == "auto" and value == "auto")
             expected = f"a {'whole ' if whole else ''}number from {low:g} to {high:g}"
         if not ok:
