@@ -68,7 +68,11 @@ def prepared_rows(num_rows: int) -> Prepared:
 def plan_for(prepared: Prepared, family: str, epochs: int) -> Plan:
     """The family's own defaults, at the benchmark's batch size."""
     project = parse_project(
-        {"name": "bench", "model": {"family": family}, "train": {"epochs": epochs, "batch_size": BATCH, "devices": "cpu"}}
+        {
+            "name": "bench",
+            "model": {"family": family},
+            "train": {"epochs": epochs, "batch_size": BATCH, "devices": "cpu"},
+        }
     )
     return replace(draft_plan(project, family, prepared), patience=10**6)
 
@@ -157,7 +161,9 @@ def compare(family: str, rows: int, steps: int, repetitions: int) -> dict[str, f
     middle = {name: statistics.median(values) for name, values in found.items()}
     return {
         "ratio_to_loop": round(statistics.median(o / h for o, h in zip(found["own"], found["loop"], strict=True)), 3),
-        "fit_ratio_to_loop": round(statistics.median(f / h for f, h in zip(found["fit"], found["loop"], strict=True)), 3),
+        "fit_ratio_to_loop": round(
+            statistics.median(f / h for f, h in zip(found["fit"], found["loop"], strict=True)), 3
+        ),
         "samples_per_second": round(middle["own"]),
         "loop_samples_per_second": round(middle["loop"]),
     }
