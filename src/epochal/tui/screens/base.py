@@ -83,6 +83,11 @@ class StageScreen(Screen[None]):
         self._unsubscribe = self.session.subscribe(self._heard)
         self.query_one(Rail).current = self.STAGE
 
+    @property
+    def stands(self) -> bool:
+        """Whether the widgets are there: news may come while the screen is being taken down."""
+        return self.is_running and bool(self.query(KeyFooter))
+
     def on_unmount(self) -> None:
         """Listen no more."""
         if self._unsubscribe is not None:
@@ -92,8 +97,9 @@ class StageScreen(Screen[None]):
     def on_screen_resume(self, _event: ScreenResume) -> None:
         """The stage is on screen (again): draw what is true now."""
         self.shown = True
-        self.refresh_shell()
-        self.refresh_view("all")
+        if self.stands:
+            self.refresh_shell()
+            self.refresh_view("all")
 
     def on_screen_suspend(self, _event: ScreenSuspend) -> None:
         """Another stage is on screen."""
@@ -115,11 +121,11 @@ class StageScreen(Screen[None]):
 
     def _lay_out(self) -> None:
         self._laying_out = False
-        if self.shown:
+        if self.shown and self.stands:
             self.refresh_view("size")
 
     def _heard(self, topic: str) -> None:
-        if self.shown:
+        if self.shown and self.stands:
             self.refresh_shell()
             self.refresh_view(topic)
 

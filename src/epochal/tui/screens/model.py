@@ -8,7 +8,8 @@ from textual.app import ComposeResult
 from textual.content import Content
 
 from epochal.core.errors import EpochalError
-from epochal.core.settings import Project, duration_seconds, parse_project, to_document, with_setting
+from epochal.core.fields import duration_seconds
+from epochal.core.settings import Project, parse_project, to_document, with_setting
 from epochal.tui.glyphs import glyphs
 from epochal.tui.paint import blank, cell, flowed, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen

@@ -75,6 +75,7 @@ class TestScreen(StageScreen):
                 self._cursor = Cursor()
             self._run = info.name
             self._review = flow.review_of(self.session, info)
+            self.refresh_shell()
         elif info is None:
             self._review = None
         self._draw()

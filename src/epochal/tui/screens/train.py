@@ -73,16 +73,18 @@ class TrainScreen(StageScreen):
     def on_mount(self) -> None:
         """Have plotext ready before the first frame."""
         super().on_mount()
-        threading.Thread(target=self._warm, name="epochal-warm", daemon=True).start()
         self._ready = False
+        deliver = self.session.deliver
 
-    def _warm(self) -> None:
-        draw.warm()
-        self.session.deliver(self._warmed)
+        def warm() -> None:
+            draw.warm()
+            deliver(self._warmed)
+
+        threading.Thread(target=warm, name="epochal-warm", daemon=True).start()
 
     def _warmed(self) -> None:
         self._ready = True
-        if self.shown:
+        if self.shown and self.stands:
             self.refresh_view("all")
 
     # ── drawing ──

@@ -1,0 +1,98 @@
+"""From a file to a tested model with suggested settings, over the real engine, in at most twelve keys."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from epochal.testing import screen_text, tiny_rows, until, write_csv
+from epochal.tui.app import Workbench
+from epochal.workbench.entry import prepare
+from epochal.workbench.session import Session
+
+
+@pytest.fixture
+def birds(tmp_path, monkeypatch):
+    """A CSV whose target stands in the middle, in the folder one works in."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    return write_csv(tmp_path / "birds.csv", [(a, b, species, c) for a, b, c, species in tiny_rows(240)])
+
+
+class Keys:
+    """Presses keys and counts them."""
+
+    def __init__(self, pilot) -> None:
+        self.pilot, self.count = pilot, 0
+
+    async def press(self, *keys: str) -> None:
+        self.count += len(keys)
+        await self.pilot.press(*keys)
+
+
+def _hurry(session: Session) -> None:
+    """Fit the proposal to half a minute, so that trying the families takes seconds."""
+    proposal = session.draft.proposal
+    document = {**proposal.document, "train": {"budget": "30 s"}}
+    session.draft = replace(session.draft, proposal=replace(proposal, document=document))
+
+
+async def test_a_stranger_gets_from_a_file_to_a_tested_model_in_at_most_twelve_keys(birds):
+    session = Session(vitals=None)
+    app = Workbench(session, first=prepare(session, birds.name))
+    losses: set[str] = set()
+
+    def watched() -> bool:
+        losses.update(re.findall(r"(?:train|validation) (\d\.\d+)", screen_text(app)))
+        return session.seen.state is not None and session.seen.state.ended is not None
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        keys = Keys(pilot)
+        await until(lambda: session.draft.head is not None, pilot)
+        assert "Torgersen" in screen_text(app)
+        await until(lambda: "Enter makes the project" in screen_text(app), pilot, seconds=60)
+        _hurry(session)
+        await keys.press("enter")
+        await until(lambda: session.choice is not None, pilot, seconds=180)
+        await keys.press("enter")
+        await until(watched, pilot, seconds=180)
+        await until(lambda: "Enter goes to the sealed test set" in screen_text(app), pilot)
+        await keys.press("enter")
+        await until(lambda: "Enter opens it for this run" in screen_text(app), pilot)
+        await keys.press("enter")
+        await until(lambda: "rows never seen in training" in screen_text(app), pilot, seconds=60)
+    session.close()
+
+    assert session.project.columns.target == "species"
+    assert session.reviews[session.info.name].headline.model.value > 0.9
+    assert keys.count <= 12
+    assert len(losses) >= 2
+
+
+async def test_a_wrong_target_is_corrected_with_four_keys_more(birds):
+    session = Session(vitals=None)
+    app = Workbench(session, first=prepare(session, birds.name))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: "Enter makes the project" in screen_text(app), pilot, seconds=60)
+        keys = Keys(pilot)
+        await keys.press("t")
+        await until(lambda: "What is to be predicted?" in screen_text(app), pilot)
+        chosen = (
+            list(session.draft.proposal.targets).index("mass") if "mass" in session.draft.proposal.targets else None
+        )
+        assert chosen is not None
+        assert chosen <= 2
+        await keys.press(*["j"] * chosen, "enter")
+        await until(lambda: session.draft.project.columns.target == "mass", pilot, seconds=60)
+        await until(lambda: "regression" in screen_text(app), pilot)
+    session.close()
+
+    assert keys.count <= 4
+    assert not (birds.parent / "birds").exists()
+
+
+async def test_a_file_that_is_not_there_is_said_before_the_screen_is_taken(tmp_path):
+    with pytest.raises(Exception, match="there is no such file or folder"):
+        prepare(Session(vitals=None), str(tmp_path / "nothing.csv"))
