@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from epochal.tui.app import Workbench
 from epochal.tui.screens.data import DataScreen
 from epochal.tui.screens.data_steps import _ORDER, StepForm
 from epochal.workbench.commands import COMMANDS
+from epochal.workbench.intents import ShowRows
 from epochal.workbench.session import Session
 
 
@@ -372,3 +375,47 @@ async def test_hostile_cells_and_names_stand_there_as_text(tmp_path):
             await p.pilot.pause(0.2)
             assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", p.text)
         assert "[bold]x[/nope]" in p.text or "[bo" in p.text
+
+
+class TestTheUnusual:
+    async def test_a_problem_is_mended_by_one_key_and_that_is_a_step(self, folder):
+        async with pane(folder) as p:
+            await p.press("A")
+            problems = p.screen.data.problems
+            place = next(n for n, one in enumerate(problems) if one.step and one.step["op"] == "mark_missing")
+            await p.press(*["j"] * place)
+            assert p.screen.column.name == "mass"
+            await p.press("enter")
+            await p.until(lambda: [s.op for s in p.steps] == ["mark_missing"])
+            await p.shows("U takes it back")
+
+    async def test_rows_sent_by_another_pane_are_shown_alone_and_q_returns(self, folder):
+        async with pane(folder) as p:
+            keys = tuple(p.screen.grid.pages.key(row) for row in (3, 17))
+            p.app.session.rows_wanted = ShowRows(title="Adelie taken for Gentoo", keys=keys)
+            p.app.session.changed("rows")
+            await p.shows("2 of 60 rows · Adelie taken for Gentoo")
+            await p.until(lambda: p.screen.grid.pages.has(1, "id"))
+            assert [p.screen.grid.pages.cell(row, "id") for row in (0, 1)] == ["b003", "b017"]
+            await p.press("q")
+            await p.shows("60 rows × 5")
+
+    async def test_a_data_host_that_dies_is_started_again_and_the_rows_are_there(self, folder):
+        async with pane(folder, (120, 20)) as p:
+            os.kill(p.app.session.data.pid, signal.SIGKILL)
+            await p.press("right_square_bracket")
+            await p.shows("1  b059")
+
+    async def test_a_source_that_is_gone_is_told_and_the_pane_lives(self, folder):
+        (folder / "birds.csv").unlink()
+        session = Session()
+        session.open(folder)
+        app = Workbench(session, first="data", config=folder / "no-config")
+        try:
+            async with app.run_test(size=(100, 30)) as pilot:
+                p = Pane(app, pilot)
+                await p.shows("✗ .*birds.csv")
+                await p.press("j", "F", "m")
+                await p.shows("Clean")
+        finally:
+            session.close()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from epochal.core.errors import Cancelled, EpochalError
+from epochal.core.errors import Cancelled, DataHostError, EpochalError
 from epochal.data import protocol
 from epochal.workbench.data_recipe import Recipe
 from epochal.workbench.data_rows import Rows
@@ -58,6 +58,8 @@ class DataSession:
     _slots: dict[str, _Slot] = field(default_factory=dict)
     _profiles: dict[tuple[str, str], protocol.Profile] = field(default_factory=dict)
     _project: Project | None = None
+    _again: bool = False
+    """Whether the view is asked for a second time because the host ended."""
 
     def __post_init__(self) -> None:
         self.opened_folder = self.session.folder
@@ -237,12 +239,17 @@ class DataSession:
         )
 
     def _opened(self, view: protocol.View) -> None:
-        self.view, self.failure = view, None
+        self.view, self.failure, self._again = view, None, False
         self._profiles.clear()
         self.heard("view")
         self._account()
 
     def _not_opened(self, error: EpochalError) -> None:
+        if isinstance(error, DataHostError) and not self._again:
+            self._again = True
+            self.say("the data process ended and was started again; nothing is lost")
+            self.reopen()
+            return
         if len(self._queries) > 1 or self._queries[-1] != Query():
             # A column that a sort or a condition names may be gone with the step that made it.
             self._queries = [Query()]

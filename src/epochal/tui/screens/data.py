@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.events import Key, Resize
 from textual.timer import Timer
 from textual.widgets import Static
@@ -21,13 +20,13 @@ from epochal.tui.screens.data_cleaning import CLEANING, recipe_key
 from epochal.tui.screens.data_looks import LOOKS
 from epochal.tui.screens.data_moves import MOVES, Action
 from epochal.tui.screens.data_pages import HostPages
-from epochal.tui.text import Part, content
+from epochal.tui.screens.data_words import headline_of, next_action
 from epochal.tui.widgets.data_side import DataSide, SideView, column_of, lists_of
 from epochal.tui.widgets.grid import Grid, GridColumn
 from epochal.tui.widgets.pages import MemoryPages
 from epochal.workbench.data_session import DataSession
 from epochal.workbench.keys import token
-from epochal.workbench.views.data import SEPARATOR, Query, column_views, headline, number, plural, recipe_lines
+from epochal.workbench.views.data import Query, column_views, recipe_lines
 
 
 if TYPE_CHECKING:
@@ -218,7 +217,7 @@ class DataScreen(StageScreen):
         self._timer = self.set_timer(PROFILE_SECONDS, self._want_profile)
 
     def _want_profile(self) -> None:
-        if self.column is None or not self.shown:
+        if self.column is None or not self.is_attached:
             return
         known = self.data.profile(self.column.name)
         self.data.want_profile(self.column.name, exact=known is not None)
@@ -228,36 +227,9 @@ class DataScreen(StageScreen):
     # ── drawing ──
 
     def _draw(self) -> None:
-        self.query_one("#data-head", Static).update(self._headline())
+        self.query_one("#data-head", Static).update(headline_of(self.data))
         self._draw_side()
-        self.set_next(self._next())
-
-    def _headline(self) -> Content:
-        project, data = self.session.project, self.data
-        uri = project.sources[0].uri.rsplit("/", 1)[-1] if project.sources else "no source"
-        source = uri if len(project.sources) < 2 else f"{uri} and {len(project.sources) - 1} more"
-        if data.failure is not None:
-            return content(("✗ ", "bold $ep-bad"), (safe(data.failure.what, 300), "$ep-text"))
-        if data.view is None:
-            count = f"first {number(len(data.head.rows))} rows, " if data.head else ""
-            return content(
-                (safe(source, 60), "bold $ep-text"), (SEPARATOR, "$ep-line"), (f"{count}reading …", "$ep-accent")
-            )
-        read = data.ledger["read"] if data.ledger else None
-        parts = headline(source, data.query, data.view, read=read, hidden=len(data.hidden)).split(SEPARATOR)
-        styled: list[Part] = [(parts[0], "bold $ep-text")]
-        for n, part in enumerate(parts[1:]):
-            style = "$ep-accent" if n == 1 and data.query.title else "$ep-quiet"
-            styled += [(SEPARATOR, "$ep-line"), (part, style)]
-        if data.ledger is not None and not data.query.title:
-            rejected = sum(s["rejected"] + s["rejected_cells"] for s in data.ledger["sources"])
-            styled += [
-                (SEPARATOR, "$ep-line"),
-                (plural(rejected, "reject"), "$ep-warning" if rejected else "$ep-quiet"),
-            ]
-        if data.selected:
-            styled += [(SEPARATOR, "$ep-line"), (f"{number(len(data.selected))} selected", "bold $ep-blue")]
-        return content(*styled)
+        self.set_next(next_action(self.data, self._area))
 
     def _draw_side(self) -> None:
         column, data = self.column, self.data
@@ -270,6 +242,7 @@ class DataScreen(StageScreen):
             problems=data.problems,
             recipe=recipe_lines(steps, data.ledger),
             ledger=data.ledger,
+            reading=data.failure is None,
             area=self._area,
             index=self._index,
         )
@@ -282,26 +255,6 @@ class DataScreen(StageScreen):
             view = replace(view, index=self._index)
         self.query_one(DataSide).view = view
         self.grid.set_active(not self._area)
-
-    def _next(self) -> str:
-        data, project = self.data, self.session.project
-        if data.said:
-            return data.said
-        if self._area == "recipe":
-            return "Enter edits · J K reorder · x off, on · d deletes · v rows after it · Esc"
-        if self._area == "problems":
-            return "Enter mends it by a step or a setting · U takes that back · Esc"
-        if data.selected:
-            return f'{plural(len(data.selected), "row")} selected: " looks at them, gd leaves them out, gu unselects'
-        if data.depth:
-            return "these are some of the rows; q goes back to the others"
-        if not project.columns.target:
-            return "go to the column that should be predicted and press zt."
-        if data.problems:
-            about = column_of(data.problems[0])
-            first = f"{about}: {data.problems[0].what}" if about else data.problems[0].what
-            return f"fix {plural(len(data.problems), 'problem')} (A), then 4 Model. {safe(first, 200)}"
-        return "the rows look ready: 4 Model shows what can learn from them."
 
     # ── the side panel's lists ──
 

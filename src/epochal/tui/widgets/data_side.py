@@ -37,6 +37,8 @@ class SideView:
     problems: tuple[Problem, ...] | None = None
     recipe: tuple[RecipeLine, ...] = ()
     ledger: Mapping[str, Any] | None = field(default=None)
+    reading: bool = True
+    """False when the rows cannot be read: nothing more will be known."""
     area: str = ""
     """Which list has the keys: "problems", "recipe", or none."""
     index: int = 0
@@ -107,7 +109,8 @@ def profile_lines(view: SideView, width: int, signs: Glyphs, *, tall: bool, valu
     lines = [spread(name, content((role, "$ep-quiet")), width)]
     profile = view.profile
     if profile is None:
-        return [*lines, content(("looking at its values …", "$ep-quiet")) if view.title else Content("")]
+        waiting = view.title and view.reading
+        return [*lines, content(("looking at its values …", "$ep-quiet")) if waiting else Content("")]
     lines += _counts(profile, width)
     if profile.histogram:
         lines += _histogram(profile, width, signs, 3 if tall else 1)
@@ -208,7 +211,8 @@ def _values(profile: Profile, width: int, most: int, signs: Glyphs) -> list[Cont
 
 def _problems(view: SideView, width: int, signs: Glyphs) -> tuple[list[Content], int]:
     if view.problems is None:
-        return [content(("looking for problems …", "$ep-quiet"))], 0
+        said = "looking for problems …" if view.reading else "not known without the rows"
+        return [content((said, "$ep-quiet"))], 0
     if not view.problems:
         return [content((f"{signs.done} ", "$ep-good"), ("none found", "$ep-quiet"))], 0
     lines: list[Content] = []

@@ -1,0 +1,65 @@
+"""What the data pane says above the grid and on the next line."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from epochal.show import safe
+from epochal.tui.glyphs import glyphs
+from epochal.tui.text import Part, content
+from epochal.tui.widgets.data_side import column_of
+from epochal.workbench.data_session import DataSession
+from epochal.workbench.views.data import SEPARATOR, headline, number, plural
+
+
+def headline_of(data: DataSession) -> Content:
+    """The line above the grid, styled."""
+    project = data.session.project
+    uri = project.sources[0].uri.rsplit("/", 1)[-1] if project.sources else "no source"
+    source = uri if len(project.sources) < 2 else f"{uri} and {len(project.sources) - 1} more"
+    if data.failure is not None:
+        where = safe(data.failure.where.rsplit("/", 1)[-1], 60)
+        said = safe(data.failure.what, 300) + (f": {where}" if where else "")
+        return content((f"{glyphs().bad} ", "bold $ep-bad"), (said, "$ep-text"))
+    if data.view is None:
+        count = f"first {number(len(data.head.rows))} rows, " if data.head else ""
+        return content(
+            (safe(source, 60), "bold $ep-text"), (SEPARATOR, "$ep-line"), (f"{count}reading …", "$ep-accent")
+        )
+    read = data.ledger["read"] if data.ledger else None
+    parts = headline(source, data.query, data.view, read=read, hidden=len(data.hidden)).split(SEPARATOR)
+    styled: list[Part] = [(parts[0], "bold $ep-text")]
+    for n, part in enumerate(parts[1:]):
+        style = "$ep-accent" if n == 1 and data.query.title else "$ep-quiet"
+        styled += [(SEPARATOR, "$ep-line"), (part, style)]
+    if data.ledger is not None and not data.query.title:
+        rejected = sum(s["rejected"] + s["rejected_cells"] for s in data.ledger["sources"])
+        styled += [
+            (SEPARATOR, "$ep-line"),
+            (plural(rejected, "reject"), "$ep-warning" if rejected else "$ep-quiet"),
+        ]
+    if data.selected:
+        styled += [(SEPARATOR, "$ep-line"), (f"{number(len(data.selected))} selected", "bold $ep-blue")]
+    return content(*styled)
+
+
+def next_action(data: DataSession, area: str) -> str:
+    """What to do next and why; `area` is the list that has the keys."""
+    project = data.session.project
+    if data.said:
+        return data.said
+    if area == "recipe":
+        return "Enter edits · J K reorder · x off, on · d deletes · v rows after it · Esc"
+    if area == "problems":
+        return "Enter mends it by a step or a setting · U takes that back · Esc"
+    if data.selected:
+        return f'{plural(len(data.selected), "row")} selected: " looks at them, gd leaves them out, gu unselects'
+    if data.depth:
+        return "these are some of the rows; q goes back to the others"
+    if not project.columns.target:
+        return "go to the column that should be predicted and press zt."
+    if data.problems:
+        about = column_of(data.problems[0])
+        first = f"{about}: {data.problems[0].what}" if about else data.problems[0].what
+        return f"fix {plural(len(data.problems), 'problem')} (A), then 4 Model. {safe(first, 200)}"
+    return "the rows look ready: 4 Model shows what can learn from them."
