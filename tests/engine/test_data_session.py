@@ -1,0 +1,122 @@
+"""The data pane without a screen: what is looked at, found, selected and decided, over the real data host."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from epochal.core.steps import Step
+from epochal.testing import tiny_project
+from epochal.workbench.data_session import DataSession
+from epochal.workbench.session import Session
+
+
+class Desk:
+    """A data session whose answers are taken when the test asks for them, on the test's own thread."""
+
+    def __init__(self, session: Session) -> None:
+        self.calls: queue.Queue[Callable[[], None]] = queue.Queue()
+        session.deliver = self.calls.put
+        self.topics: list[str] = []
+        self.data = DataSession(session, self.topics.append)
+
+    def until(self, condition: Callable[[], object]) -> None:
+        while not condition():
+            self.calls.get(timeout=30)()
+
+    def opened(self) -> None:
+        """Wait for the view that was asked for last."""
+        self.until(lambda: not self.data.waits("view") and self.data.view is not None)
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch) -> Iterator[Desk]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    tiny_project(tmp_path / "p")
+    session = Session()
+    session.open(tmp_path / "p")
+    desk = Desk(session)
+    desk.data.start()
+    desk.opened()
+    yield desk
+    session.close()
+
+
+def test_the_head_of_the_file_comes_before_the_rows(desk):
+    assert desk.topics.index("head") < desk.topics.index("view")
+
+
+def test_a_narrower_view_tells_what_it_is_and_leads_back(desk):
+    desk.data.narrow("island", "equals", "Dream", "island is Dream")
+    desk.opened()
+    assert (desk.data.view.rows, desk.data.view.total, desk.data.query.title) == (30, 90, "island is Dream")
+    desk.data.narrow("species", "equals", "Adelie", "species is Adelie")
+    desk.opened()
+    assert desk.data.query.title == "island is Dream and species is Adelie"
+    assert desk.data.back()
+    assert desk.data.back()
+    assert not desk.data.back()
+    desk.opened()
+    assert desk.data.view.rows == 90
+
+
+def test_only_the_newest_wish_of_a_kind_is_answered(desk):
+    before = desk.topics.count("view")
+    for column in ("bill", "mass", "island", "species"):
+        desk.data.sort(column, descending=False)
+    desk.opened()
+    assert desk.topics.count("view") == before + 1
+    assert desk.data.query.sort == (("species", False),)
+
+
+def test_a_selection_holds_through_sorting_and_is_named_by_stable_keys(desk):
+    desk.data.rows.select_where(((("island", "equals", "Dream"),), (("species", "equals", "Gentoo"),)), "wanted")
+    desk.until(lambda: desk.data.selected)
+    count = len(desk.data.selected)
+    assert 30 < count < 60, "either of the two, each row once"
+    desk.data.sort("mass", descending=True)
+    desk.opened()
+    assert len(desk.data.selected) == count
+    keys: list[str] = []
+    desk.data.rows.keys_of_selected(keys.extend)
+    desk.until(lambda: keys)
+    assert len(set(keys)) == count
+
+
+def test_a_step_is_counted_without_being_applied(desk):
+    counted = []
+    step = Step(op="upper", params={"columns": ("island",)})
+    desk.data.count(step, None, counted.append, pytest.fail)
+    desk.until(lambda: counted)
+    assert counted[0].changed == 90
+    assert desk.data.recipe.steps == ()
+
+
+def test_a_step_that_is_edited_is_counted_as_if_the_old_one_were_not_there(desk):
+    desk.data.recipe.put_step(Step(op="upper", params={"columns": ("island",)}))
+    counted = []
+    desk.data.count(Step(op="upper", params={"columns": ("island",)}), 0, counted.append, pytest.fail)
+    desk.until(lambda: counted)
+    assert counted[0].changed == 90
+
+
+def test_a_sort_by_a_column_that_a_step_takes_away_falls_back_to_all_rows(desk):
+    desk.data.sort("mass", descending=True)
+    desk.opened()
+    desk.data.recipe.put_step(Step(op="drop_columns", params={"columns": ("mass",)}))
+    desk.data.project_changed()
+    desk.until(lambda: desk.data.view is not None and "mass" not in desk.data.column_names)
+    assert desk.data.query.sort == ()
+    assert "all rows are shown" in desk.data.said
+
+
+def test_what_a_column_is_for_is_given_and_taken_back_by_the_same_key(desk):
+    columns = lambda: desk.data.session.project.columns  # noqa: E731 - read anew each time
+    desk.data.recipe.set_role("mass", "ignored")
+    assert columns().ignore == ("mass",)
+    desk.data.recipe.set_role("mass", "target")
+    assert (columns().target, columns().ignore) == ("mass", ())
+    desk.data.recipe.set_role("mass", "target")
+    assert columns().target == ""
