@@ -19,6 +19,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from epochal.show import cell_width, fit, pad
+from epochal.tui.glyphs import glyphs
 from epochal.tui.widgets.pages import MemoryPages, Pages, PageSource, decimals
 
 
@@ -113,7 +114,7 @@ class Grid(ScrollView):
             """The grid it is about."""
             return self.grid
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None, missing: str = "·") -> None:  # noqa: A002
+    def __init__(self, *, id: str | None = None, classes: str | None = None, missing: str = "") -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
         self.columns: tuple[GridColumn, ...] = ()
         self.pages = Pages(MemoryPages((), ()), 0, self._arrived)
@@ -125,7 +126,8 @@ class Grid(ScrollView):
         """What to say when there are no rows."""
         self.lines_drawn = 0
         """Lines made anew so far; benchmarks and tests count them."""
-        self._missing = missing
+        self._missing = missing or glyphs().waiting
+        self._mark = glyphs().mark
         self._first_column = 0
         self._active = True
         self._places: tuple[_Place, ...] = ()
@@ -388,7 +390,7 @@ class Grid(ScrollView):
         number = self._style("number-here" if here else "number", *(["selected"] if chosen else []))
         ground = "row" if here else "cell"
         segments = [
-            Segment(f"{'▎' if chosen else ' '}{row + 1:>{self._gutter - 1 - GAP}}", number),
+            Segment(f"{self._mark if chosen else ' '}{row + 1:>{self._gutter - 1 - GAP}}", number),
             Segment(" " * (GAP - 1), self._style(ground)),
         ]
         for place in self._places:
