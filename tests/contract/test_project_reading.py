@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from epochal.core.errors import SettingsError
@@ -274,7 +274,7 @@ VALUES = st.recursive(
 KEYS = sorted({f for cls in TABLES.values() for f in cls.__dataclass_fields__})
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_no_value_anywhere_brings_the_reader_down(data):
     document = {"name": "x", "source": [{"name": "a", "uri": "b"}]}

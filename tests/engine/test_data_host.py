@@ -335,13 +335,15 @@ def test_the_host_ends_with_its_face(folder: Path) -> None:
         os.kill(pid, 0)
 
 
-def test_a_cache_that_cannot_be_read_is_made_again(folder: Path) -> None:
+def test_a_cache_that_cannot_be_read_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "project.toml").write_text('name = "t"\n')
+    (tmp_path / "t.csv").write_text("id\n" + "".join(f"{i}\n" for i in range(1000)))
     with DataClient() as client:
-        opened(client, folder)
-    for database in (folder / ".epochal" / "scratch").glob("*.duckdb"):
+        opened(client, tmp_path)
+    for database in (tmp_path / ".epochal" / "scratch").glob("*.duckdb"):
         database.write_bytes(b"not a database" * 1000)
     with DataClient() as client:
-        assert opened(client, folder).rows == 1000
+        assert opened(client, tmp_path).rows == 1000
 
 
 def test_the_host_ends_when_its_face_is_killed(folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -18,6 +20,32 @@ import pyte
 import pytest
 
 
+OURS = re.compile(
+    rb"\x1b\[[0-9;]*m"  # styles
+    rb"|\x1b\[[0-9]+;[0-9]+H"  # the cursor to a place
+    rb"|\x1b\[\?[0-9]+[hl]"  # modes: alternate screen, cursor, mouse, paste, synchronised frames
+    rb"|\x1b\[\?(?:2026|2048)\$p|\x1b\[>[0-9]+u|\x1b\[<u"  # what the terminal can, and its keyboard protocol
+    rb"|\x1b\]22;default\x07"  # the pointer's shape
+)
+"""Every control sequence the program itself may send."""
+
+ACTING = re.compile(
+    "[^\n]{0,24}[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff][^\n]{0,24}"
+)
+"""Anything else that could act on a terminal, with what stands around it: C0 but line ends, C1, bidi, zero width."""
+
+
+def foreign_in(raw: bytes) -> list[str]:
+    """What of these bytes acts on a terminal and is not the program's own."""
+    return ACTING.findall(codecs.getincrementaldecoder("utf-8")("strict").decode(OURS.sub(b"", raw)))
+
+
+@pytest.fixture
+def foreign() -> Callable[[bytes], list[str]]:
+    """The byte-level check, for output that came by another way than a terminal."""
+    return foreign_in
+
+
 class Terminal:
     """One program on one pty."""
 
@@ -25,6 +53,8 @@ class Terminal:
         self.screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
+        self.pressed: list[str] = []
+        """Every key so far."""
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             os.chdir(folder)
@@ -62,10 +92,27 @@ class Terminal:
                 break
         raise AssertionError(f"the screen never showed {wanted!r}; it shows:\n{self.text}")
 
+    def still(self, seconds: float = 0.4) -> str:
+        """Read until the program says nothing more for a while; the screen then."""
+        while True:
+            before = len(self.raw)
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                if not self.read(0.05):
+                    return self.text
+            if len(self.raw) == before:
+                return self.text
+
+    @property
+    def foreign(self) -> list[str]:
+        """What of the output so far acts on a terminal and is not the program's own."""
+        return foreign_in(self.raw)
+
     def press(self, *keys: str) -> None:
         """Type keys: characters, or Enter, Esc, Tab, Up, Down."""
         codes = {"Enter": "\r", "Esc": "\x1b", "Tab": "\t", "Up": "\x1b[A", "Down": "\x1b[B", "Space": " "}
         for key in keys:
+            self.pressed.append(key)
             os.write(self._master, codes.get(key, key).encode())
             self.read(0.05)
 

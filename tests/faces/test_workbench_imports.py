@@ -44,9 +44,19 @@ ALLOWED = {
 
 
 def test_the_workbench_process_imports_textual_the_standard_library_and_our_light_layers(tmp_path):
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state"), "LANG": "C.UTF-8"}
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "LANG": "C.UTF-8",
+    }
     done = subprocess.run(
-        [sys.executable, "-c", VISIT, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False, env=environment
+        [sys.executable, "-c", VISIT, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     modules = json.loads(done.stdout.splitlines()[-1])

@@ -135,7 +135,7 @@ def test_every_file_is_synced_before_it_is_renamed_and_its_folder_after(tmp_path
     log = tmp_path / "log"
     result = session(folder, "-y", "-o", str(log), "-e", "trace=rename,renameat,renameat2,fsync,fdatasync")
     assert result.returncode == 0
-    calls = [line.split(" ", 1)[1] for line in log.read_text().splitlines()]
+    calls = [line.split(maxsplit=1)[1] for line in log.read_text().splitlines()]
     renames = [(i, *re.findall(r'"([^"]+)"', c)) for i, c in enumerate(calls) if c.startswith("rename")]
     assert len(renames) == 3
     for i, source, _target in renames:

@@ -281,6 +281,17 @@ class TestKeys:
 
         assert (wanted[0].title, wanted[0].keys) == ("Adelie taken for Chinstrap", ("k0",))
 
+    async def test_leaving_tells_what_goes_on_and_asks(self, world):
+        app = world.app("train")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await _seen(world, pilot)
+            await pilot.press("g", "q")
+            await until(lambda: "Leave the workbench?" in screen_text(app), pilot)
+            await pilot.press("enter")
+            await until(lambda: app.return_code is not None, pilot)
+
+        assert "run 3 (tabm)" in app.last_words[0]
+
     async def test_a_small_terminal_says_what_it_needs_and_still_shows_the_run(self, world):
         app = world.app("train")
         async with app.run_test(size=(50, 12)) as pilot:

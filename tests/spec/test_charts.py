@@ -123,13 +123,20 @@ class TestPictures:
     @pytest.mark.parametrize("size", [(20, 6), (61, 17), (180, 40), (7, 3)])
     def test_are_exactly_as_large_as_asked(self, size):
         width, height = size
-        chart = Chart(x=Scale(0, 10, (0, 5, 10)), y=stepped([0, 1], 4), curves=(Curve(role="train", xs=(0, 10), ys=(1, 0)),))
+        chart = Chart(
+            x=Scale(0, 10, (0, 5, 10)), y=stepped([0, 1], 4), curves=(Curve(role="train", xs=(0, 10), ys=(1, 0)),)
+        )
         lines = ["".join(text for text, _ in line) for line in draw(chart, width, height)]
 
         assert (len(lines), {len(line) for line in lines}) == (height, {width})
 
     def test_a_falling_curve_goes_from_the_upper_left_to_the_lower_right(self):
-        chart = Chart(x=Scale(0, 8, (0, 4, 8)), y=Scale(0, 1, (0, 0.5, 1)), curves=(Curve(role="train", xs=(0, 8), ys=(1, 0)),), x_title="epoch")
+        chart = Chart(
+            x=Scale(0, 8, (0, 4, 8)),
+            y=Scale(0, 1, (0, 0.5, 1)),
+            curves=(Curve(role="train", xs=(0, 8), ys=(1, 0)),),
+            x_title="epoch",
+        )
 
         assert ["".join(text for text, _ in line) for line in draw(chart, 24, 8)] == [
             "1.0┤⠠⢄⡀                 ",
@@ -145,7 +152,9 @@ class TestPictures:
     def test_validation_is_told_from_train_without_colour(self):
         x, y = Scale(0, 10, (0, 10)), Scale(0, 1, (0, 1))
         solid = draw(Chart(x=x, y=y, curves=(Curve(role="train", xs=(0, 10), ys=(0.5, 0.5)),)), 40, 6)
-        dashes = draw(Chart(x=x, y=y, curves=(Curve(role="validation", xs=(0, 10), ys=(0.5, 0.5), dashed=True),)), 40, 6)
+        dashes = draw(
+            Chart(x=x, y=y, curves=(Curve(role="validation", xs=(0, 10), ys=(0.5, 0.5), dashed=True),)), 40, 6
+        )
         count = [sum(c == " " for line in picture for text, _ in line for c in text) for picture in (solid, dashes)]
 
         assert count[1] > count[0]
@@ -157,7 +166,12 @@ class TestPictures:
         assert "┈trivial 0.400┈" in text
 
     def test_the_linux_console_gets_ascii(self):
-        chart = Chart(x=Scale(0, 10, (0, 10)), y=Scale(0, 1, (0, 1)), curves=(Curve(role="train", xs=(0, 10), ys=(0, 1)),), ascii=True)
+        chart = Chart(
+            x=Scale(0, 10, (0, 10)),
+            y=Scale(0, 1, (0, 1)),
+            curves=(Curve(role="train", xs=(0, 10), ys=(0, 1)),),
+            ascii=True,
+        )
 
         assert all(c.isascii() for line in draw(chart, 40, 8) for text, _ in line for c in text)
 

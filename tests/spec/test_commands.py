@@ -56,7 +56,13 @@ class TestTheRegistry:
 class TestKeys:
     @pytest.mark.parametrize(
         ("key", "character", "expected"),
-        [("enter", "\r", "Enter"), ("G", "G", "G"), ("question_mark", "?", "?"), ("ctrl+p", "\x10", "ctrl+p"), ("space", " ", "Space")],
+        [
+            ("enter", "\r", "Enter"),
+            ("G", "G", "G"),
+            ("question_mark", "?", "?"),
+            ("ctrl+p", "\x10", "ctrl+p"),
+            ("space", " ", "Space"),
+        ],
     )
     def test_are_named_as_people_name_them(self, key, character, expected):
         assert token(key, character) == expected

@@ -186,7 +186,7 @@ def between(low: float | None, high: float | None) -> float:
         return 1.0
     for digits in range(4, 18):
         scale = Decimal(10) ** digits
-        cut = float((Decimal(low) * scale).__floor__() + 1) / float(scale)
+        cut = float((Decimal(repr(low)) * scale).__floor__() + 1) / float(scale)
         if low < cut <= high:
             return cut
     return high

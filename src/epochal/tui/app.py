@@ -261,6 +261,7 @@ class Workbench(App[int], inherit_bindings=False):
         from epochal.tui.screens.overlays import Item, Pick
 
         here = [r for r in self.session.seen.runs if r.alive]
+        self.last_words = []
         if not here:
             self._leave()
             return
@@ -279,7 +280,8 @@ class Workbench(App[int], inherit_bindings=False):
             for word in words
         ]
         items = [Item(value="leave", title="leave", note="; ".join(words)), Item(value="", title="stay")]
-        self.push_screen(Pick("Leave the workbench?", items), lambda value: self._leave() if value == "leave" else None)
+        pick = Pick("Leave the workbench?", items, current="leave")
+        self.push_screen(pick, lambda value: self._leave() if value == "leave" else None)
 
     def _leave(self) -> None:
         self.session.close()

@@ -22,6 +22,9 @@ from epochal.workbench.views.rail import ShellView
 TINY_WIDTH, TINY_HEIGHT = 60, 16
 """Cells below which a pane cannot be laid out."""
 
+MEDIUM = 116
+"""Columns below which three parts do not fit beside each other."""
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -108,6 +111,7 @@ class StageScreen(Screen[None]):
     def on_resize(self, event: Resize) -> None:
         """The rail gives way on narrow screens."""
         self.set_class(event.size.width < NARROW, "-small")
+        self.set_class(event.size.width < MEDIUM, "-medium")
         self.set_class(event.size.width >= 160, "-large")
         self.set_class(event.size.height < 30, "-short")
         self.set_class(event.size.width < TINY_WIDTH or event.size.height < TINY_HEIGHT, "-tiny")

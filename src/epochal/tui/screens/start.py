@@ -70,7 +70,7 @@ class StartScreen(StageScreen):
                 flow.propose(self.session, target=target)
 
         current = draft.project.columns.target if draft.project else ""
-        self.workbench.push_screen(Pick("What is to be predicted?", items, current=current), took)
+        self.workbench.push_screen(Pick("What is to be predicted?", items, current=current, search=True), took)
 
     def do_start_task(self) -> None:
         """Classes or a number."""

@@ -112,7 +112,7 @@ class TrainScreen(StageScreen):
         seen = self.session.seen
         title, chart = self.query_one("#chart-title", Lines), self.query_one("#chart", ChartView)
         second_title, second = self.query_one("#second-title", Lines), self.query_one("#second-chart", ChartView)
-        if seen.state is None or not self._ready:
+        if seen.state is None or not self._ready or not (len(seen.state.steps) or len(seen.state.evaluations)):
             title.show([])
             chart.show(None)
             second_title.show([])

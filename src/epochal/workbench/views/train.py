@@ -134,9 +134,7 @@ def _facts(info: RunInfo, state: RunState, now: datetime) -> tuple[tuple[str, To
             facts.append((f"{duration(state.seconds_left)} left (done {done_at(now, state.seconds_left)})", "text"))
         facts.append((f"on {safe(training.device)}", "quiet"))
     elif state.phase and not training:
-        facts.append(
-            (" ".join(p for p in (_PHASES.get(state.phase, state.phase), safe(state.phase_detail)) if p), "text")
-        )
+        facts.append((safe(state.phase_detail) or _PHASES.get(state.phase, safe(state.phase)), "text"))
     if state.status_note and state.status in {"interrupted", "stuck", "failed", "diverged", "stopped", "done"}:
         facts.append((safe(state.status_note), "quiet"))
     return tuple(facts)
@@ -255,11 +253,11 @@ def _against_baseline(info: RunInfo, state: RunState) -> list[Finding]:
 
 def _next(state: RunState, unit: str) -> str:
     status = state.status
-    if status == "starting":
+    if status == "starting" and not state.phase:
         return "wait: its host is being started."
     if status == "stopping":
         return "wait: it writes a checkpoint, then stops."
-    if status == "running":
+    if status in {"starting", "running"}:
         left = state.seconds_left
         if state.training is None:
             return f"wait: it {_PHASES.get(state.phase, 'starts')}."
