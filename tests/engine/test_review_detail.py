@@ -61,6 +61,7 @@ def test_the_worst_rows_are_wrong_and_sure_first_then_right_and_unsure() -> None
     assert detail.worst_labelled(judged, 4).tolist() == [2, 3, 1, 0]
     assert detail.words_labelled(judged, ["Adelie", "Chinstrap"], 2)["words"] == "Adelie taken for Chinstrap (0.95)"
     assert detail.words_labelled(judged, ["Adelie", "Chinstrap"], 1)["words"] == "Adelie, right but unsure (0.60)"
+    assert detail.words_labelled(judged, ["Adelie", "Chinstrap"], 0)["words"] == "Adelie, right (0.90)"
 
 
 def test_the_worst_numbers_say_which_way_they_miss() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from epochal.testing import screen_text, tiny_rows, until, write_csv
+from epochal.testing import screen_text, tiny_project, tiny_rows, until, write_csv
 from epochal.tui.app import Workbench
 from epochal.workbench.entry import prepare
 from epochal.workbench.session import Session
@@ -79,12 +79,7 @@ async def test_a_wrong_target_is_corrected_with_four_keys_more(birds):
         keys = Keys(pilot)
         await keys.press("t")
         await until(lambda: "What is to be predicted?" in screen_text(app), pilot)
-        chosen = (
-            list(session.draft.proposal.targets).index("mass") if "mass" in session.draft.proposal.targets else None
-        )
-        assert chosen is not None
-        assert chosen <= 2
-        await keys.press(*["j"] * chosen, "enter")
+        await keys.press("m", "a", "enter")
         await until(lambda: session.draft.project.columns.target == "mass", pilot, seconds=60)
         await until(lambda: "regression" in screen_text(app), pilot)
     session.close()
@@ -96,3 +91,40 @@ async def test_a_wrong_target_is_corrected_with_four_keys_more(birds):
 async def test_a_file_that_is_not_there_is_said_before_the_screen_is_taken(tmp_path):
     with pytest.raises(Exception, match="there is no such file or folder"):
         prepare(Session(vitals=None), str(tmp_path / "nothing.csv"))
+
+
+async def test_families_are_tried_when_first_looked_at_and_the_answer_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file = tiny_project(tmp_path / "penguins")
+    for visit in ("tried", "recalled"):
+        session = Session(vitals=None)
+        session.open(file.folder)
+        app = Workbench(session, first="model")
+        started = []
+        session.subscribe(
+            lambda topic, s=session, seen=started: seen.append(s.job.text if topic == "job" and s.job else "")
+        )
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(lambda s=session: s.choice is not None, pilot, seconds=120)
+            await until(lambda a=app: "has the best accuracy" in screen_text(a), pilot)
+        session.close()
+
+        assert any("trying each family" in text for text in started) == (visit == "tried")
+        assert session.project.model.family == "linear"  # a family that was chosen stays chosen
+
+
+async def test_training_ends_the_trial_of_families(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file = tiny_project(tmp_path / "penguins")
+    session = Session(vitals=None)
+    session.open(file.folder)
+    app = Workbench(session, first="model")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: session.job is not None and "trying each family" in session.job.text, pilot, seconds=60)
+        await pilot.press("enter")
+        await until(lambda: session.seen.runs and session.seen.runs[0].status == "done", pilot, seconds=120)
+        await until(lambda: session.job is None, pilot)
+    session.close()
+
+    assert session.choice is None
+    assert session.error is None

@@ -116,6 +116,7 @@ class TestPictures:
             await _seen(world, pilot)
             await until(lambda: "0.985 ± 0.006" in screen_text(app) and "58 %" in screen_text(app), pilot)
             await until(lambda: "baseline: LightGBM" in screen_text(app), pilot)
+            await until(lambda: "0.980" in screen_text(app), pilot)
             await picture("model", size, app, pilot)
 
     async def test_of_a_run_under_way(self, world, size, picture):

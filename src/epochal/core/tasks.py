@@ -58,6 +58,8 @@ class Family:
     why: str
     """One line: when to take it."""
     options: tuple[Option, ...] = field(default=())
+    idle: tuple[str, ...] = ()
+    """Settings of [train] that mean nothing to it."""
 
 
 METRICS: dict[str, Metric] = {
@@ -211,6 +213,7 @@ FAMILIES: dict[str, Family] = {
                 Option(name="row_share", default=1.0, meaning="Share of rows each tree sees.", low=0.05, high=1),
                 Option(name="column_share", default=1.0, meaning="Share of columns each tree sees.", low=0.05, high=1),
             ),
+            idle=("batch_size", "schedule", "weight_decay", "precision", "devices"),
         ),
     )
 }

@@ -28,6 +28,8 @@ MOST_KEYS = 20_000
 MOST_POINTS = 500
 MOST_CURVE_POINTS = 200
 CALIBRATION_BINS = 10
+UNSURE = 0.8
+"""Stated probability below which a right prediction is called unsure."""
 REST = "all others"
 
 
@@ -87,7 +89,7 @@ def worst_measured(judged: Measured, count: int) -> NDArray[np.int64]:
 
 
 def words_labelled(judged: Labelled, classes: Sequence[str], row: int) -> dict[str, Any]:
-    """What was said of one row: "Adelie taken for Chinstrap (0.91)"."""
+    """What was said of one row: "Adelie taken for Chinstrap (0.91)", "Gentoo, right (0.99)"."""
     truth, prediction = int(judged.truth[row]), int(judged.prediction[row])
     stated = float(judged.probabilities[row, prediction])
     wrong = truth != prediction
@@ -95,7 +97,7 @@ def words_labelled(judged: Labelled, classes: Sequence[str], row: int) -> dict[s
     words = (
         f"{true_name} taken for {said_name} ({stated:.2f})"
         if wrong
-        else f"{true_name}, right but unsure ({stated:.2f})"
+        else f"{true_name}, right{' but unsure' if stated < UNSURE else ''} ({stated:.2f})"
     )
     return {"truth": true_name, "prediction": said_name, "wrong": wrong, "score": stated, "words": words}
 

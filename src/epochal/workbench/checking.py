@@ -57,7 +57,7 @@ def _try(
             }
         )
         return {}
-    report("takes one real step", None)
+    report("taking one real step", None)
     trial = try_one_step(file.folder, project, snapshot_id=built.snapshot_id, split_id=built.split_id, report=report)
     if not trial["healthy"]:
         problems.append(

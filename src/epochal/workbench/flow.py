@@ -105,7 +105,7 @@ def propose(session: Session, *, target: str = "", task: str = "") -> None:
 
     session.background(
         "propose",
-        "looks at the rows",
+        "looking at the rows",
         lambda report: operations.propose(session.data, draft.folder, document, report),
         done,
     )
@@ -148,27 +148,34 @@ def learn_columns(session: Session) -> None:
     )
 
 
-def measure(session: Session) -> None:
-    """Prepare the data and try each family for a short, equal time; the best is taken when none was chosen yet."""
+def settle(session: Session) -> None:
+    """Have something to say of the families when they are first looked at, unless something else is under way."""
+    busy = session.job is not None or any(r.alive for r in session.seen.runs)
+    if session.choice is None and not session.measured and not busy and session.project.columns.target:
+        measure(session, again=False)
+
+
+def measure(session: Session, *, again: bool = True) -> None:
+    """Prepare the data and try each family for a short, equal time; the best is taken when none was chosen yet.
+
+    Without `again`, what an earlier trial said of this very data is good enough.
+    """
     file = session.file
     if file is None:
         return
     take = not file.project.model.family
-
+    session.measured = True
     cancelled = threading.Event()
 
     def work(report: Progress) -> Mapping[str, Any]:
         _project, built = operations.build(session.data, file, report=report)
         session.deliver(lambda: session.built_now(built))
-        report("tries each family for a short, equal time", None)
-        return run_choose.choose(
-            file.folder,
-            file.project,
-            snapshot_id=built.snapshot_id,
-            split_id=built.split_id,
-            report=report,
-            cancelled=cancelled,
-        )
+        ids = {"snapshot_id": built.snapshot_id, "split_id": built.split_id}
+        known = None if again else run_choose.last_choice(file.folder, file.project, **ids)
+        if known is not None:
+            return known
+        report("trying each family for a short, equal time", None)
+        return run_choose.choose(file.folder, file.project, **ids, report=report, cancelled=cancelled)
 
     def done(answer: Mapping[str, Any]) -> None:
         session.choice = choice_from(answer)
@@ -177,7 +184,7 @@ def measure(session: Session) -> None:
         session.changed("choice")
         session.changed("project")
 
-    session.background("measure", "prepares the rows", work, done, cancelled=cancelled)
+    session.background("measure", "preparing the rows", work, done, cancelled=cancelled)
 
 
 def _take(session: Session, choice: Choice) -> None:
@@ -224,7 +231,7 @@ def train(session: Session, *, accept_split: bool = False) -> None:
 
     def work(report: Progress) -> RunSpec:
         spec = operations.make_run(session.data, file, accept_split=accept_split, report=report)
-        report("starts the run's own process", None)
+        report("starting the run's own process", None)
         launch.start(spec)
         return spec
 
@@ -232,13 +239,13 @@ def train(session: Session, *, accept_split: bool = False) -> None:
         session.show_run(spec.name)
         session.changed("project")
 
-    session.background("train", "prepares the rows", work, done)
+    session.background("train", "preparing the rows", work, done)
 
 
 def steer(session: Session, info: RunInfo, verb: str) -> None:
     """Ask a run to stop or to write a checkpoint."""
     session.background(
-        verb, f"asks run {info.spec.number} to {verb}", lambda _r: control.send(info.folder, verb), _looked(session)
+        verb, f"asking run {info.spec.number} to {verb}", lambda _r: control.send(info.folder, verb), _looked(session)
     )
 
 
@@ -249,7 +256,7 @@ def go_on(session: Session, info: RunInfo) -> None:
         operations.ensure_snapshot(session.data, info.spec, report)
         return resume(info.folder)
 
-    session.background("resume", f"resumes run {info.spec.number}", work, _looked(session))
+    session.background("resume", f"resuming run {info.spec.number}", work, _looked(session))
 
 
 def _looked(session: Session) -> Any:
@@ -267,7 +274,7 @@ def open_test_set(session: Session, info: RunInfo) -> None:
         session.reviews[info.name] = view
         session.changed("review")
 
-    session.background("test", "opens the test set", work, done)
+    session.background("test", "opening the test set", work, done)
 
 
 def review_of(session: Session, info: RunInfo) -> ReviewView | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from epochal.core.errors import EpochalError
+from epochal.core.errors import Cancelled, EpochalError
 from epochal.core.settings import Project, to_document, with_setting
 from epochal.workbench.vitals import Vitals
 from epochal.workbench.watcher import Seen, Watcher, Wish
@@ -86,6 +86,10 @@ class Session:
     _client: DataClient | None = None
     _watcher: Watcher | None = None
     _cancelled: threading.Event | None = None
+    _jobs: int = 0
+    """How many were begun; the newest is the one that is shown."""
+    measured: bool = False
+    """Whether the families were tried, or were about to be, since the project was opened."""
     vitals: Vitals | None = field(default_factory=Vitals)
     """What reads how busy the machine is; None shows nothing of it."""
 
@@ -137,6 +141,7 @@ class Session:
         self.file = ProjectFile.open(folder)
         self.folder = Path(folder).absolute()
         self.built = self.choice = None
+        self.measured = False
         self.columns = ()
         self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
         remember_project(self.folder)
@@ -252,22 +257,29 @@ class Session:
     ) -> None:
         """Run `work` on a thread of its own; `done` gets its result on the face's thread, errors go to `error`.
 
-        Setting `cancelled` makes `work` end soon; with it, `cancel` can.
+        Setting `cancelled` makes `work` end soon; with it, `cancel` can. What was under way and can be cancelled is:
+        a person who starts something new waits for it alone.
         """
+        self.cancel()
+        self._jobs += 1
+        number = self._jobs
         self.job = Job(name=name, text=text)
         self.error = None
         self._cancelled = cancelled
         self.changed("job")
 
         def report(said: str, fraction: float | None = None) -> None:
-            self.deliver(lambda: self._progress(Job(name=name, text=said or text, fraction=fraction)))
+            self.deliver(lambda: self._progress(number, Job(name=name, text=said or text, fraction=fraction)))
 
         def run() -> None:
             try:
                 result = work(report)
+            except Cancelled as error:
+                words = error.what
+                self.deliver(lambda: self._called_off(number, words))
             except EpochalError as error:
                 failure = error
-                self.deliver(lambda: self._ended(name, lambda: self.failed(failure)))
+                self.deliver(lambda: self._ended(number, lambda: self.failed(failure)))
             except Exception as error:  # noqa: BLE001 - an edge: a thread has no caller to raise to
                 unexpected = EpochalError(
                     f"something unforeseen happened: {error!r}",
@@ -275,9 +287,9 @@ class Session:
                     fix="the project is safe; please report this",
                     code="bug",
                 )
-                self.deliver(lambda: self._ended(name, lambda: self.failed(unexpected)))
+                self.deliver(lambda: self._ended(number, lambda: self.failed(unexpected)))
             else:
-                self.deliver(lambda: self._ended(name, lambda: done(result)))
+                self.deliver(lambda: self._ended(number, lambda: done(result)))
 
         threading.Thread(target=run, name=f"epochal-{name}", daemon=True).start()
 
@@ -288,15 +300,21 @@ class Session:
         self._cancelled.set()
         return True
 
-    def _progress(self, job: Job) -> None:
-        if self.job is not None and self.job.name == job.name:
+    def _progress(self, number: int, job: Job) -> None:
+        if self.job is not None and self._jobs == number:
             self.job = job
             self.changed("job")
 
-    def _ended(self, name: str, then: Callable[[], None]) -> None:
-        if self.job is not None and self.job.name == name:
+    def _ended(self, number: int, then: Callable[[], None]) -> None:
+        if self._jobs == number:
             self.job = None
         then()
+        self.changed("job")
+
+    def _called_off(self, number: int, words: str) -> None:
+        if self._jobs == number:  # of what gave way to something newer there is nothing to say
+            self.job = None
+            self.notice = words
         self.changed("job")
 
     def close(self) -> None:

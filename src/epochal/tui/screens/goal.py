@@ -12,13 +12,17 @@ from textual.content import Content
 from epochal.core.errors import EpochalError
 from epochal.core.settings import Project, parse_project, to_document, with_setting
 from epochal.tui.glyphs import glyphs
-from epochal.tui.paint import blank, cell, heading, toned
+from epochal.tui.paint import blank, cell, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.screens.overlays import Ask, Item, Pick
 from epochal.tui.text import content, spread
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
 from epochal.workbench.views.goal import GoalRow, GoalView, goal_view
+
+
+_DETAIL_LINES = 3
+"""Of a value under the list; the style sheet gives the part these and two more."""
 
 
 class GoalScreen(StageScreen):
@@ -37,8 +41,9 @@ class GoalScreen(StageScreen):
         self._cursor = 0
 
     def compose_body(self) -> ComposeResult:
-        """One list of lines."""
+        """One list of lines, and the whole of what the cursor is on."""
         yield Lines(id="goal-lines")
+        yield Lines(id="goal-detail")
 
     def refresh_view(self, topic: str) -> None:
         """Draw the goal."""
@@ -51,7 +56,7 @@ class GoalScreen(StageScreen):
             self._draw()
 
     def _draw(self) -> None:
-        body = self.query_one(Lines)
+        body, detail = self.query_one("#goal-lines", Lines), self.query_one("#goal-detail", Lines)
         width = body.size.width
         lines: list[Content] = []
         cursor = 0
@@ -62,6 +67,8 @@ class GoalScreen(StageScreen):
                 cursor = len(lines)
             lines.append(self._line(row, n == self._cursor, width))
         body.show(lines, cursor)
+        if self._view.rows:
+            detail.show(_detail(self._view.rows[self._cursor], width))
         self.set_next(self._view.next)
 
     @staticmethod
@@ -156,6 +163,18 @@ class GoalScreen(StageScreen):
         if value == _raw(self.session.project, row.path):
             return
         self.session.change(_changed(self.session.project, row.path, value), f"{row.title}: {text[:60]}")
+
+
+def _detail(row: GoalRow, width: int) -> list[Content]:
+    """A line in full: what it means, and all of its value."""
+    value = wrapped(row.value, width, "text", 2)
+    if len(value) > _DETAIL_LINES:
+        value = [*value[: _DETAIL_LINES - 1], content(toned(f"  {glyphs().ellipsis} (Enter shows the rest)", "quiet"))]
+    return [
+        heading(row.title, width),
+        content(toned(f"  {row.meaning}", "quiet")).truncate(width, ellipsis=True),
+        *value,
+    ]
 
 
 def _value(row: GoalRow, text: str) -> Any:

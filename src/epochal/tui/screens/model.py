@@ -58,6 +58,7 @@ class ModelScreen(StageScreen):
             return
         if topic == "all":
             flow.recall_choice(session)
+            flow.settle(session)
         busy = session.job.text if session.job is not None else ""
         self._view = model_view(
             session.project,
@@ -81,9 +82,11 @@ class ModelScreen(StageScreen):
         lines: list[Content] = [blank(), content(toned("Which model?", "bold"))]
         lines += flowed(view.sentence, width, 2)
         lines += [blank(), *self._families(view, width)]
+        if not self._in_settings and self._family < len(view.families):
+            air = [] if self.has_class("-short") else [blank()]
+            lines += [*air, *wrapped(view.families[self._family].words, width, "text", 2)]
         if view.reason:
             lines += wrapped(view.reason, width, "quiet", 2)
-        cursor = 0
         first = len(lines) + 2
         note = f"{view.changed} changed from suggested" if view.changed else "as suggested"
         lines += [blank(), heading(f"Settings of {view.family}" if view.family else "Settings", width, note)]

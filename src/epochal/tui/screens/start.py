@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 
 from epochal.core.tasks import TASKS
-from epochal.show import cell_width, safe
+from epochal.show import cell_width, fit, safe
 from epochal.tui.paint import blank, cell, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.screens.overlays import Item, Pick
@@ -95,11 +95,9 @@ class StartScreen(StageScreen):
 
 
 def _proposal(view: StartView, width: int) -> list[Content]:
-    lines = [
-        blank(),
-        content(toned(view.source, "bold"), "  ", toned(view.facts, "quiet")).truncate(width, ellipsis=True),
-        blank(),
-    ]
+    source = fit(view.source, max(8, width // 2))
+    first = content(toned(source, "bold"), "   ")
+    lines = [blank(), *wrapped(view.facts, width, "quiet", cell_width(source) + 3, first), blank()]
     lines.append(heading("What is proposed", width, f"project {view.folder}"))
     if not view.suggestions:
         lines.append(content(toned("…" if not view.ready else "nothing", "quiet")))
@@ -107,7 +105,8 @@ def _proposal(view: StartView, width: int) -> list[Content]:
     for suggestion in view.suggestions:
         head: Part = content(
             cell(suggestion.title, 14, "quiet"),
-            cell(suggestion.value, value, "accent" if suggestion.title == "predict" else "text"),
+            cell(suggestion.value, value - 2, "accent" if suggestion.title == "predict" else "text"),
+            "  ",
         )
         lines += wrapped(suggestion.why, width, "quiet", 14 + value, first=head) or [content(head)]
     return lines

@@ -34,6 +34,9 @@ from epochal.workbench.views.train import Tone
 _MAX_CLASSES = 12
 """More classes than this do not fit as a matrix; the worst pairs stand in the per-class table."""
 
+_READABLE = 7
+"""Cells of a column of the matrix in which most names can be told apart."""
+
 _VERDICT_TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
 
@@ -97,7 +100,7 @@ class TestScreen(StageScreen):
             side = self.query_one("#residuals", Lines)
             side.show(_residuals(view, side.size.width))
         busy = self.session.job
-        self.set_next(f"wait: it {busy.text}." if busy is not None else next_words(view))
+        self.set_next(f"wait: {busy.text}." if busy is not None else next_words(view))
         self.refresh_footer()
 
     def _draw_sealed(self, top: Lines) -> None:
@@ -121,22 +124,26 @@ class TestScreen(StageScreen):
         lines = [*air, *flowed(parts, width, 2), *air, *_metrics(view, width)]
         if view.confusion is None:
             return lines
-        matrix = self._matrix(view, width)
         classes = _per_class(view)
-        left = max((line.cell_length for line in matrix), default=0)
         right = max((line.cell_length for line in classes), default=0)
+        matrix = self._matrix(view, width - right - 4) or self._matrix(view, width)
+        left = max((line.cell_length for line in matrix), default=0)
         lines.append(blank())
         if matrix and left + right + 4 <= width:
             return [*lines, *beside(matrix, classes, left, 4)]
         return [*lines, *(matrix or classes)]
 
     def _matrix(self, view: ReviewView, width: int) -> list[Content]:
+        """The matrix in at most `width` cells; nothing when its names would not be readable in so few."""
         confusion = view.confusion
         if confusion is None or len(confusion.classes) > _MAX_CLASSES:
             return []
-        room = max(len(str(max(map(max, confusion.counts)))), 3)
-        names = max(4, min(16, max(cell_width(c) for c in confusion.classes)))
-        each = max(room + 2, min(9, (width // 2 - names - 4) // len(confusion.classes)))
+        widest = max(cell_width(c) for c in confusion.classes)
+        names = max(4, min(18, widest))
+        wanted = max(len(str(max(map(max, confusion.counts)))) + 2, 5, min(18, widest + 1))
+        each = min(wanted, (width - names - 2) // len(confusion.classes))
+        if each < min(wanted, _READABLE):
+            return []
         head: list[Part] = [
             cell("", names + 2),
             *self._names(confusion.classes, each),

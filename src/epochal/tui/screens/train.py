@@ -105,7 +105,7 @@ class TrainScreen(StageScreen):
         side = self.query_one("#train-side", Lines)
         side.show(self._side(view, side.size.width, side.size.height))
         busy = self.session.job is not None
-        self.set_next(f"wait: it {self.session.job.text}." if busy and self.session.job else view.next)
+        self.set_next(f"wait: {self.session.job.text}." if busy and self.session.job else view.next)
         self.refresh_footer()
 
     def _draw_charts(self) -> None:

@@ -37,6 +37,17 @@ class FamilyRow:
     """The last run's result."""
     taken: bool = False
 
+    @property
+    def words(self) -> str:
+        """All that was measured of it as one sentence: a table has no room for it."""
+        known = (
+            (self.parameters, "{} parameters"),
+            (self.per_epoch, "{} an epoch"),
+            (self.about, "about {} in all"),
+            (self.memory, "{} of memory"),
+        )
+        return " · ".join([self.why, *(words.format(value) for value, words in known if value != "–")])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingRow:
@@ -169,7 +180,10 @@ def setting_rows(project: Project, runs: tuple[RunInfo, ...]) -> tuple[SettingRo
                 )
             )
     changed = table_of(project.train)
+    idle = FAMILIES[project.model.family].idle if project.model.family else ()
     for declared in fields(Train):
+        if declared.name in idle and declared.name not in changed:
+            continue
         value = getattr(project.train, declared.name)
         rows.append(
             SettingRow(
@@ -212,7 +226,7 @@ def _range(low: float | None, high: float | None) -> str:
 
 def _next(project: Project, busy: str) -> str:
     if busy:
-        return f"wait: it {safe(busy)}; or Enter takes one."
+        return f"wait: {safe(busy)}; or Enter takes one."
     if not project.columns.target:
         return "1 Goal: say which column is to be predicted."
     if project.model.family:

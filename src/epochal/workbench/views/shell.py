@@ -120,7 +120,7 @@ def _next(session: Session, *, running: bool) -> str:
     if session.file is None:
         return "choose a project, or give a data file: epochal FILE."
     if session.job is not None:
-        return f"wait: it {safe(session.job.text)}."
+        return f"wait: {safe(session.job.text)}."
     project = session.project
     if not project.columns.target:
         return "1 Goal: say which column is to be predicted."

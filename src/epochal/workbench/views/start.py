@@ -132,7 +132,7 @@ def _rows(head: Head | None, target: str) -> tuple[tuple[str, ...], ...]:
 
 def _next(project: Project | None, busy: str) -> str:
     if busy or project is None:
-        return "wait: it looks at all rows; nothing is written yet."
+        return "wait: looking at all rows; nothing is written yet."
     if not project.columns.target:
         return "t chooses the column to predict."
     return "Enter makes the project as proposed; t takes another target."

@@ -58,7 +58,7 @@ def sealed_view(info: RunInfo | None, *, busy: str = "") -> SealedView:
     if info.value is not None:
         lines += [("", "text"), (f"On validation the best {metric.title} was {figure(info.value)}.", "text")]
     if busy:
-        nxt = f"wait: it {safe(busy)}."
+        nxt = f"wait: {safe(busy)}."
     elif ready:
         nxt = "Enter opens it for this run."
     elif info.alive:

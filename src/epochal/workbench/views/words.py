@@ -9,9 +9,11 @@ from epochal.charts.scale import grouped
 
 
 def duration(seconds: float) -> str:
-    """Minutes and seconds, or hours: "0:21", "12:05", "3:02:10", "2 d 4 h"."""
+    """Minutes and seconds, or hours: "0:21", "12:05", "3:02:10", "2 d 4 h"; "<1 s" for less than one second."""
     if not math.isfinite(seconds):
         return "–"
+    if 0 < seconds < 0.95:
+        return "<1 s"
     whole = max(0, round(seconds))
     if whole >= 172_800:
         return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
