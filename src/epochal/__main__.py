@@ -1,10 +1,18 @@
-"""`python -m epochal`."""
+"""`python -m epochal` and the console script: ctrl-c is no error, not even while modules are still being imported."""
 
 from __future__ import annotations
 
 import sys
 
-from epochal.cli.main import main
+
+def main() -> int:
+    """Run the command line; its exit code."""
+    try:
+        from epochal.cli.main import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

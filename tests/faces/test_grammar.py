@@ -1,6 +1,7 @@
 """The command line's grammar: help, usage errors, exit codes, one JSON document."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from epochal.cli.arguments import UsageError, apply_sets, parse_sets, parse_value
-from epochal.cli.main import VERBS
+from epochal.cli.console import wrap
+from epochal.cli.main import VERBS, parser_of
 from epochal.core.errors import SettingsError
 from epochal.core.settings import parse_project
 
@@ -47,29 +49,169 @@ def test_every_verb_explains_itself(verb):
     assert "usage: epochal " + verb in done.stdout
 
 
-def test_wrong_usage_exits_with_2():
-    assert epochal("train").returncode == 2
-    assert epochal("--nonsense").returncode == 2
+class TestAMistypedCommand:
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["trian"], "`epochal train`"),
+            (["trian", "p"], "`epochal train`"),
+            (["prdict", "p", "new.csv", "--json"], "`epochal predict`"),
+            (["--verzion"], "--version"),
+            (["train", "p", "--no-folow"], "--no-follow"),
+            (["train", "p", "--jso"], "--json"),  # no abbreviations: a later option may change what they mean
+            (["test", "p", "1", "2"], "one word too many: 2"),
+            (["data", "p", "--sql", "--ledger"], "not allowed with"),
+            (["data", "p", "--rows", "many"], "no whole number"),
+            (["train"], "DIR"),
+            (["export", "p"], "not there yet"),
+            (["demo", "pengiuns", "--into", "x"], "penguins"),
+            (["surely-not-there.csv"], "no such file"),
+        ],
+    )
+    def test_exits_with_2_and_one_error_that_names_the_right_word(self, tmp_path, words, said):
+        done = epochal(*words, cwd=tmp_path)
+
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    def test_is_one_document_where_json_is_asked_for(self, tmp_path):
+        done = epochal("runs", "--jsn", "--json", cwd=tmp_path)
+
+        assert json.loads(done.stderr)["error"]["fix"] == "did you mean --json?"
+
+    def test_says_how_to_open_what_reads_like_a_verb(self, tmp_path):
+        (tmp_path / "train").mkdir()
+
+        assert "./train" in epochal("train", cwd=tmp_path).stderr
+        assert "no project here" in epochal("./train", cwd=tmp_path).stderr
+
+
+def test_options_may_stand_anywhere(tmp_path):
+    """`test DIR --json RUN` is what a hand types; a parser that gives RUN away at once would call it one word too many."""
+    arguments = parser_of("test").read(["p", "--json", "3"])
+
+    assert (str(arguments.dir), arguments.run, arguments.json) == ("p", "3", True)
 
 
 def test_the_workbench_without_a_terminal_says_what_to_use_instead(tmp_path):
-    done = epochal(str(tmp_path))
+    (tmp_path / "flowers.csv").write_text("a,b\n1,2\n")
+
+    done = epochal(str(tmp_path / "flowers.csv"))
 
     assert done.returncode == 2
     assert "needs a terminal" in done.stderr
     assert done.stdout == ""
 
 
-def test_an_unknown_table_names_file_line_and_the_right_name(tmp_path):
-    (tmp_path / "project.toml").write_text('format = 1\nname = "x"\n\n[trian]\nepochs = 3\n')
+class TestOutput:
+    def test_whose_reader_goes_away_is_no_error(self):
+        done = subprocess.run(
+            ["bash", "-c", f"{sys.executable} -m epochal demo --list | true; echo ${{PIPESTATUS[0]}}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
 
-    done = epochal("train", str(tmp_path))
+        assert done.stderr == ""
+        assert done.stdout.strip() in {"0", "1"}
 
-    assert done.returncode == 2
-    assert "[trian]" in done.stderr
-    assert "project.toml:4" in done.stderr
-    assert "[train]" in done.stderr
-    assert "Traceback" not in done.stderr
+    def test_that_cannot_be_written_is_told_once(self):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "epochal", "demo", "--list", "--json"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+
+        assert done.returncode == 1
+        assert json.loads(done.stderr)["error"]["code"] == "output"
+
+    def test_in_an_encoding_that_lacks_its_signs_still_comes(self):
+        done = subprocess.run(
+            [sys.executable, "-m", "epochal", "doctor"],
+            capture_output=True,
+            check=False,
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        )
+
+        assert done.returncode == 0
+        assert b"80 ? 24" in done.stdout
+
+    @pytest.mark.parametrize("width", [40, 80])
+    def test_on_a_terminal_is_wrapped_between_words(self, width):
+        text = "one weight per input; explains itself, and is as good as any where little depends on much"
+
+        lines = wrap(text, width)
+
+        assert max(map(len, lines)) <= width
+        assert " ".join(lines) == text
+
+    def test_ctrl_c_while_modules_are_imported_is_no_traceback(self, tmp_path):
+        (tmp_path / "sitecustomize.py").write_text(
+            "import sys\n"
+            "class Interrupts:\n"
+            "    def find_spec(self, name, path=None, target=None):\n"
+            "        if name == 'epochal.cli.main': raise KeyboardInterrupt\n"
+            "sys.meta_path.insert(0, Interrupts())\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "epochal", "runs"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        )
+
+        assert (done.returncode, done.stderr) == (130, "")
+
+
+class TestAMistakeInTheProject:
+    VERBS = (
+        ("check",),
+        ("data", "--ledger"),
+        ("clean", "--list"),
+        ("clean", "--undo"),
+        ("train", "--no-follow"),
+        ("runs",),
+        ("watch",),
+        ("stop",),
+        ("resume",),
+        ("test",),
+        ("predict", "new.csv"),
+    )
+
+    @pytest.mark.parametrize("words", [*VERBS, ()], ids=lambda words: " ".join(words) or "workbench")
+    def test_is_one_error_with_file_line_and_the_right_name(self, tmp_path, words):
+        (tmp_path / "project.toml").write_text('format = 1\nname = "x"\n\n[trian]\nepochs = 3\n')
+        verb, options = words[:1], words[1:]
+
+        done = epochal(*verb, str(tmp_path), *options)
+
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert done.stderr == (
+            "error: [trian] is not known  [unknown-key]\nwhere: project.toml:4\n  fix: did you mean [train]?\n"
+        )
+
+    def test_is_what_the_doctor_finds(self, tmp_path):
+        (tmp_path / "project.toml").write_text('format = 1\nname = "x"\n\n[trian]\nepochs = 3\n')
+
+        done = epochal("doctor", str(tmp_path), "--json")
+
+        assert done.returncode == 1
+        assert {"project.toml:4"} <= {f["where"] for f in json.loads(done.stdout)["findings"]}
+
+    @pytest.mark.parametrize("words", [*VERBS, ("doctor",), ()], ids=lambda words: " ".join(words) or "workbench")
+    def test_that_it_is_not_there_is_told_as_such(self, tmp_path, words):
+        done = epochal(*words[:1], str(tmp_path / "nowhere"), *words[1:])
+
+        assert done.returncode == 2
+        assert "[no-project]" in done.stderr or "[no-file]" in done.stderr
 
 
 def test_an_error_with_json_leaves_stdout_empty(tmp_path):

@@ -142,6 +142,62 @@ def test_every_row_of_a_new_file_comes_back_in_order_with_its_notes(trained, tmp
     assert "violet" in rows[1]["note"]
 
 
+def test_predictions_are_one_json_document_when_no_file_is_named(trained, tmp_path):
+    folder, _, _, _ = trained
+    new = tmp_path / "new.csv"
+    new.write_text("id,stalk,petal,colour\nx\u2028y,12.5,3.5,white\n", encoding="utf-8")
+
+    result = document("predict", folder, new)
+
+    assert (result["rows"], result["path"]) == (1, None)
+    assert result["predictions"][0]["id"] == "x\u2028y"
+    assert result["predictions"][0]["prediction"] == "daisy"
+
+
+def test_no_slip_of_the_hand_writes_over_a_source_or_the_project(trained, tmp_path):
+    folder, _, _, _ = trained
+    source = folder.parent / "flowers.csv"
+    new = tmp_path / "new.csv"
+    new.write_text("id,stalk,petal,colour\nx1,12.5,3.5,white\n")
+    (tmp_path / "link.csv").symlink_to(source)
+    kept = [source, new, folder / "history.jsonl", folder / "runs" / "0001-linear" / "journal.jsonl"]
+    before = [path.read_bytes() for path in kept]
+
+    for words in (
+        ("data", folder, "--export", source),
+        ("data", folder, "--export", tmp_path / "link.csv"),
+        ("data", folder, "--export", folder / "history.jsonl"),
+        ("predict", folder, new, "-o", new),
+        ("predict", folder, new, "-o", source),
+        ("predict", folder, new, "-o", folder / "runs" / "0001-linear" / "journal.jsonl"),
+    ):
+        done = epochal(*words, check=False)
+        assert done.returncode == 2, words
+        assert "[would-overwrite]" in done.stderr
+
+    assert [path.read_bytes() for path in kept] == before
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_project_that_cannot_be_made_leaves_nothing_behind(tmp_path, there):
+    write_flowers(tmp_path / "flowers.csv")
+    folder = tmp_path / "f"
+    if there:
+        folder.mkdir()
+        (folder / "mine.txt").write_text("stays")
+
+    done = epochal("new", folder, "--data", tmp_path / "flowers.csv", "--target", "knd", check=False)
+
+    assert done.returncode == 2
+    assert "'kind'" in done.stderr
+    assert folder.exists() == there
+    assert not (folder / "project.toml").exists()
+    assert not there or (folder / "mine.txt").read_text() == "stays"
+    assert (
+        document("new", folder, "--data", tmp_path / "flowers.csv", "--set", "model.family=linear")["target"] == "kind"
+    )
+
+
 def test_runs_are_listed_newest_first(trained):
     folder, _, first, _ = trained
 

@@ -4,21 +4,61 @@ from __future__ import annotations
 
 import argparse
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from epochal.core.errors import EpochalError, SettingsError
 
 
 if TYPE_CHECKING:
     from epochal.core.settings import Project
+    from epochal.runs.state import RunInfo
 
 
 class UsageError(EpochalError):
     """The command's words are off."""
 
     code = "usage"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises what it has to say, names the nearest option, and takes options between other words."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(allow_abbrev=False, **keywords)
+
+    def read(self, words: Sequence[str]) -> argparse.Namespace:
+        """The arguments in the words, in whatever order. Raises UsageError."""
+        # argparse cannot mix words and options where there are verbs to choose from.
+        read = self.parse_known_intermixed_args if self._subparsers is None else self.parse_known_args
+        arguments, beyond = read(list(words))
+        if not beyond:
+            return arguments
+        options = [option for action in self._actions for option in action.option_strings]
+        unknown = next((word for word in beyond if word.startswith("-") and word != "-"), "")
+        if unknown:
+            from epochal.core.steps import nearest
+
+            close = nearest(unknown.partition("=")[0], options)
+            raise UsageError(f"there is no option {unknown}", fix=f"did you mean {close}?" if close else self._see())
+        raise UsageError(f"one word too many: {beyond[0]}", fix=self._see())
+
+    def error(self, message: str) -> NoReturn:
+        """Argparse's own complaints, in our form."""
+        raise UsageError(message, fix=self._see())
+
+    def _see(self) -> str:
+        usage = " ".join(self.format_usage().split()).removeprefix("usage: ")
+        return f"{usage}; see `{self.prog} --help`" if len(usage) < 200 else f"see `{self.prog} --help`"
+
+
+def count(text: str) -> int:
+    """The type of an option that takes a whole number from 0."""
+    number = int(text) if text.isascii() and text.isdigit() else -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0")
+    return number
 
 
 def add_project(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
@@ -36,6 +76,27 @@ def add_project(parser: argparse.ArgumentParser, *, optional: bool = False) -> N
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Which run: its number or name."""
     parser.add_argument("run", metavar="RUN", nargs="?", help="its number or name (default: the newest)")
+
+
+def run_of(arguments: argparse.Namespace, *, strict: bool = True) -> RunInfo:
+    """The run that DIR and RUN name. Raises EpochalError.
+
+    A mistake in project.toml is told first; unless `strict`, only where there is no such run: a run under way must be
+    seen and stopped whatever was written into the file meanwhile.
+    """
+    from epochal.project.read import read_project
+    from epochal.runs.state import find_run
+
+    try:
+        read_project(arguments.dir)
+    except SettingsError as mistake:
+        if strict or mistake.error_code == "no-project":
+            raise
+        try:
+            return find_run(arguments.dir, arguments.run)
+        except EpochalError:
+            raise mistake from None
+    return find_run(arguments.dir, arguments.run)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             console.say(f"{problem['severity']}: {problem['what']}  [{problem['code']}]")
             for word in ("where", "fix"):
                 if problem[word]:
-                    console.say(f"  {word}: {problem[word]}")
+                    console.hint(f"{word}: {problem[word]}", indent=2)
         estimate = result["estimate"]
         if estimate:
             console.say(

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from epochal.core.errors import EpochalError
 from epochal.show import cell_width, fit, pad, safe
+
+
+_ENDLESS = 1_000_000
+_LEAST_COLUMN = 20
+"""Cells below which a wrapped column reads worse than a line that runs on."""
+
+
+class OutputError(EpochalError):
+    """What was said cannot be written where it was sent."""
+
+    code = "output"
+    exit_code = 1
+
+
+@contextlib.contextmanager
+def told_when_it_fails() -> Iterator[None]:
+    """Give a full disk behind stdout its name. A reader that went away stays a BrokenPipeError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"the output cannot be written: {error.strerror or error}", fix="make room where it goes"
+        ) from error
 
 
 class Console:
@@ -25,19 +51,28 @@ class Console:
     def say(self, text: str = "") -> None:
         """A line of the answer for a person; with --json it goes to stderr, as stdout then holds one document."""
         self._clear()
-        print(_lines(text), file=self._err if self.as_json else self._out)
+        stream = self._err if self.as_json else self._out
+        with told_when_it_fails():
+            print(_lines(text, _width_of(stream)), file=stream)
+
+    def hint(self, text: str, *, indent: int) -> None:
+        """A line that belongs to the one above it, set in and wrapped as such."""
+        stream = self._err if self.as_json else self._out
+        for line in wrap(safe(text, 10_000), max(_LEAST_COLUMN, _width_of(stream) - indent)):
+            self.say(" " * indent + line)
 
     def notice(self, text: str) -> None:
         """Something worth knowing that is not the answer."""
         self._clear()
-        print(_lines(text), file=self._err)
+        print(_lines(text, _width_of(self._err)), file=self._err)
 
     def document(self, value: Any) -> None:
         """The one JSON document of --json."""
         self._clear()
-        json.dump(value, self._out, ensure_ascii=True, indent=None, default=str, allow_nan=False)
-        self._out.write("\n")
-        self._out.flush()
+        with told_when_it_fails():
+            json.dump(value, self._out, ensure_ascii=True, indent=None, default=str, allow_nan=False)
+            self._out.write("\n")
+            self._out.flush()
 
     def error(self, error: EpochalError) -> None:
         """An error as what, where, how to fix; with --json as a document on stderr."""
@@ -45,11 +80,14 @@ class Console:
         if self.as_json:
             print(json.dumps({"error": error.as_dict()}), file=self._err)
             return
-        print(f"error: {safe(error.what, 2000)}  [{error.error_code}]", file=self._err)
-        if error.where:
-            print(f"where: {safe(error.where, 500)}", file=self._err)
-        if error.fix:
-            print(f"  fix: {safe(error.fix, 500)}", file=self._err)
+        width = _width_of(self._err)
+        for word, text, limit in (
+            ("error", f"{safe(error.what, 2000)}  [{error.error_code}]", 2100),
+            ("where", error.where, 500),
+            ("  fix", error.fix, 500),
+        ):
+            if text:
+                print(f"{word}: " + "\n       ".join(wrap(safe(text, limit), width - 7)), file=self._err)
 
     def progress(self, text: str, fraction: float | None = None) -> None:
         """One line that is written over; nothing where nobody watches."""
@@ -64,15 +102,21 @@ class Console:
             self._line = line
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
-        """Aligned columns; those in `right` stand to the right."""
-        cells = [[safe("" if v is None else str(v), 60) for v in row] for row in rows]
-        widths = [max(cell_width(v) for v in column) for column in zip(head, *cells, strict=True)]
+        """Aligned columns; those in `right` stand to the right. On a terminal, a last column of words is wrapped."""
+        last = len(head) - 1
+        cells = [
+            [safe("" if v is None else str(v), 400 if i == last else 60) for i, v in enumerate(row)] for row in rows
+        ]
+        widths = [max(map(cell_width, column)) for column in zip(head, *cells, strict=True)]
+        indent = sum(widths[:-1]) + 2 * last
+        room = _width_of(self._err if self.as_json else self._out) - indent
         for row in ([*head], *cells):
-            self.say(
-                "  ".join(
-                    pad(v, w, right=i in right) for i, (v, w) in enumerate(zip(row, widths, strict=True))
-                ).rstrip()
-            )
+            front = "".join(pad(v, widths[i], right=i in right) + "  " for i, v in enumerate(row[:-1]))
+            if last in right or room < _LEAST_COLUMN:
+                self.say((front + pad(row[-1], widths[last], right=last in right)).rstrip())
+                continue
+            for n, line in enumerate(wrap(row[-1], room)):
+                self.say(((front if n == 0 else " " * indent) + line).rstrip())
 
     def pairs(self, values: Mapping[str, Any]) -> None:
         """Names and values, aligned."""
@@ -87,6 +131,28 @@ class Console:
             self._line = ""
 
 
-def _lines(text: str) -> str:
-    """Our own line ends stay; everything inside a line is made safe."""
-    return "\n".join(safe(line, 100_000) for line in text.split("\n"))
+def _width_of(stream: TextIO) -> int:
+    """How wide a person's terminal is; what goes into a file or a pipe is never wrapped."""
+    return shutil.get_terminal_size().columns if stream.isatty() else _ENDLESS
+
+
+def _lines(text: str, width: int) -> str:
+    """Our own line ends stay; everything inside a line is made safe, and wrapped where it is words."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        whole = safe(line, 100_000)
+        # Aligned text keeps its gaps: wrapping would tear columns.
+        lines += [whole] if "  " in whole else wrap(whole, width)
+    return "\n".join(lines)
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """A safe text as lines of at most `width` cells, broken between words where there are any."""
+    lines, line = [], ""
+    for word in text.split(" ") if cell_width(text) > width else [text]:
+        longer = f"{line} {word}" if line else word
+        if line and cell_width(longer) > width:
+            lines.append(line)
+            longer = word
+        line = longer
+    return [*lines, line]

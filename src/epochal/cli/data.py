@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epochal.cli.arguments import add_json, add_project
+from epochal.cli.arguments import add_json, add_project, count
 from epochal.cli.console import Console
 
 
@@ -26,17 +26,21 @@ def prepare(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--rejects", action="store_true", help="lines and cells that did not fit")
     what.add_argument("--ledger", action="store_true", help="the account of every line and row")
     what.add_argument("--export", metavar="FILE", type=Path, help="write the cleaned rows: .csv, .parquet or .jsonl")
-    parser.add_argument("--rows", metavar="N", type=int, default=20, help="rows to show (default: 20)")
+    parser.add_argument("--rows", metavar="N", type=count, default=20, help="rows to show (default: 20)")
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Ask the data host and show."""
     from epochal.core.settings import to_document
+    from epochal.project.outputs import refuse_overwriting
     from epochal.project.read import read_project
     from epochal.workbench.data_client import DataClient
 
-    document = to_document(read_project(arguments.dir))
+    project = read_project(arguments.dir)
+    if arguments.export:
+        refuse_overwriting(arguments.export, arguments.dir, project)
+    document = to_document(project)
     where = {"folder": str(arguments.dir.absolute()), "document": document}
     with DataClient() as client:
         if arguments.sql:
@@ -132,15 +136,15 @@ def _export(client: DataClient, where: dict[str, Any], path: Path, console: Cons
     if console.as_json:
         console.document({"rows": answer["rows"], "path": str(path)})
     else:
-        console.say(f"{answer['rows']} rows written to {path}")
+        console.say(f"{answer['rows']:,} rows written to {path}")
 
 
-def _rows(client: DataClient, where: dict[str, Any], count: int, console: Console) -> None:
+def _rows(client: DataClient, where: dict[str, Any], wanted: int, console: Console) -> None:
     from epochal.data.protocol import OpenView, ReadPage
 
     view = client.ask(OpenView(**where), progress=console.progress)
     names = tuple(c.name for c in view.columns)
-    page = client.ask(ReadPage(token=view.token, first=0, count=max(0, count), columns=names, cut=40))
+    page = client.ask(ReadPage(token=view.token, first=0, count=wanted, columns=names, cut=40))
     if console.as_json:
         console.document(
             {"rows": view.rows, "columns": list(names), "first": [dict(zip(names, r, strict=True)) for r in page.rows]}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from epochal import __version__
 from epochal.cli import (
@@ -25,7 +27,8 @@ from epochal.cli import (
     watch,
     workbench,
 )
-from epochal.cli.console import Console
+from epochal.cli.arguments import Parser, UsageError
+from epochal.cli.console import Console, OutputError, told_when_it_fails
 from epochal.core.errors import EpochalError
 
 
@@ -46,10 +49,23 @@ VERBS: dict[str, ModuleType] = {
 }
 """Each verb's module: `SUMMARY`, `prepare(parser)` and `run(arguments, console) -> exit code`."""
 
+LATER = {
+    "pause": "use `epochal stop` and `epochal resume`",
+    "compare": "`epochal runs` lists the runs side by side, `epochal test` judges each",
+    "verify-resume": "`epochal resume` goes on from the newest complete checkpoint",
+    "drift": "`epochal predict` notes what it has not seen",
+    "export": "`epochal predict` uses the model; its weights lie in runs/*/bundle/model.safetensors",
+    "label": "label in the source, or map values with `epochal clean DIR map_values`",
+    "sweep": "`epochal train --set` tries one value after the other",
+    "card": "`epochal test` writes card.md into the run's report/",
+    "trust": "models of a person's own come with it",
+}
+"""Verbs that are planned, and what to use meanwhile."""
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole grammar."""
-    parser = argparse.ArgumentParser(
+
+def build_parser() -> Parser:
+    """The whole grammar, for help and documents; a verb's words are read by `parser_of`."""
+    parser = Parser(
         prog="epochal",
         description="A terminal workbench for training models: clean, train, watch, test and use, in one project folder.",
         epilog=(
@@ -58,29 +74,30 @@ def build_parser() -> argparse.ArgumentParser:
         ),
     )
     parser.add_argument("--version", action="version", version=f"epochal {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
     for name, module in VERBS.items():
         sub = verbs.add_parser(name, help=module.SUMMARY, description=module.__doc__)
         module.prepare(sub)
     return parser
 
 
+def parser_of(verb: str) -> Parser:
+    """The grammar of one verb; of opening the workbench for none."""
+    module = VERBS.get(verb, workbench)
+    parser = Parser(prog=f"epochal {verb}".strip(), description=module.__doc__)
+    module.prepare(parser)
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or (words[0] not in VERBS and not words[0].startswith("-")):
-        verb, module = "", workbench
-        parser = argparse.ArgumentParser(prog="epochal", description=workbench.__doc__)
-        workbench.prepare(parser)
-        arguments = parser.parse_args(words)
-    else:
-        arguments = build_parser().parse_args(words)
-        if not arguments.verb:
-            return 2
-        verb, module = arguments.verb, VERBS[arguments.verb]
-    console = Console(as_json=getattr(arguments, "json", False))
+    verb = words[0] if words and words[0] in VERBS else ""
+    _write_what_can_be_written()
+    console = Console(as_json="--json" in words)
     try:
-        return int(module.run(arguments, console))
+        code = _run(verb, words, console)
+        _flush()
     except EpochalError as error:
         console.error(error)
         return error.exit_code
@@ -88,11 +105,69 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.notice("cancelled")
         return 130
     except BrokenPipeError:
-        # The reader of our output went away; python must not complain again on the way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 1
     except Exception as error:  # noqa: BLE001 -- an edge: a person gets a sentence, and the trace on request
         return _unexpected(verb, error, console)
+    return code
+
+
+def _run(verb: str, words: list[str], console: Console) -> int:
+    if verb:
+        try:
+            arguments = parser_of(verb).read(words[1:])
+        except UsageError as error:
+            if words[1:] or not Path(verb).exists():
+                raise
+            raise UsageError(error.what, fix=f"to open {verb} here, write ./{verb}; else {error.fix}") from None
+        return int(VERBS[verb].run(arguments, console))
+    if words and words[0].startswith("-") and words[0].partition("=")[0] != "--theme":
+        build_parser().read(words)  # --help and --version leave from here, all else is refused
+    if words and not words[0].startswith("-"):
+        _refuse_unknown_verb(words[0])
+    return workbench.run(parser_of("").read(words), console)
+
+
+def _refuse_unknown_verb(word: str) -> None:
+    """A bare word that names nothing here is a mistyped verb, not a path. Raises UsageError."""
+    if Path(word).expanduser().exists() or any(c in word for c in ":*?[/."):
+        return
+    if word in LATER:
+        raise UsageError(f"`epochal {word}` is planned and not there yet", fix=LATER[word], code="planned")
+    from epochal.core.steps import nearest
+
+    close = nearest(word, tuple(VERBS))
+    raise UsageError(
+        f"{word!r} is neither a verb nor a file here",
+        fix=f"did you mean `epochal {close}`?" if close else "`epochal --help` lists the verbs",
+        code="unknown-verb",
+    )
+
+
+def _write_what_can_be_written() -> None:
+    """A stream that was closed swallows what is said; a character that its encoding lacks becomes a `?`."""
+    for name in ("stdout", "stderr"):
+        stream: Any = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 -- for as long as we run
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _flush() -> None:
+    """Hand over everything now, where a failure can still be told: python's own end only warns. Raises OutputError."""
+    try:
+        with told_when_it_fails():
+            sys.stdout.flush()
+    except OutputError:
+        _forget_output()
+        raise
+
+
+def _forget_output() -> None:
+    """The reader of our output went away; python must not complain again on the way out."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _unexpected(verb: str, error: Exception, console: Console) -> int:
@@ -100,7 +175,7 @@ def _unexpected(verb: str, error: Exception, console: Console) -> int:
         raise error
     console.error(
         EpochalError(
-            f"epochal {verb} met something it does not know: {type(error).__name__}: {error}",
+            f"{f'epochal {verb}'.strip()} met something it does not know: {type(error).__name__}: {error}",
             fix="set EPOCHAL_DEBUG=1 and run it again for the trace; nothing that was saved is lost",
             code="unexpected",
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from epochal.cli.arguments import add_json, add_set, apply_sets, parse_sets
 from epochal.cli.console import Console
+from epochal.core.errors import EpochalError
 
 
 SUMMARY = "make a project with suggested settings"
@@ -30,16 +31,22 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from epochal.workbench.data_client import DataClient
 
     sets = parse_sets(arguments.set)
-    with DataClient() as client:
-        made = operations.new_project(
-            client,
-            arguments.dir,
-            arguments.data,
-            target=arguments.target,
-            task=arguments.task,
-            adjust=lambda project: apply_sets(project, sets),
-            report=console.progress,
-        )
+    operations.refuse_existing(arguments.dir)
+    try:
+        with DataClient() as client:
+            made = operations.new_project(
+                client,
+                arguments.dir,
+                arguments.data,
+                target=arguments.target,
+                task=arguments.task,
+                adjust=lambda project: apply_sets(project, sets),
+                report=console.progress,
+            )
+    except (EpochalError, KeyboardInterrupt):
+        if (arguments.dir / "project.toml").exists():
+            console.notice(f"the project is made, its family is not chosen yet: `epochal train {arguments.dir}` does")
+        raise
     project = made.file.project
     if console.as_json:
         console.document(

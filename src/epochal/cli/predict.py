@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from epochal.cli.arguments import add_json, add_project
 from epochal.cli.console import Console
@@ -29,36 +31,53 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Predict and write."""
+    import json
     import tempfile
 
+    from epochal.project.read import read_project
     from epochal.workbench import operations
     from epochal.workbench.data_client import DataClient
 
+    read_project(arguments.dir)  # a mistake in it is told before a model is used
     info = operations.find_model(arguments.dir, arguments.run)
     with DataClient() as client, tempfile.TemporaryDirectory() as folder:
-        path = arguments.output or Path(folder) / "predictions.csv"
+        path = arguments.output or Path(folder) / f"predictions{'.jsonl' if console.as_json else '.csv'}"
         result = operations.predict(client, info.folder, arguments.data, path, console.progress)
-        if arguments.output is None and not console.as_json:
-            _print(path)
-            console.notice(f"{result['rows']} rows predicted by run {result['run']}")
+        if arguments.output is None:
+            if console.as_json:
+                rows = [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
+                console.document({**result, "path": None, "predictions": rows})
+            else:
+                _print(path)
+                console.notice(f"{_rows(result)} predicted by run {result['run']}")
             return 0
     if console.as_json:
         console.document(result)
     else:
-        console.say(f"{result['rows']} rows predicted by run {result['run']}, written to {arguments.output}")
+        console.say(f"{_rows(result)} predicted by run {result['run']}, written to {arguments.output}")
+        if result.get("noted"):
+            console.say(f"{result['noted']:,} of them with a note: see the column `note`")
     return 0
 
 
+def _rows(result: Mapping[str, Any]) -> str:
+    return f"{result['rows']:,} row{'' if result['rows'] == 1 else 's'}"
+
+
 def _print(path: Path) -> None:
-    """The file on stdout: as it is into a pipe, safe for the eye on a terminal, where data must not act."""
+    """The file on stdout: byte for byte into a pipe, safe for the eye on a terminal, where data must not act."""
     import shutil
     import sys
 
+    from epochal.cli.console import told_when_it_fails
     from epochal.show import safe
 
-    with path.open(encoding="utf-8", newline="") as lines:
+    with told_when_it_fails():
         if not sys.stdout.isatty():
-            shutil.copyfileobj(lines, sys.stdout)
+            sys.stdout.flush()
+            with path.open("rb") as data:
+                shutil.copyfileobj(data, sys.stdout.buffer)
             return
-        for line in lines:
-            print(safe(line.rstrip("\r\n"), 100_000))
+        with path.open(encoding="utf-8", newline="") as lines:
+            for line in lines:
+                print(safe(line.rstrip("\r\n"), 100_000))

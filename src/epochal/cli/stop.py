@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from epochal.cli.arguments import add_json, add_project, add_run
+from epochal.cli.arguments import add_json, add_project, add_run, run_of
 from epochal.cli.console import Console
 
 
@@ -23,9 +23,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from epochal.cli.following import exit_code, wait_for_end
     from epochal.core.errors import RunError
     from epochal.runs.control import send
-    from epochal.runs.state import find_run
 
-    info = find_run(arguments.dir, arguments.run)
+    info = run_of(arguments, strict=False)
     if not info.alive:
         raise RunError(f"run {info.name} is {info.status}", fix="there is nothing to stop", code="not-running")
     send(info.folder, "stop")

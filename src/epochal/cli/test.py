@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from epochal.cli.arguments import add_json, add_project, add_run
+from epochal.cli.arguments import add_json, add_project, add_run, run_of
 from epochal.cli.console import Console
 
 
@@ -29,12 +29,10 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Test, then show."""
     from epochal.core.tasks import METRICS
-    from epochal.project.read import read_project
-    from epochal.runs.state import find_run
     from epochal.workbench import operations
     from epochal.workbench.data_client import DataClient
 
-    info = find_run(arguments.dir, arguments.run)
+    info = run_of(arguments)
     with DataClient() as client:
         result = operations.open_test_set(client, info.folder, console.progress)
     if console.as_json:
@@ -43,7 +41,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         _show(result, console)
     if arguments.require is None:
         return 0
-    metric = METRICS[read_project(arguments.dir).metric]
+    metric = METRICS[info.spec.project.metric]
     value = result["metrics"][metric.name]
     reached = value >= arguments.require if metric.higher_is_better else value <= arguments.require
     console.notice(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from epochal.cli.arguments import add_project, add_run
+from epochal.cli.arguments import add_project, add_run, run_of
 from epochal.cli.console import Console
 
 
@@ -20,9 +20,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """The chart alone; without a terminal, a line of progress instead."""
-    from epochal.runs.state import find_run
-
-    info = find_run(arguments.dir, arguments.run)
+    info = run_of(arguments, strict=False)
     if not sys.stdout.isatty():
         from epochal.cli.following import watch_lines
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from epochal.cli.arguments import UsageError
 from epochal.cli.console import Console
+from epochal.core.errors import EpochalError
 
 
 SUMMARY = "open the workbench"
@@ -23,6 +25,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Start the screens; returns when they are left."""
     del console
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        _name_what_is_wrong(arguments.path)
         raise UsageError(
             "the workbench needs a terminal",
             fix="run it in one, or use the verbs: see `epochal --help`",
@@ -41,6 +44,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return run_workbench(session, first, theme=arguments.theme)
     finally:
         session.close()
+
+
+def _name_what_is_wrong(path: str) -> None:
+    """A path that could not be opened on a terminal either is the mistake to name. Raises EpochalError."""
+    from epochal.project.read import read_project
+
+    place = Path(path).expanduser()
+    if path and place.is_dir():
+        read_project(place)
+    elif path and not place.exists() and not any(c in path for c in ":*?["):
+        raise EpochalError("there is no such file or folder", where=path, fix="check the path", code="no-file")
 
 
 def _calm_remote_lines() -> None:

@@ -6,6 +6,7 @@ the work is done by the data host and by run hosts.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,7 @@ from epochal.core.steps import nearest
 from epochal.data.protocol import Build, Built, PreparePrediction, Proposal, Propose, WritePredictions, body_of
 from epochal.project.discover import shipped_projects
 from epochal.project.file import ProjectFile, create_project, ignore_cache
+from epochal.project.outputs import refuse_overwriting
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, read_run
 from epochal.runs import choose as run_choose
@@ -102,7 +104,8 @@ def new_project(
 ) -> Made:
     """Make a project from a source with suggested settings; `adjust` is the last word before it is written.
 
-    Raises EpochalError when the source cannot be read, the target is not there, or the folder holds a project.
+    Raises EpochalError when the source cannot be read, the target is not there, or the folder holds a project; then
+    nothing is left behind. When only the choice of a family fails, the project stays, without one.
     """
     refuse_existing(folder)
     document = blank_document(folder, uri, target=target, task=task)
@@ -118,12 +121,31 @@ def new_project(
             fix=f"name it with --target; columns: {', '.join(proposal.targets[:12])}",
             code="no-target",
         )
+    fresh = not folder.exists()
     file = create_project(folder, project)
-    project, built = build(client, file, report=report)
+    try:
+        project, built = build(client, file, report=report)
+    except BaseException:
+        _take_back(file.paths, whole=fresh)
+        raise
     choice: Mapping[str, Any] = {}
     if not project.model.family:
         choice = choose_family(file, built, report=report)
     return Made(file=file, reasons=proposal.reasons, built=built, choice=choice)
+
+
+def _take_back(paths: ProjectPaths, *, whole: bool) -> None:
+    """Remove a project that was made a moment ago and cannot be built: the same command, corrected, may make it again.
+
+    With `whole` the folder was made for it; else only what was put into it goes.
+    """
+    with contextlib.suppress(OSError):
+        if whole:
+            fsio.remove_folder(paths.folder)
+            return
+        for file in (paths.toml, paths.history):
+            file.unlink(missing_ok=True)
+        fsio.remove_folder(paths.cache)
 
 
 def refuse_existing(folder: Path) -> None:
@@ -247,7 +269,10 @@ def make_run(
 
 
 def find_model(folder: Path, which: str | None = None) -> RunInfo:
-    """The run whose model is used: the one named, else the newest that has one. Raises RunError when there is none."""
+    """The run whose model is used: the one named, else the newest that is done, else the newest that has one.
+
+    Raises RunError when there is none.
+    """
     if which is not None:
         info = find_run(folder, which)
         if _has_model(info):
@@ -255,9 +280,9 @@ def find_model(folder: Path, which: str | None = None) -> RunInfo:
         raise RunError(
             f"run {info.name} is {info.status} and has no model yet", fix="let it finish, or name another run"
         )
-    for info in list_runs(folder):
-        if _has_model(info):
-            return info
+    models = [info for info in list_runs(folder) if _has_model(info)]
+    if models:
+        return next((info for info in models if info.status == "done"), models[0])
     raise RunError("no run has a model yet", where=str(folder), fix=f"epochal train {folder}", code="no-model")
 
 
@@ -298,6 +323,7 @@ def predict(client: DataClient, run_folder: Path, uri: str, path: Path, report: 
     from epochal.ship import client as ship_client
 
     spec = read_run(run_folder)
+    refuse_overwriting(path, spec.project_folder, spec.project, uri)
     cache = ProjectPaths(spec.project_folder).cache
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="predict-", dir=cache) as scratch:
