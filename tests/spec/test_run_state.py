@@ -106,6 +106,11 @@ class TestFold:
         assert (state.best_value, state.best_step) == (0.7, 10)
         assert [m["accuracy"] for m in state.metrics] == [0.7, 0.6]
 
+    def test_a_best_that_is_told_late_takes_no_step_back(self):
+        late = fold(HOST, TRAINING, steps(10), steps(30), epoch(20, 0.9, best=True))
+
+        assert (late.step, late.epoch, late.best_step) == (30, 3.0, 20)
+
     def test_a_request_to_stop_shows_at_once(self):
         state = fold(HOST, TRAINING, steps(1), CommandTaken(id="1", verb="stop"))
         assert state.status == "stopping"

@@ -205,7 +205,8 @@ class _Draft:
             (event.step, event.epoch, event.train_loss, event.validation_loss, event.value, event.best, event.seconds)
         )
         self._metrics.append(event.metrics)
-        self.values.update(step=event.step, epoch=event.epoch, seconds=event.seconds)
+        if event.step >= self.get("step"):  # the best of several may be told after the steps that followed it
+            self.values.update(step=event.step, epoch=event.epoch, seconds=event.seconds)
         if event.best:
             self.values.update(best_value=event.value, best_step=event.step)
         self._runs()

@@ -17,7 +17,7 @@ from epochal.core.events import CheckpointSaved, EpochDone, Event, Noticed, Step
 from epochal.core.settings import duration_seconds
 from epochal.fsio import NotSaved
 from epochal.project.runfile import RunSpec
-from epochal.train.checkpoint import save_checkpoint
+from epochal.train.checkpoint import BadCheckpoint, save_checkpoint
 from epochal.train.state import TrainState, Verdict, Window, advance, judge
 
 
@@ -25,7 +25,9 @@ _WINDOW_SECONDS = 0.1
 """Steps between two looks at requests and the clock take about so long."""
 _TELL_STEPS_SECONDS = 0.15
 _TELL_EPOCH_SECONDS = 0.3
-"""Together at most 10 events a second."""
+"""Together at most 10 events a second …"""
+_TOLD_AT_ONCE = 400
+"""… but for so many evaluations at a run's beginning: a run of a second has a curve too."""
 _FAILED_SAVES = 3
 """Checkpoints that could not be written, in a row, before the run gives up."""
 
@@ -87,7 +89,8 @@ class Loop:
     take_checkpoint: Callable[[], bool]
     """Whether a checkpoint was asked for since."""
     _tally: Tally = field(default_factory=Tally)
-    _pending: EpochDone | None = None
+    _pending: list[EpochDone] = field(default_factory=list)
+    _at_once: int = _TOLD_AT_ONCE
     _told_steps: float = -math.inf
     _told_epoch: float = -math.inf
     _saved: float = 0.0
@@ -117,6 +120,15 @@ class Loop:
         yield from self._tell(everything=True)
         return outcome
 
+    def settle(self) -> Generator[Event, None, None]:
+        """Judge the weights of an end that came before the first evaluation, so that a model can be kept.
+
+        Called after the last checkpoint, which therefore knows nothing of it: a resume computes as if nobody had looked.
+        """
+        if len(self.truth) and self.state.learner.step and self.state.counters.best_step is None:
+            self._keep(judge(self.state, self.task, self.truth, self.positive))
+            yield from self._tell(everything=True)
+
     def _window_size(self) -> int:
         return max(1, int(self._steps_per_second * _WINDOW_SECONDS))
 
@@ -132,10 +144,9 @@ class Loop:
         return judge(self.state, self.task, self.truth, self.positive)
 
     def _keep(self, verdict: Verdict) -> None:
-        """Hold an evaluation until it may be told; a better one is never dropped for a later one."""
-        if self._pending is not None and self._pending.best and not verdict.best:
-            return
-        self._pending = EpochDone(
+        """Hold an evaluation until it may be told: of several the best, if it is the best so far, and the last."""
+        keep = self._pending[:1] if not verdict.best and any(e.best for e in self._pending) else []
+        last = EpochDone(
             step=self.state.learner.step,
             epoch=self.state.epoch,
             train_loss=self.state.counters.last_train_loss,
@@ -145,17 +156,21 @@ class Loop:
             best=verdict.best,
             seconds=self.state.counters.seconds,
         )
+        self._pending = [*keep, last]
 
     def _tell(self, *, everything: bool = False) -> Generator[Event, None, None]:
         """Steps and evaluations that are due to be told."""
         now = self.clock.monotonic()
+        if self._pending and self._at_once:
+            self._at_once -= 1
+            everything = True
         if self._tally.windows and (everything or now - self._told_steps >= _TELL_STEPS_SECONDS):
             self._told_steps = now
             yield self._tally.told(self.state)
-        if self._pending is not None and (everything or now - self._told_epoch >= _TELL_EPOCH_SECONDS):
+        if self._pending and (everything or now - self._told_epoch >= _TELL_EPOCH_SECONDS):
             self._told_epoch = now
-            pending, self._pending = self._pending, None
-            yield pending
+            pending, self._pending = self._pending, []
+            yield from pending
 
     def _outcome(self, window: Window) -> Outcome | None:
         """Whether and why it ends here."""
@@ -186,7 +201,7 @@ class Loop:
         self._saved, self._saved_epoch = self.clock.monotonic(), self.state.epoch
         try:
             saved = save_checkpoint(self.spec.folder, self.state, self.belongs)
-        except NotSaved as error:
+        except (NotSaved, BadCheckpoint) as error:
             self._failed_saves += 1
             yield Noticed(code=error.error_code, text=f"checkpoint {error.what}; {error.fix}", severity="error")
             return

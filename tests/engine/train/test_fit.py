@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -62,6 +62,14 @@ class TestATraining:
         assert sum(e.count for e in events if isinstance(e, StepsDone)) == events[-1].steps
         assert evaluations[0].metrics.keys() >= {"accuracy", "f1", "log_loss", "roc_auc"}
         assert events[-1].best_value == max(e.value for e in evaluations)
+
+    def test_tells_every_evaluation_of_a_short_run_with_the_steps_before_it(self, spec_of, blobs, family, small):
+        spec = spec_of(blobs(), target="label", family=family, options=small, train={"epochs": 30, "patience": 30})
+        told = [e for e in fit(spec, nothing) if isinstance(e, (StepsDone, EpochDone))]
+        pairs = list(pairwise(told))
+
+        assert sum(isinstance(e, EpochDone) for e in told) == 30
+        assert all(isinstance(a, StepsDone) and a.step == b.step for a, b in pairs if isinstance(b, EpochDone))
 
     def test_computes_the_same_twice(self, spec_of, blobs, family, small):
         settings = {"family": family, "options": small, "train": {"epochs": 5}, "target": "label"}
