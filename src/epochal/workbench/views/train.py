@@ -118,7 +118,7 @@ def _facts(info: RunInfo, state: RunState, now: datetime) -> tuple[tuple[str, To
         if training.epochs > 1:
             facts.append(
                 (
-                    f"epoch {count(min(training.epochs, math.ceil(state.epoch) or 1))} of {count(training.epochs)}",
+                    f"{unit_of(info.spec.family)} {count(min(training.epochs, math.ceil(state.epoch) or 1))} of {count(training.epochs)}",
                     "text",
                 )
             )
@@ -141,6 +141,7 @@ def _facts(info: RunInfo, state: RunState, now: datetime) -> tuple[tuple[str, To
 
 
 _PHASES = {
+    "loading": "loads the training libraries",
     "reading": "reads the rows",
     "preparing": "prepares the columns",
     "baselines": "trains what must be beaten",
@@ -245,8 +246,8 @@ def _against_baseline(info: RunInfo, state: RunState) -> list[Finding]:
     if strong is None or state.best_value is None or metric.name not in strong.metrics:
         return []
     value = strong.metrics[metric.name]
-    word = "above" if state.best_value > value else "below" if state.best_value < value else "level with"
     good = metric.better(state.best_value, value)
+    word = "better than" if good else "level with" if state.best_value == value else "not as good as"
     text = f"{metric.title} {figure(state.best_value)} on validation, {word} the strong baseline ({figure(value)})."
     return [Finding(tone="good" if good else "quiet", text=text)]
 
