@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from epochal.cli.main import build_parser
+from epochal.cli.documents import KEYS, LISTS
+from epochal.cli.main import VERBS, parser_of
 from epochal.core.settings import TABLES
 from epochal.core.steps import OPS
 from epochal.core.tasks import FAMILIES, METRICS, TASKS
@@ -20,6 +21,19 @@ from epochal.workbench.commands import COMMANDS
 
 
 TARGET = Path(__file__).parent / "reference.md"
+
+
+GRAMMAR = """\
+`epochal [PATH]` opens the workbench on a project folder, a data file or URI, or, with nothing, on recent and sample \
+projects. A PATH that reads like a verb is given as `./train`. `--theme NAME` takes another theme for this start.
+
+Exit codes: 0 done; 1 a check found errors, a target was missed (`--require`), or a run failed or diverged; 2 wrong \
+usage or bad input; 3 the run was interrupted; 130 ctrl-c.
+
+`--json` prints one JSON document on stdout and nothing else; notices go to stderr, and so does an error, as \
+`{"error": {"code", "what", "where", "fix"}}`. More keys may be added, none goes or is renamed.
+
+`--set` takes a dotted path into project.toml and a TOML value; a bare word is a text."""
 
 
 def reference() -> str:
@@ -129,19 +143,36 @@ def _metrics() -> Iterator[str]:
 def _verbs() -> Iterator[str]:
     yield ""
     yield "## Command line"
-    parser = build_parser()
-    verbs = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))  # noqa: SLF001
-    for name, sub in verbs.choices.items():
+    yield ""
+    yield GRAMMAR
+    for name, module in VERBS.items():
+        parser = parser_of(name)
+        actions = [a for a in parser._actions if a.dest != "help"]  # noqa: SLF001 -- no public list of them
         yield ""
         yield f"### epochal {name}"
         yield ""
-        yield (sub.description or "").strip()
-        yield ""
-        yield "```"
-        formatter = argparse.HelpFormatter(prog=f"epochal {name}", width=110)
-        formatter.add_arguments(a for a in sub._actions if a.dest != "help")  # noqa: SLF001
-        yield formatter.format_help().strip("\n")
-        yield "```"
+        yield (module.__doc__ or "").strip()
+        yield from _table(("argument", "does"), ((f"`{_argument(a)}`", a.help or "") for a in actions))
+        documents = [(c, keys) for c, keys in KEYS.items() if c.partition(" ")[0] == name]
+        if documents:
+            yield from _table(
+                ("with `--json`", "prints"),
+                (
+                    (
+                        f"`epochal {c}`",
+                        ("a list of objects with " if c in LISTS else "") + ", ".join(f"`{k}`" for k in keys),
+                    )
+                    for c, keys in documents
+                ),
+            )
+
+
+def _argument(action: argparse.Action) -> str:
+    """How an argument is written: our own words, as those of argparse differ between versions of Python."""
+    value = str(action.metavar or (f"{{{','.join(map(str, action.choices))}}}" if action.choices else ""))
+    if not action.option_strings:
+        return f"[{value}]" if action.nargs == "?" else value
+    return f"{', '.join(action.option_strings)} {value}".strip()
 
 
 def _keys() -> Iterator[str]:

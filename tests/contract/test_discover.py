@@ -44,44 +44,88 @@ def test_every_sample_reads_and_names_the_licence_of_each_source():
         assert all(s.licence and s.personal_data for s in project.sources), name
 
 
-def test_a_wheel_brings_samples_and_themes_along(tmp_path):
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "-q",
-        "-w",
-        str(tmp_path),
-        str(ROOT),
-    ]
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INDEX": "1"}
-    made = subprocess.run(build, capture_output=True, text=True, check=False, env=environment, timeout=300)
-    if made.returncode and "hatchling" in made.stderr:
-        pytest.skip(
-            f"NOT TESTED HERE: building a wheel without a network needs hatchling installed: {made.stderr[-300:]}"
-        )
-    assert made.returncode == 0, made.stderr
-    shutil.unpack_archive(next(tmp_path.glob("*.whl")), tmp_path / "installed", "zip")
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A wheel, unpacked, of a working copy in which a sample was used in place."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("projects", "themes"):
+        shutil.copytree(ROOT / name, source / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, source)
+    used = source / "projects" / "penguins"
+    for left in ("history.jsonl", "looks.jsonl", ".epochal/scratch.db", "runs/0001-tabm/run.toml"):
+        (used / left).parent.mkdir(parents=True, exist_ok=True)
+        (used / left).write_text("made by use")
+    _pip("wheel", "-w", str(folder), str(source))
+    packed = next(folder.glob("*.whl"))
+    shutil.unpack_archive(packed, folder / "installed", "zip")
+    return packed, folder / "installed"
+
+
+def _pip(verb: str, *words: str) -> None:
+    """One pip command without a network; the test is skipped, and says so, where hatchling is not installed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", verb, "--no-deps", "--no-build-isolation", "-q", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INDEX": "1"},
+        timeout=300,
+    )
+    if done.returncode and "hatchling" in done.stderr:
+        pytest.skip(f"NOT TESTED HERE: building without a network needs hatchling installed: {done.stderr[-300:]}")
+    assert done.returncode == 0, done.stderr
+
+
+def _listed(path: Path, cwd: Path) -> tuple[Path, dict[str, Path], list[str]]:
+    """Where an interpreter that imports from `path` alone finds the package, the samples and the themes."""
     listed = subprocess.run(
         [sys.executable, "-c", LIST],
         capture_output=True,
         text=True,
         check=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(path)},
     )
     package, projects, themes = json.loads(listed.stdout)
-    assert Path(package).is_relative_to(tmp_path)
+    return Path(package), {name: Path(folder) for name, folder in projects.items()}, themes
+
+
+def test_a_wheel_brings_samples_and_themes_along(wheel, tmp_path):
+    _, installed = wheel
+
+    package, projects, themes = _listed(installed, tmp_path)
+
+    assert package.is_relative_to(installed)
     assert set(projects) == set(shipped_projects())
     assert set(themes) == set(shipped_themes())
     for name, folder in projects.items():
-        assert Path(folder).is_relative_to(tmp_path)
+        assert folder.is_relative_to(installed)
         here = shipped_projects()[name]
         tracked = {p.relative_to(here) for p in here.rglob("*") if p.is_file() and not _made(p.relative_to(here))}
-        assert tracked <= {p.relative_to(folder) for p in Path(folder).rglob("*")}
+        assert tracked == {p.relative_to(folder) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_wheel_is_small_and_holds_nothing_else(wheel):
+    packed, installed = wheel
+
+    assert packed.stat().st_size < 1 << 20
+    assert {p.name for p in installed.iterdir() if p.suffix != ".dist-info"} == {"epochal"}
+    assert "made by use" not in {p.read_text() for p in (installed / "epochal" / "_shipped").rglob("*.*")}
+
+
+def test_an_editable_install_finds_them_in_the_working_copy(tmp_path):
+    _pip("install", "-e", str(ROOT), "--target", str(tmp_path / "site"))
+    (link,) = (tmp_path / "site").glob("*epochal*.pth")
+
+    package, projects, themes = _listed(Path(link.read_text().strip()), tmp_path)
+
+    assert package == ROOT / "src" / "epochal" / "__init__.py"
+    assert projects == {name: ROOT / "projects" / name for name in projects}
+    assert set(projects) >= SAMPLES
+    assert {"dusk", "dawn", "ansi"} <= set(themes)
 
 
 def _made(path: Path) -> bool:

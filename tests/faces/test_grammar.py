@@ -14,6 +14,8 @@ from epochal.cli.console import wrap
 from epochal.cli.main import VERBS, parser_of
 from epochal.core.errors import SettingsError
 from epochal.core.settings import parse_project
+from epochal.core.steps import OPS
+from epochal.workbench.commands import COMMANDS
 
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +89,18 @@ class TestAMistypedCommand:
 
         assert "./train" in epochal("train", cwd=tmp_path).stderr
         assert "no project here" in epochal("./train", cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize("line", sorted({c.cli for c in COMMANDS if c.cli}))
+def test_what_the_palette_names_as_a_command_is_one(line):
+    """The registry tells people which command does what a key does; it must be there."""
+    verb, *rest = line.split()
+    options = {option for action in parser_of(verb)._actions for option in action.option_strings}
+
+    assert verb in VERBS
+    assert {word for word in rest if word.startswith("-")} <= options
+    if verb == "clean" and rest and not rest[0].startswith("-"):
+        assert rest[0] in OPS
 
 
 def test_options_may_stand_anywhere(tmp_path):

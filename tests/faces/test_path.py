@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from epochal.cli.documents import KEYS, LEDGER, SOURCE
+
 
 def epochal(*words, cwd=None, check=True):
     done = subprocess.run(
@@ -68,20 +70,7 @@ def test_train_says_what_scripts_rely_on(trained):
     folder, _, result, _ = trained
 
     assert result["state"] == "done"
-    assert set(result) >= {
-        "run",
-        "state",
-        "family",
-        "task",
-        "metric",
-        "best",
-        "steps",
-        "epochs",
-        "seconds",
-        "samples_per_second",
-        "world_size",
-        "path",
-    }
+    assert set(result) >= set(KEYS["train"])
     assert result["best"]["value"] > 0.9
     assert Path(result["path"]) == folder / "runs" / result["run"]
 
@@ -140,6 +129,28 @@ def test_every_row_of_a_new_file_comes_back_in_order_with_its_notes(trained, tmp
         total = float(row["probability_daisy"]) + float(row["probability_poppy"])
         assert total == pytest.approx(1, abs=1e-4)
     assert "violet" in rows[1]["note"]
+
+
+@pytest.mark.parametrize("words", ["check", "data", "data --sql", "data --profile", "data --ledger", "runs", "doctor"])
+def test_every_document_has_the_keys_that_are_promised(trained, words):
+    folder, _, _, _ = trained
+    verb, *options = words.split()
+
+    given = document(verb, folder, *options)
+
+    for item in given if isinstance(given, list) else [given]:
+        assert set(item) >= set(KEYS[words])
+
+
+def test_the_documents_of_new_and_test_have_the_keys_that_are_promised(trained):
+    _, made, _, tested = trained
+
+    assert set(made) >= set(KEYS["new"])
+    assert set(tested) >= set(KEYS["test"])
+    assert set(tested["baselines"]) == {"trivial", "strong"}
+    assert set(tested["ledger"]) >= set(LEDGER)
+    assert all(set(source) >= set(SOURCE) for source in tested["ledger"]["sources"])
+    assert {name for figures in tested["baselines"].values() for name in figures} <= set(tested["metrics"])
 
 
 def test_predictions_are_one_json_document_when_no_file_is_named(trained, tmp_path):
@@ -205,7 +216,7 @@ def test_runs_are_listed_newest_first(trained):
 
     listed = document("runs", folder)
     assert [run["run"] for run in listed[-2:]] == [listed[-2]["run"], first["run"]]
-    assert all(set(r) >= {"run", "state", "family", "metric", "value", "started", "seconds", "path"} for r in listed)
+    assert all(set(run) >= set(KEYS["runs"]) for run in listed)
 
 
 def test_a_setting_of_one_run_is_not_saved(trained):

@@ -17,6 +17,7 @@ from epochal.cli import (
     data,
     demo,
     doctor,
+    documents,
     new,
     predict,
     resume,
@@ -76,7 +77,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"epochal {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
     for name, module in VERBS.items():
-        sub = verbs.add_parser(name, help=module.SUMMARY, description=module.__doc__)
+        sub = verbs.add_parser(name, help=module.SUMMARY, description=module.__doc__, epilog=documents.words(name))
         module.prepare(sub)
     return parser
 
@@ -84,7 +85,7 @@ def build_parser() -> Parser:
 def parser_of(verb: str) -> Parser:
     """The grammar of one verb; of opening the workbench for none."""
     module = VERBS.get(verb, workbench)
-    parser = Parser(prog=f"epochal {verb}".strip(), description=module.__doc__)
+    parser = Parser(prog=f"epochal {verb}".strip(), description=module.__doc__, epilog=documents.words(verb))
     module.prepare(parser)
     return parser
 
