@@ -7,6 +7,7 @@ the same folds, from the same seed.
 from __future__ import annotations
 
 import math
+import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -63,7 +64,7 @@ class Candidate:
     epochs: int
     parameters: int
     memory_bytes: int
-    """Of weights, optimiser and rows in memory, estimated."""
+    """Of a run's process: its libraries, weights, optimiser and rows, estimated."""
     why: str
     options: dict[str, Any] = field(default_factory=dict)
     """Settings of the family that the budget asks to differ from their defaults."""
@@ -120,6 +121,7 @@ def choose(
     """
     clock = clock or SystemClock()
     started = clock.monotonic()
+    libraries = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     snapshot = open_snapshot(snapshot_folder)
     chosen_inputs = tuple(inputs) if inputs is not None else inputs_of(project, snapshot)
     names = tuple(classes) if classes is not None else classes_of(project, snapshot)
@@ -136,7 +138,8 @@ def choose(
         found: list[Candidate] = []
         for i, family in enumerate(families):
             report(i / len(families), f"trying {family.title}")
-            found.append(_try_family(project, family.name, folds=folds, whole=whole, seconds=each, clock=clock))
+            tried = _try_family(project, family.name, folds=folds, whole=whole, seconds=each, clock=clock)
+            found.append(replace(tried, memory_bytes=tried.memory_bytes + libraries))
     finally:
         torch.set_num_threads(threads)
     report(1.0, "ranked")
