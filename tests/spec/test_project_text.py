@@ -232,6 +232,19 @@ class TestATextLaidOutOtherwise:
         assert "# spaces" in done
         assert above(done, "[split]") == "# held out"
 
+    def test_each_inline_step_takes_its_own_comments_along(self):
+        text = (
+            'name = "x"\n# the recipe\nclean = [ # begins\n  # one\n  {op = "trim", columns = ["a"]}, # spaces\n'
+            '  # two\n  {op = "lower", columns = [\n    "b", # letters\n  ]},\n  # three\n'
+            '  {op = "upper", columns = ["#c"]}\n  # end\n] # all\n'
+        )
+        one, two, three = steps(text)
+        assert change(text, clean=(three, two)) == (
+            'name = "x"\n\n# three\n# end\n[[clean]]\nop = "upper"\ncolumns = ["#c"]\n\n'
+            '# two\n# letters\n[[clean]]\nop = "lower"\ncolumns = ["b"]\n'
+        )
+        assert "# the recipe\n# begins\n# one\n# spaces\n# all\n[[clean]]" in change(text, clean=(two, one))
+
     def test_a_table_inside_a_step_that_stands_far_away(self):
         text = '# top\nname = "x"\n[[clean]] # c\nop = "map_values"\ncolumn = "a"\n# s\n[split]\nseed = 1\n# m\n[clean.mapping]\nu = "v"\n'
         done = change(text, clean=())

@@ -163,6 +163,30 @@ def comments_in(text: str) -> list[str]:
     return [m["comment"].rstrip() for m in _VALUE.finditer(text) if m["comment"] is not None]
 
 
+def item_comments_in(value: str) -> list[list[str]]:
+    """The comments of each item of an array of inline tables: those before it, in it, and behind it on its line."""
+    items: list[list[str]] = []
+    waiting: list[str] = []
+    depth, behind = 0, False
+    for match in _SHAPE.finditer(value):
+        sign = match[0]
+        if sign in ("[", "{"):
+            depth += 1
+            if depth == 2:
+                items.append(waiting)
+                waiting = []
+        elif sign in ("]", "}"):
+            depth -= 1
+            behind = behind or depth == 1
+        elif sign == "\n":
+            behind = False
+        elif sign[0] == "#":
+            (items[-1] if items and (depth > 1 or behind) else waiting).append(sign.rstrip())
+    if items:
+        items[-1] += waiting
+    return items
+
+
 def line_number(text: str, at: int) -> int:
     """The 1-based line of an offset."""
     return text.count("\n", 0, at) + 1

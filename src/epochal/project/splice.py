@@ -8,7 +8,7 @@ from typing import Any
 
 from epochal.core.settings import TABLES
 from epochal.core.steps import OPS
-from epochal.project.outline import Block, Entry, Path, comments_in, outline
+from epochal.project.outline import Block, Entry, Path, comments_in, item_comments_in, outline
 from epochal.project.values import key_text, replaced, value_text
 
 
@@ -156,6 +156,29 @@ def comments_of(text: str, path: Path) -> list[str]:
         for part in ([b] if _within(b.path, path) else [e for e in b.entries if _within(e.path, path)])
     ]
     return [c for start, end in spans for c in comments_in(text[start:end])]
+
+
+def item_comments(text: str, name: str, count: int) -> list[list[str]]:
+    """The comments of each of `count` items of a list, whether it is written as tables or as one value.
+
+    What stands above or beside the whole value goes to its first item.
+    """
+    found: list[list[str]] = [[] for _ in range(count)]
+    for block in outline(text):
+        if block.path[:1] == (name,):
+            found[int(block.path[1])] += comments_in(text[block.lead : block.end])
+        for entry in block.entries:
+            if entry.path != (name,) or not count:
+                continue
+            inside = item_comments_in(text[entry.value_start : entry.value_end])
+            for own, comments in zip(found, inside, strict=False):
+                own.extend(comments)
+            found[0] = [
+                *comments_in(text[entry.lead : entry.start]),
+                *found[0],
+                *comments_in(text[entry.value_end : entry.end]),
+            ]
+    return found
 
 
 def splice_items(

@@ -20,6 +20,7 @@ from epochal.project.pairing import pair
 from epochal.project.read import parse_document
 from epochal.project.splice import (
     comments_of,
+    item_comments,
     key_line,
     put,
     splice_items,
@@ -189,11 +190,11 @@ def _tables_of_list(text: str, name: str, items: list[Mapping[str, Any]]) -> str
     )
     if not (inline or scattered):
         return text
-    comments = comments_of(text, (name,))
+    comments = item_comments(text, name, len(items))
     text = take_out_table(text, name)
-    texts: list[str | None] = [item_text(name, item) for item in items]
-    if texts:
-        texts[0] = "".join(f"{c}\n" for c in comments) + str(texts[0])
+    texts: list[str | None] = [
+        "".join(f"{c}\n" for c in own) + item_text(name, item) for own, item in zip(comments, items, strict=True)
+    ]
     return splice_items(text, name, [None] * len(items), texts, _after(name))
 
 
