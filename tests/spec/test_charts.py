@@ -149,6 +149,20 @@ class TestPictures:
             "    0         4    epoch",
         ]
 
+    @pytest.mark.parametrize("place", [0.0, 0.03, 0.142, 0.31, 0.49, 0.7012, 0.9166, 1.0])
+    @pytest.mark.parametrize("size", [(40, 17), (80, 12), (33, 9)])
+    def test_a_mark_stands_on_the_dot_it_marks(self, place, size):
+        def cells(**of):
+            chart = Chart(x=Scale(0, 1, (0, 1)), y=Scale(0, 1, (0, 1)), **of)
+            picture = ["".join(t for t, _ in line) for line in draw(chart, *size)]
+            return [(r, c) for r, line in enumerate(picture) for c, sign in enumerate(line) if sign in marks]
+
+        marks = {"●", *(chr(0x2800 + dots) for dots in range(1, 256))}
+        dot = cells(curves=(Curve(role="train", xs=(place,), ys=(1 - place,), joined=False),))
+
+        assert len(dot) == 1
+        assert cells(marks=((place, 1 - place, "●"),)) == dot
+
     def test_validation_is_told_from_train_without_colour(self):
         x, y = Scale(0, 10, (0, 10)), Scale(0, 1, (0, 1))
         solid = draw(Chart(x=x, y=y, curves=(Curve(role="train", xs=(0, 10), ys=(0.5, 0.5)),)), 40, 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
@@ -87,7 +88,7 @@ def _canvas(chart: Chart, width: int, height: int) -> list[list[Run]]:
     for x, y, sign in chart.marks:
         place, at = chart.x.place(x), _row(chart.y, y, height)
         if 0 <= place <= 1 and at is not None:
-            cells[at][min(width - 1, int(place * width))] = (sign, "mark")
+            cells[at][_cell(place, width)] = (sign, "mark")
     return cells
 
 
@@ -125,7 +126,12 @@ def _row(scale: Scale, value: float, height: int) -> int | None:
     place = scale.place(value)
     if not -1e-9 <= place <= 1 + 1e-9:
         return None
-    return min(height - 1, max(0, height - 1 - int(place * height)))
+    return height - 1 - _cell(place, height)
+
+
+def _cell(place: float, cells: int) -> int:
+    """Which of so many cells a place lies in, as plotext draws curves: the limits are the middles of the outer cells."""
+    return min(cells - 1, max(0, math.floor(place * (cells - 1) + 0.5)))
 
 
 def _y_labels(scale: Scale, height: int) -> dict[int, str]:
@@ -146,7 +152,7 @@ def _x_axis(chart: Chart, width: int, corner: str, across: str, down: str) -> tu
     used = -2
     for value in chart.x.ticks:
         place = chart.x.place(value)
-        column = min(width - 1, int(place * width))
+        column = _cell(place, width)
         if not 0 <= place <= 1:
             continue
         text = label(value, step)
