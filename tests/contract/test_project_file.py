@@ -169,6 +169,13 @@ class TestUndo:
             file.redo()
             assert on_disk(folder) == text
 
+    def test_is_a_save_too_and_says_when(self, folder):
+        add(ProjectFile.open(folder), "a")
+        file = ProjectFile.open(folder, clock=FixedClock())
+        file.undo()
+        assert file.saved_at == FixedClock().now()
+        assert ProjectFile.open(folder).saved_at == FixedClock().now()
+
     def test_works_after_a_restart_and_after_the_cache_was_deleted(self, folder):
         add(ProjectFile.open(folder), "a")
         add(ProjectFile.open(folder), "b")

@@ -37,6 +37,8 @@ class _Seen:
     project: Project
     history: History
     stamp: tuple[tuple[int, ...], ...]
+    recorded: History = History()
+    """What of the history was on the disk then; the rest was found by looking and no record tells of it yet."""
 
 
 class ProjectFile:
@@ -173,14 +175,15 @@ class ProjectFile:
                 )
             if not (history.past if kind == "undo" else history.future):
                 return None
-            after = history.undone() if kind == "undo" else history.redone()
+            now = self._now()
+            after = (history.undone() if kind == "undo" else history.redone()).put_in_force(now)
             from_state, to_state = history.current, after.current
             if from_state is None or to_state is None:  # a history with a past or a future has a present
                 return None
             text, project = self._with_facts(from_state, to_state)
-            lines = [past.move_line(kind, to_state, self._now())]
+            lines = [past.move_line(kind, to_state, now)]
             if text != to_state.text:
-                lines.append(past.facts_line("kept what was recorded", self._now(), text))
+                lines.append(past.facts_line("kept what was recorded", now, text))
             self._save(text, project, after.with_facts(text), lines)
             return (from_state if kind == "undo" else to_state).why
 
@@ -218,7 +221,7 @@ class ProjectFile:
         fsio.clear_leftovers(self.paths.toml)
         past.write(self.paths.history, self._unrecorded())
         fsio.write_text(self.paths.toml, text)
-        self._seen = _Seen(text=text, project=project, history=history, stamp=())
+        self._seen = _Seen(text=text, project=project, history=history, stamp=(), recorded=history)
         try:
             past.write(self.paths.history, records)
         except fsio.NotSaved as error:
@@ -230,21 +233,26 @@ class ProjectFile:
             ) from error
 
     def _unrecorded(self) -> list[str]:
-        """The record of the state that was found, where there is none."""
+        """The records of the states that were found, where there are none."""
         found, written = self._seen.history, past.read_history(self.paths.history)
-        return [] if _place(found) == _place(written) else [past.newest_line(found)]
+        states = (*found.past, found.current) if found.current else ()
+        return [] if _place(found) == _place(written) else [past.state_line(s) for s in states if s.n > written.count]
 
     def _read(self, known: _Seen | None) -> _Seen:
-        """What is on the disk. A text that is known keeps its very steps: equal ones are told apart by that."""
+        """What is on the disk. A text that is known keeps its very steps: equal ones are told apart by that.
+
+        States that were seen while nobody recorded them (hand-written ones) stay in the past of what is found now.
+        """
         stamp = self._stamp()
         text = read_text(self.paths.toml)
         project = known.project if known and known.text == text else parse_text(text)
-        history = past.read_history(self.paths.history)
+        recorded = past.read_history(self.paths.history)
+        history = known.history if known and known.recorded == recorded else recorded
         if history.current is None or history.current.text != text:
             why = OUTSIDE if history.current else "opened"
             at = datetime.fromtimestamp(stamp[0][3] / 1e9, tz=self._clock.now().tzinfo)
             history = history.with_state(why, at.isoformat(timespec="seconds"), text)
-        return _Seen(text=text, project=project, history=history, stamp=stamp)
+        return _Seen(text=text, project=project, history=history, stamp=stamp, recorded=recorded)
 
     def _stamp(self) -> tuple[tuple[int, ...], ...]:
         """What tells cheaply that a file is not the one that was read."""

@@ -26,7 +26,7 @@ class State:
     why: str
     """What was done, as a person reads it."""
     at: str
-    """ISO 8601 in UTC."""
+    """When it was saved, or last gone back or forward to: ISO 8601 in UTC."""
     text: str
     """project.toml, whole, with the facts recorded since."""
     decided: str
@@ -56,6 +56,10 @@ class History:
     def with_facts(self, text: str) -> History:
         """The history after facts were recorded: the same decision, another text."""
         return replace(self, current=replace(self.current, text=text)) if self.current else self
+
+    def put_in_force(self, at: str) -> History:
+        """The history with the state it stands at saved again at a later time."""
+        return replace(self, current=replace(self.current, at=at)) if self.current else self
 
     def undone(self) -> History:
         """The history one state back. Raises IndexError when there is none."""
@@ -146,12 +150,13 @@ def _after(history: History, record: dict[str, Any]) -> History:
         return history if state is None else history.with_written(state)
     if kind == "facts" and isinstance(text := record.get("text"), str) and record.get("sha256") == digest(text):
         return history.with_facts(text)
-    if kind == "undo" and any(s.n == to for s in history.past):
-        while history.current is None or history.current.n != to:
-            history = history.undone()
-    elif kind == "redo" and any(s.n == to for s in history.future):
-        while history.current is None or history.current.n != to:
-            history = history.redone()
+    if kind in {"undo", "redo"}:
+        back = kind == "undo"
+        if any(s.n == to for s in (history.past if back else history.future)):
+            while history.current is None or history.current.n != to:
+                history = history.undone() if back else history.redone()
+            at = record.get("at")
+            history = history.put_in_force(at) if isinstance(at, str) else history
     return history
 
 

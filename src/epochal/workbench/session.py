@@ -86,6 +86,8 @@ class Session:
     _client: DataClient | None = None
     _watcher: Watcher | None = None
     _cancelled: threading.Event | None = None
+    _unreadable: str = ""
+    """Why project.toml could last not be read."""
     _jobs: int = 0
     """How many were begun; the newest is the one that is shown."""
     measured: bool = False
@@ -163,11 +165,16 @@ class Session:
         if self.file is None:
             return
         try:
-            if self.file.refresh():
-                self.changed("project")
+            changed = self.file.refresh()
         except EpochalError as error:
             if self.error is None or self.error.what != error.what:
                 self.failed(error)
+            self._unreadable = error.what
+            return
+        if self.error is not None and self.error.what == self._unreadable:
+            self.error, changed = None, True  # whoever broke the file has mended it
+        if changed:
+            self.changed("project")
 
     # ── its runs ──
 
