@@ -23,6 +23,7 @@ from epochal.data.protocol import (
     FindRow,
     OpenView,
     Page,
+    Propose,
     ReadCell,
     ReadFacets,
     ReadHead,
@@ -231,6 +232,19 @@ def test_hostile_texts_arrive_visible(client: DataClient, folder: Path) -> None:
     assert not any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in shown)
 
 
+def test_a_reject_is_told_as_it_stands_in_the_source(client: DataClient, folder: Path) -> None:
+    (folder / "tabs.tsv").write_text("a\tb\tc\n" + "1\t2\t3\n" * 9 + "4\tsho\x1brt\n")
+    answer = client.ask(ReadRejects(folder=str(folder), document=document(uri="tabs.tsv")))
+    assert answer["rejects"] == [{"source": "t", "line": 11, "column": None, "kind": "short", "text": "4\tsho\x1brt"}]
+
+
+def test_a_source_without_rows_is_told_before_anything_is_proposed(client: DataClient, folder: Path) -> None:
+    (folder / "names.csv").write_text("a,b,c\n")
+    with pytest.raises(SourceError, match="holds no rows") as caught:
+        client.ask(Propose(folder=str(folder), document=document(uri="names.csv")))
+    assert (caught.value.error_code, caught.value.where) == ("no-rows", "names.csv")
+
+
 def test_a_billion_rows_in_a_filter_end_with_an_error_and_a_living_host(client: DataClient, folder: Path) -> None:
     pid = client.pid
     with pytest.raises(StepError, match="`range` may not be used"):
@@ -358,6 +372,27 @@ def test_the_host_ends_when_its_face_is_killed(folder: Path) -> None:
             return
         time.sleep(0.05)
     pytest.fail("the data process outlived its face")
+
+
+def test_imports_under_way_elsewhere_are_never_tidied_away(tmp_path: Path) -> None:
+    (tmp_path / "project.toml").write_text('name = "t"\n')
+    scratch = tmp_path / ".epochal" / "scratch"
+    scratch.mkdir(parents=True)
+    long_ago = time.time() - 7200
+    for n in range(8):
+        (scratch / f"{n:016x}.duckdb").touch()
+        os.utime(scratch / f"{n:016x}.duckdb", (long_ago + n, long_ago + n))
+    under_way = scratch / f".import-{os.getpid()}-abcd.duckdb"
+    fresh = scratch / "f000000000000000.duckdb"
+    under_way.touch()
+    os.utime(under_way, (0, 0))
+    fresh.touch()
+    (tmp_path / "t.csv").write_text("a\n1\n")
+    with DataClient() as client:
+        assert opened(client, tmp_path).rows == 1
+    assert under_way.exists()
+    assert fresh.exists()
+    assert len(list(scratch.glob("0*.duckdb"))) < 8
 
 
 def test_two_faces_import_the_same_source_at_once(tmp_path: Path) -> None:

@@ -413,6 +413,17 @@ def test_a_comment_in_an_expression_swallows_nothing(con: duckdb.DuckDBPyConnect
     assert [r[4] for r in con.execute(recipe_sql(COLUMNS, recipe)).fetchall()] == ["aa"]
 
 
+def test_a_name_with_line_ends_is_kept_through_the_layout(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute(
+        "CREATE OR REPLACE TABLE raw AS SELECT 0 AS _eid, 's' AS _source, 1 AS _line, 'k' AS _key, ' x ' AS \"a\n\n \"\"b\""
+    )
+    steps = (
+        parse_step({"op": "trim", "columns": ['a\n\n "b']}),
+        parse_step({"op": "filter", "where": "'p\n q' <> 'p\nq'"}),
+    )
+    assert con.execute(recipe_sql((('a\n\n "b', "VARCHAR"),), steps)).fetchall() == [(0, "s", 1, "k", "x")]
+
+
 def test_an_expression_that_fails_on_removed_rows_does_not_fail_the_marking_form(
     con: duckdb.DuckDBPyConnection,
 ) -> None:

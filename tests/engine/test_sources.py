@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+import zlib
 
 import duckdb
 import pyarrow as pa
@@ -260,6 +262,18 @@ def test_a_folder_of_files_is_a_hub_data_set(con, tmp_path, monkeypatch):
     assert rows(con, "a, b") == [(3, "z")]
 
 
+def test_a_hub_that_does_not_answer_is_told_at_once(con, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    pytest.importorskip("datasets")
+    begun = time.monotonic()
+    with pytest.raises(SourceError, match="does not answer") as caught:
+        load(con, tmp_path, "hf://someone/something")
+    assert time.monotonic() - begun < 10
+    assert (caught.value.error_code, caught.value.where) == ("hub", "hf://someone/something")
+    assert "folder" in caught.value.fix
+
+
 def test_a_folder_with_a_loader_script_runs_none_of_it(con, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "evil"
@@ -315,15 +329,15 @@ def test_what_is_no_file_is_refused_before_it_can_block(con, tmp_path):
         load(con, tmp_path, "postgres://x/y")
 
 
-def test_a_bomb_is_refused_by_its_growth(con, tmp_path, monkeypatch):
-    from epochal.data import encoding
-
-    monkeypatch.setattr(encoding, "EXPANSION_FLOOR", 1 << 20)
-    with gzip.open(tmp_path / "bomb.csv.gz", "wb") as file:
-        file.write(b"a,b\n" + b"0,0\n" * (4 << 20))
+def test_a_bomb_of_good_rows_is_refused_before_they_are_stored(con, tmp_path):
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    rows = b"1,2,a\n" * 200_000
+    parts = [packer.compress(b"id,x,y\n"), *(packer.compress(rows) for _ in range(45)), packer.flush()]
+    (tmp_path / "bomb.csv.gz").write_bytes(b"".join(parts))
     with pytest.raises(SourceError, match="expands more than") as caught:
         load(con, tmp_path, "bomb.csv.gz")
     assert caught.value.error_code == "bomb"
+    assert sources.opened(con) is None
 
 
 def test_a_torn_archive_is_damaged_and_leaves_nothing(con, tmp_path):
@@ -342,6 +356,15 @@ def test_hostile_names_stay_data(con, tmp_path):
     shown = head(tmp_path, {"uri": "t.csv"})
     assert "\x1b" not in shown.columns[0].title
     assert shown.columns[0].name == name
+
+
+def test_lines_of_two_encodings_are_never_mixed_up_in_silence(con, tmp_path):
+    lines = [f"{i},Zürich,a\n".encode("latin-1" if i % 2 else "utf-8") for i in range(400)]
+    (tmp_path / "t.csv").write_bytes(b"id,x,y\n" + b"".join(lines))
+    (counts,) = load(con, tmp_path, "t.csv").lines
+    assert (counts.lines, counts.read, counts.rejected, counts.sums) == (401, 200, 200, True)
+    assert {x for (x,) in rows(con, "x")} == {"Zürich"}
+    assert con.execute("SELECT DISTINCT kind FROM rejects").fetchall() == [("encoding",)]
 
 
 def test_many_columns_are_read_and_too_many_refused(con, tmp_path):

@@ -118,3 +118,25 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
     for data, what in ((b"PK\x03\x04" + bytes(50), "zip"), (bytes(5000), "NUL"), (b"PAR1" + bytes(50), "Parquet")):
         with pytest.raises(SourceError, match=what):
             encoded(tmp_path, data)
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (bytes(range(256)) * 40, "control characters"),
+        ("id,x\n1,2\n".encode("utf-32"), "UTF-32"),
+        (b"\x7fELF\x02\x01" + bytes(2000), "NUL"),
+        (b"PK\x03\x04rest", "spreadsheet"),
+    ],
+)
+def test_what_is_no_text_table_is_refused_with_what_it_is(tmp_path, data, what):
+    (tmp_path / "t.csv").write_bytes(data)
+    with pytest.raises(SourceError, match=what) as caught:
+        detect(tmp_path / "t.csv")
+    assert caught.value.error_code == "not-text"
+    assert caught.value.fix
+
+
+def test_a_control_character_between_the_fields_is_no_sign_of_a_binary_file(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"id\x01x\x01y\n" + b"1\x012\x013\n" * 100)
+    assert detect(tmp_path / "t.csv").name == "utf-8"

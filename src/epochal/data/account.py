@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from epochal.core.steps import Step
 
 _CUT = 2_000
-"""Characters of a reject's text that are shown."""
+"""Characters of a reject's text that are told."""
 
 
 def read_ledger(engine: Engine, con: DuckDBPyConnection, project: Project, work: Work) -> dict[str, Any]:
@@ -120,7 +120,10 @@ def _source_words(source: Mapping[str, Any]) -> str:
 
 
 def read_rejects(engine: Engine, con: DuckDBPyConnection, project: Project, work: Work, limit: int) -> dict[str, Any]:
-    """The lines and cells that did not fit, up to `limit`, and how many there are in all."""
+    """The lines and cells that did not fit, up to `limit`, and how many there are in all.
+
+    Their texts are as they stand in the source, cut: scripts compare them, and who shows them makes them safe.
+    """
     steps = ready_steps(con, project, engine.folder, engine.columns)
     work.report("reading the rejects")
     queries = ['SELECT source, line, "column", kind, text FROM rejects']
@@ -137,11 +140,11 @@ def read_rejects(engine: Engine, con: DuckDBPyConnection, project: Project, work
             rows = con.execute(f"SELECT * FROM ({query}) ORDER BY line LIMIT {room}").fetchall()  # noqa: S608 - ours
             found.extend(
                 {
-                    "source": safe(source, 200),
+                    "source": source,
                     "line": line,
-                    "column": None if column is None else safe(column, 200),
+                    "column": column,
                     "kind": kind,
-                    "text": safe(text or "", _CUT),
+                    "text": (text or "")[:_CUT],
                 }
                 for source, line, column, kind, text in rows
             )

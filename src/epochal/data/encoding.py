@@ -24,8 +24,8 @@ CHUNK = 8 * 1024 * 1024
 
 MAX_EXPANSION = 200
 """A compressed file that grows more than this …"""
-EXPANSION_FLOOR = 256 * 1024 * 1024
-"""… and past this many bytes is taken for a bomb."""
+EXPANSION_FLOOR = 48 * 1024 * 1024
+"""… and past this many bytes is taken for a bomb: fewer than are looked at for the encoding, before a row is stored."""
 
 _SCAN = 64 * 1024 * 1024
 """How much of a file is looked at to guess its encoding."""
@@ -149,6 +149,13 @@ def detect(path: Path, declared: str = "", *, whole: bool = True) -> Encoding:
     """
     first, _all = head_bytes(path, 256 * 1024)
     _refuse_foreign(path, first)
+    if first.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise SourceError(
+            "it is written in UTF-32, which is not read",
+            where=str(path),
+            fix="save it as UTF-8: iconv -f utf-32 -t utf-8",
+            code="not-text",
+        )
     marked = _by_mark(first)
     if declared:
         return _declared(declared, marked, first)
@@ -157,11 +164,24 @@ def detect(path: Path, declared: str = "", *, whole: bool = True) -> Encoding:
     wide = _wide_without_mark(first)
     if wide:
         return wide
-    if first.count(0) > len(first) // 10:
+    full_of = "NUL bytes" if first.count(0) > len(first) // 10 else "control characters" if _binary(first) else ""
+    if full_of:
         raise SourceError(
-            "it is no text: it is full of NUL bytes", where=str(path), fix="name a text file", code="not-text"
+            f"it is no text: it is full of {full_of}",
+            where=str(path),
+            fix="name a text file, or set the encoding in its [[source]] table if it is one",
+            code="not-text",
         )
     return _by_content(ByteReader(path).chunks() if whole else iter((first,)))
+
+
+_CONTROLS = bytes(c for c in (*range(1, 32), 127) if c not in b"\t\n\v\f\r\x1b")
+
+
+def _binary(first: bytes) -> bool:
+    """Whether many different control characters stand all over it; one of them may well be the delimiter."""
+    found = len(first) - len(first.translate(None, _CONTROLS))
+    return found > len(first) // 30 and len(set(first) & set(_CONTROLS)) > 8
 
 
 def _refuse_foreign(path: Path, first: bytes) -> None:
@@ -211,7 +231,7 @@ _NOT_IN_CP1252 = frozenset((0x81, 0x8D, 0x8F, 0x90, 0x9D))
 
 
 def _by_content(chunks: Iterator[bytes]) -> Encoding:
-    """UTF-8 where more sequences of it are right than wrong, else the single-byte encoding its bytes can be."""
+    """UTF-8 where a good part of its sequences is right, else the single-byte encoding its bytes can be."""
     right = wrong = seen = 0
     high: set[int] = set()
     rest = b""
@@ -231,7 +251,7 @@ def _by_content(chunks: Iterator[bytes]) -> Encoding:
             rest = b""
             break
     wrong += bool(rest)
-    if not wrong or right > wrong:
+    if right * 3 > wrong or not wrong:  # so many do not come about by chance: what is wrong becomes rejects, in sight
         return Encoding(name="utf-8", codec="utf-8")
     if high and not high & _NOT_IN_CP1252:
         return Encoding(name="cp1252", codec="cp1252")

@@ -16,6 +16,7 @@ import resource
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,13 @@ if TYPE_CHECKING:
 Report = Callable[[str, float | None], None]
 """Told what is being done, in words, and how far it is in [0, 1] where that is known."""
 
+_MANY_COLUMNS = 300
+_QUADRATIC = "common_subexpressions,join_order,statistics_propagation,projection_placement"
+"""Parts of DuckDB's planner that took 50 s for a step over 2,000 columns, and 1 s without them."""
 _KEPT_IMPORTS = 4
 """Imported sources that stay in a scratch folder; older ones are imported again when needed."""
+_FRESH = 600.0
+"""Seconds for which an import stays however many there are: another process may be about to open it."""
 
 
 class Work:
@@ -306,6 +312,7 @@ def _attached(database: Path, import_id: str, folder: Path, work: Work) -> Engin
     try:
         with work.on(con):
             con.execute(f"ATTACH '{str(database).replace(chr(39), chr(39) * 2)}' AS src (READ_ONLY)")
+            _plan_cheaply(con)
             seal(con, folders=[ProjectPaths(folder).cache])
             os.utime(database)
             return Engine(con, import_id, folder, spill)
@@ -316,6 +323,13 @@ def _attached(database: Path, import_id: str, folder: Path, work: Work) -> Engin
         if stopped:
             raise
         return None
+
+
+def _plan_cheaply(con: DuckDBPyConnection) -> None:
+    """Over very many columns the planner's own time, which grows with their square, is what a person waits for."""
+    columns = con.execute("SELECT count(*) FROM duckdb_columns() WHERE database_name = 'src'").fetchall()[0][0]
+    if columns > _MANY_COLUMNS:
+        con.execute(f"SET disabled_optimizers = '{_QUADRATIC}'")
 
 
 def _spill_of(scratch: Path) -> Path:
@@ -329,6 +343,8 @@ def _tidy(scratch: Path) -> None:
             owner = re.match(r"(?:spill-|\.import-)(\d+)-", entry.name)
             if owner and not Path("/proc", owner[1]).exists():
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        imports = sorted(scratch.glob("*.duckdb"), key=lambda p: p.stat().st_mtime, reverse=True)
-        for old in imports[_KEPT_IMPORTS:]:
-            old.unlink()
+        # A name with a dot in front is an import under way, of this process or another.
+        used = {p: p.stat().st_mtime for p in scratch.glob("*.duckdb") if not p.name.startswith(".")}
+        for old in sorted(used, key=lambda p: used[p], reverse=True)[_KEPT_IMPORTS:]:
+            if time.time() - used[old] > _FRESH:
+                old.unlink()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from epochal.core.errors import SourceError
 from epochal.core.settings import Columns, Goal, Project, SplitSettings, to_document
 from epochal.core.steps import Step
 from epochal.core.tasks import TASKS
@@ -45,8 +46,11 @@ class _Learnt:
 def propose(engine: Engine, con: DuckDBPyConnection, project: Project, work: Work) -> Proposal:
     """Suggest what is not given yet: kinds and missing marks as steps, target, task, metric, ignored columns, split.
 
-    What stands in the project is kept. Raises StepError or SourceError when its recipe or sources cannot be read.
+    What stands in the project is kept. Raises StepError or SourceError when its recipe or sources cannot be read, or
+    hold no row.
     """
+    if not engine.rows:
+        raise _no_rows(con, project)
     work.report("looking at every column")
     raw = base_of(engine, con, project, work)
     guesses = guess_kinds(con, raw.table, raw.columns)
@@ -76,6 +80,18 @@ def propose(engine: Engine, con: DuckDBPyConnection, project: Project, work: Wor
         document=to_document(suggested),
         reasons=(*learnt.reasons, *reasons, *why, *set_aside, *dealt),
         targets=tuple(name for name, _, _ in ranked),
+    )
+
+
+def _no_rows(con: DuckDBPyConnection, project: Project) -> SourceError:
+    """A source of which nothing could be read as a row."""
+    rejected = con.execute("SELECT count(*) FROM rejects").fetchall()[0][0]
+    lines = "its only other line" if rejected == 1 else f"all {rejected:,} other lines"
+    return SourceError(
+        f"no row could be read: {lines} did not fit" if rejected else "it names columns but holds no rows",
+        where=", ".join(s.uri for s in project.sources[:5]),
+        fix="check delimiter, quote and header in its [[source]] table" if rejected else "name a file with rows",
+        code="no-rows",
     )
 
 

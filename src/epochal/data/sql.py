@@ -7,11 +7,16 @@ step ever leaves one behind.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from epochal.core.steps import Step
 from epochal.data.sqltext import as_text, identifier, literal, table_name
 from epochal.data.stages import INTERNAL, Columns, Plan, Stage, plan
+
+
+_CHAIN = 50
+"""Terms that are added one after the other."""
 
 
 def recipe_sql(columns: Columns, steps: Sequence[Step], source: str = "raw", *, upto: int | None = None) -> str:
@@ -167,15 +172,15 @@ def _marked_select(stage: Stage, relation: str, *, counted: bool) -> tuple[str, 
     counters: dict[str, str] = {}
     if counted and stage.cells:
         types = dict(stage.before)
-        changed = " + ".join(f"CAST(({changed_condition(c, types[c], stage)}) AS INTEGER)" for c in stage.cells)
+        changed = _sum([f"CAST(({changed_condition(c, types[c], stage)}) AS INTEGER)" for c in stage.cells])
         if stage.joins:
             (column,) = stage.cells
             text = as_text(column, types[column], of="_rows")
             changed = f"CAST(({text} IS DISTINCT FROM {joined_value(stage)}) AS INTEGER)"
         counters[f"_changed_{stage.n}"] = changed
         if stage.converts:
-            counters[f"_rejected_{stage.n}"] = " + ".join(
-                f"CAST(({rejected_condition(c, types[c], e)}) AS INTEGER)" for c, e in stage.cells.items()
+            counters[f"_rejected_{stage.n}"] = _sum(
+                [f"CAST(({rejected_condition(c, types[c], e)}) AS INTEGER)" for c, e in stage.cells.items()]
             )
     more = "".join(
         f",\n  CASE WHEN _removed IS NULL THEN {expression} ELSE 0 END AS {name}"
@@ -201,6 +206,14 @@ def _marked_select(stage: Stage, relation: str, *, counted: bool) -> tuple[str, 
     return f"SELECT {_star(cells)}{_added(added)}{more}\nFROM {relation}", list(counters)
 
 
+def _sum(terms: Sequence[str]) -> str:
+    """Terms added in halves: a chain of some thousand is deeper than DuckDB reads."""
+    if len(terms) <= _CHAIN:
+        return " + ".join(terms)
+    half = len(terms) // 2
+    return f"({_sum(terms[:half])}) + ({_sum(terms[half:])})"
+
+
 def _guarded(stage: Stage, expression: str) -> str:
     """A person's expression may rely on rows being gone: on those it may fail, and is missing then."""
     if stage.step.op != "compute":
@@ -208,5 +221,9 @@ def _guarded(stage: Stage, expression: str) -> str:
     return f"CASE WHEN _removed IS NULL THEN {expression} ELSE TRY({expression}) END"
 
 
+_BEGINS_OR_QUOTED = re.compile(r"""^|'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*""", re.MULTILINE)
+
+
 def _indented(text: str) -> str:
-    return "\n".join("  " + line for line in text.split("\n"))
+    """SQL set in by two; what stands in quotes stays: a column's name may hold line ends."""
+    return _BEGINS_OR_QUOTED.sub(lambda found: found[0] or "  ", text)
