@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from epochal.data.protocol import Built
-from epochal.testing import kept_run, run_events, screen_text, tiny_project, tiny_run, until
+from epochal.testing import kept_run, run_events, screen_text, tiny_project, tiny_rows, tiny_run, until, write_csv
 from epochal.tui.app import Workbench
+from epochal.workbench.entry import prepare
 from epochal.workbench.flow import Choice
 from epochal.workbench.session import Session
 
@@ -169,6 +170,26 @@ class TestPictures:
         async with app.run_test(size=size) as pilot:
             await until(lambda: "titanic" in screen_text(app), pilot)
             await picture("home", size, app, pilot)
+
+    async def test_of_a_model_to_use(self, finished, size, picture, monkeypatch):
+        monkeypatch.chdir(finished.folder.parent)
+        bundle = finished.folder / "runs" / "0003-tabm" / "bundle"
+        bundle.mkdir()
+        (bundle / "bundle.toml").write_text("")
+        app = finished.app("ship")
+        async with app.run_test(size=size) as pilot:
+            await until(lambda: "epochal predict penguins new.csv" in screen_text(app), pilot)
+            await picture("ship", size, app, pilot)
+
+    async def test_of_what_is_made_of_a_file(self, alone, size, picture, monkeypatch):
+        monkeypatch.chdir(alone)
+        write_csv(alone / "birds.csv", tiny_rows(300))
+        session = Session(vitals=None)
+        app = Workbench(session, first=prepare(session, "birds.csv"), config=alone / "no-config")
+        async with app.run_test(size=size) as pilot:
+            await until(lambda: "Enter makes the project" in screen_text(app), pilot, seconds=60)
+            await picture("start", size, app, pilot)
+        session.close()
 
     async def test_of_help(self, world, size):
         app = world.app("train")

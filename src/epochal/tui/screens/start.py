@@ -98,7 +98,7 @@ def _proposal(view: StartView, width: int) -> list[Content]:
     source = fit(view.source, max(8, width // 2))
     first = content(toned(source, "bold"), "   ")
     lines = [blank(), *wrapped(view.facts, width, "quiet", cell_width(source) + 3, first), blank()]
-    lines.append(heading("What is proposed", width, f"project {view.folder}"))
+    lines.append(heading("What is proposed", width, f"for a new project in {view.folder}"))
     if not view.suggestions:
         lines.append(content(toned("…" if not view.ready else "nothing", "quiet")))
     value = max(16, min(44, max((cell_width(s.value) for s in view.suggestions), default=0) + 2, width // 2 - 12))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epochal.show import safe
+from epochal.workbench.views.words import place
 
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _LATER = (
 
 def ship_view(folder: Path, info: RunInfo | None, *, tested: bool) -> ShipView:
     """The view for the run that is shown."""
-    here = shlex.quote(str(folder))
+    here = shlex.quote(place(folder))
     has_model = info is not None and (info.folder / "bundle" / "bundle.toml").is_file()
     if info is None or not has_model:
         return ShipView(
@@ -67,7 +68,7 @@ def ship_view(folder: Path, info: RunInfo | None, *, tested: bool) -> ShipView:
     return ShipView(
         headline=f"run {info.spec.number}  {safe(info.spec.family)} is ready to use.",
         commands=tuple((safe(c), w) for c, w in commands),
-        files=tuple((safe(str(info.folder / name).replace(str(Path.home()), "~", 1)), w) for name, w in files),
+        files=tuple((safe(place(info.folder / name)), w) for name, w in files),
         later=_LATER,
         next="copy a command, or leave with gq: all is in the project folder."
         if tested

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from epochal.core.settings import Project
 from epochal.show import safe
-from epochal.workbench.views.words import count, memory, some
+from epochal.workbench.views.words import count, memory, place, some
 
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def start_view(draft: Draft, *, busy: str = "") -> StartView:
     return StartView(
         source=safe(draft.uri),
         facts=_facts(head),
-        folder=safe(str(draft.folder)),
+        folder=safe(place(draft.folder)),
         suggestions=_suggestions(draft, project) if proposal is not None else (),
         columns=_columns(head, target),
         rows=_rows(head, target),

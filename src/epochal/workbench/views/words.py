@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from epochal.charts.scale import grouped
 
@@ -72,6 +73,12 @@ def done_at(now: datetime, seconds_left: float) -> str:
     """When it will be done: the time of day, with the day when that is not today."""
     then = now.astimezone() + timedelta(seconds=seconds_left)
     return then.strftime("%H:%M") if then.date() == now.astimezone().date() else then.strftime("%a %H:%M")
+
+
+def place(path: Path) -> str:
+    """A file or folder as one would type it here: from the current folder if it lies in it, else from the root."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path != here and path.is_relative_to(here) else str(path)
 
 
 def some(number: int, one: str, many: str = "") -> str:
