@@ -11,11 +11,14 @@ from epochal.core.events import ENDED
 from epochal.journal.reduce import RunState
 from epochal.project.runfile import RunSpec
 from epochal.runs.control import send
+from epochal.runs.ending import heed_signals
 from epochal.runs.follow import Follower
 from epochal.runs.state import info_of
 
 
 _LOOK_EVERY_SECONDS = 0.2
+
+CTRL_C = 130
 
 _EXIT_CODES = {"failed": 1, "diverged": 1, "interrupted": 3, "stuck": 3}
 
@@ -23,6 +26,16 @@ _EXIT_CODES = {"failed": 1, "diverged": 1, "interrupted": 3, "stuck": 3}
 def exit_code(status: str) -> int:
     """0 done or stopped as asked, 1 failed or diverged, 3 interrupted."""
     return _EXIT_CODES.get(status, 0)
+
+
+def follows(host: str, console: Console, *, wanted: bool) -> bool:
+    """Whether a run in this host is followed: one that lives in this command always is, and heeds its signals."""
+    if host != "thread":
+        return wanted
+    heed_signals()
+    if not wanted:
+        console.notice("a run in the thread host lives in this command, so it is followed")
+    return True
 
 
 def say_started(spec: RunSpec, pid: int, console: Console) -> int:
@@ -36,11 +49,14 @@ def say_started(spec: RunSpec, pid: int, console: Console) -> int:
 
 
 def follow(spec: RunSpec, console: Console) -> int:
-    """Follow until the run ends, then say how. ctrl-c asks it to stop with a checkpoint, a second one at once."""
+    """Follow until the run ends, then say how. ctrl-c asks it to stop with a checkpoint, a second one at once.
+
+    The exit code is then that of a ctrl-c, so that no script goes on as if the run were done.
+    """
     asked = 0
     while True:
         try:
-            return _say_end(spec, wait_for_end(spec, console), console)
+            code = _say_end(spec, wait_for_end(spec, console), console)
         except KeyboardInterrupt:
             asked += 1
             if asked > 2:
@@ -51,6 +67,8 @@ def follow(spec: RunSpec, console: Console) -> int:
                 if asked == 1
                 else "asked the run to stop at once"
             )
+        else:
+            return CTRL_C if asked else code
 
 
 def wait_for_end(spec: RunSpec, console: Console) -> RunState:

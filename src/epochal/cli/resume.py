@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from epochal.cli.arguments import add_json, add_project, add_run
+from epochal.cli.arguments import add_json, add_project, add_run, run_of
 from epochal.cli.console import Console
 
 
@@ -16,6 +16,9 @@ def prepare(parser: argparse.ArgumentParser) -> None:
     add_project(parser)
     add_run(parser)
     parser.add_argument(
+        "--host", choices=("detached", "thread"), help="the process it goes on in (default: the run's own [train] host)"
+    )
+    parser.add_argument(
         "--follow",
         action=argparse.BooleanOptionalAction,
         default=True,
@@ -26,14 +29,15 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Check that it can go on, start a host, follow."""
-    from epochal.cli.following import follow, say_started
+    from epochal.cli.following import follow, follows, say_started
     from epochal.runs.resume import resume
-    from epochal.runs.state import find_run
     from epochal.workbench import operations
     from epochal.workbench.data_client import DataClient
 
-    info = find_run(arguments.dir, arguments.run)
+    info = run_of(arguments)
     with DataClient() as client:
         operations.ensure_snapshot(client, info.spec, console.progress)
-    pid = resume(info.folder)
-    return follow(info.spec, console) if arguments.follow else say_started(info.spec, pid, console)
+    host = arguments.host or info.spec.project.train.host
+    followed = follows(host, console, wanted=arguments.follow)
+    pid = resume(info.folder, host)
+    return follow(info.spec, console) if followed else say_started(info.spec, pid, console)

@@ -30,7 +30,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Bring data up to date, freeze the settings, start, follow."""
-    from epochal.cli.following import follow, say_started
+    from epochal.cli.following import follow, follows, say_started
     from epochal.project.file import ProjectFile
     from epochal.runs import launch
     from epochal.workbench import operations
@@ -49,8 +49,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             accept_split=arguments.accept_split,
             report=console.progress,
         )
-    if spec.project.train.host == "thread" and not arguments.follow:
-        console.notice("a run in the thread host lives in this command, so it is followed")
-        arguments.follow = True
+    followed = follows(spec.project.train.host, console, wanted=arguments.follow)
     pid = launch.start(spec)
-    return follow(spec, console) if arguments.follow else say_started(spec, pid, console)
+    return follow(spec, console) if followed else say_started(spec, pid, console)

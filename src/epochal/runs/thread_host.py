@@ -120,13 +120,13 @@ def runs_here() -> list[Path]:
     return [folder for folder, (thread, _keeper) in list(_here.items()) if thread.is_alive()]
 
 
-def leave(seconds: float = LEAVE_SECONDS) -> list[Path]:
+def leave(seconds: float = LEAVE_SECONDS, *, by: str = "the workbench, quitting") -> list[Path]:
     """Ask all runs of this process to stop with a checkpoint and wait for them; returns those that did not in time."""
     alive = [(folder, *_here[folder]) for folder in runs_here()]
     for _folder, _thread, keeper in alive:
         if not keeper.stop_asked:
             with contextlib.suppress(EpochalError):
-                keeper.ask("stop", by="the workbench, quitting")
+                keeper.ask("stop", by=by)
     deadline = time.monotonic() + seconds
     for _folder, thread, keeper in alive:
         thread.join(max(0.0, deadline - time.monotonic()))

@@ -24,6 +24,7 @@ SHORT_TEXT_CATEGORIES = 100
 TEXT_BUCKETS = 256
 """Hashed n-grams of longer text are counted in so many columns."""
 _DAY_SECONDS = 86_400.0
+_FARTHEST = 1e150
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +181,7 @@ def from_state(state: Mapping[str, Any]) -> Encoder:
 
 
 def _floats(values: pa.ChunkedArray) -> np.ndarray:
-    """As float64, NaN for missing, for infinite and for what is no number."""
+    """As float64, NaN for missing, for infinite and for what is no number; at most ±1e150, whose square is a float."""
     kind = values.type
     if pa.types.is_boolean(kind):
         values = pc.cast(values, pa.int8())
@@ -190,7 +191,7 @@ def _floats(values: pa.ChunkedArray) -> np.ndarray:
         return np.full(len(values), np.nan)
     result = np.array(pc.cast(values, pa.float64(), safe=False).to_numpy(), dtype=np.float64)
     result[np.isinf(result)] = np.nan
-    return result
+    return np.clip(result, -_FARTHEST, _FARTHEST)
 
 
 _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}

@@ -22,6 +22,7 @@ from epochal.core.events import (
     RunEnded,
     TrainingStarted,
 )
+from epochal.fsio import NotSaved
 from epochal.project.runfile import RunSpec, with_resolved
 from epochal.train import baselines, scoring
 from epochal.train.baselines import Strong, Trivial
@@ -232,16 +233,29 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
         take_checkpoint=lambda: _taken(requests),
     )
     outcome: Outcome = yield from loop.run()
-    if outcome.state == "done":
-        yield PhaseStarted(name="finishing", detail="keeping the best model")
-        finish(
-            spec,
-            prepared=ready.prepared,
-            made=ready.made,
-            state=state,
-            trivial=ready.trivial,
-            strong=ready.strong,
+    if outcome.state == "done" and not state.learner.step:
+        yield Noticed(
+            code="nothing-learnt",
+            text="no tree could be grown from these rows: the model is the commonest answer",
+            severity="warning",
         )
+    if outcome.state == "done" or (outcome.state == "stopped" and state.learner.step):
+        yield PhaseStarted(name="finishing", detail="keeping the best model")
+        yield from loop.settle()
+        try:
+            finish(
+                spec,
+                prepared=ready.prepared,
+                made=ready.made,
+                state=state,
+                trivial=ready.trivial,
+                strong=ready.strong,
+            )
+        except NotSaved as error:
+            if outcome.state == "done":
+                raise
+            # A stopped run has its checkpoint: a resume can still make the model.
+            yield Noticed(code=error.error_code, text=f"the model was {error.what}; {error.fix}", severity="error")
     yield _ended(state, outcome)
 
 

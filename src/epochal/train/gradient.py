@@ -24,6 +24,7 @@ from epochal.train import seeds
 from epochal.train.families.linear import LinearHeads
 from epochal.train.optimise import learning_rate_at, make_optimiser
 from epochal.train.prepare import Dense
+from epochal.train.scoring import spread_of
 from epochal.train.state import Evaluation, Plan, Window
 
 
@@ -53,7 +54,7 @@ class Target:
 def fit_target(task: str, target: np.ndarray, num_classes: int, class_weights: str) -> Target:
     """The target's place and spread, or its classes' weights, from the training rows."""
     if task == "regression":
-        return Target(task=task, mean=float(target.mean()), spread=float(target.std()) or 1.0)
+        return Target(task=task, mean=float(target.mean()), spread=spread_of(target))
     if class_weights != "balanced":
         return Target(task=task)
     counts = np.bincount(target, minlength=num_classes)

@@ -13,6 +13,7 @@ import torch
 from epochal.core.errors import SettingsError
 from epochal.core.settings import Project, duration_seconds
 from epochal.core.tasks import FAMILIES
+from epochal.train import scoring
 from epochal.train.device import choose_device, usable_cores
 from epochal.train.families.networks import NETWORKS
 from epochal.train.gradient import num_batches
@@ -21,7 +22,19 @@ from epochal.train.state import Plan, size
 
 
 _EVALUATIONS = 100
-"""At most about so many evaluations in a run."""
+"""At most about so many evaluations in a run that takes minutes."""
+_EVALUATIONS_LONG = 2000
+"""At most about so many in any run."""
+_EVALUATE_SECONDS = 3.0
+"""In a long run nobody waits much longer than this for the next evaluation …"""
+_EVALUATION_SHARE = 0.1
+"""… as long as evaluating takes no more of its time than this."""
+_EVALUATION_MOST = 0.3
+"""Evaluating never takes more than this of the time that steps take …"""
+_EVALUATIONS_FEW = 10
+"""… as long as there are so many evaluations."""
+_EVALUATIONS_CHEAP_SECONDS = 2.0
+"""All evaluations together are always worth this."""
 _TRAINING_SHARE = 0.6
 """Of the budget: the rest is for reading, baselines, and a machine that gets busier."""
 _PROBE_SECONDS = 0.4
@@ -63,8 +76,13 @@ class Planned:
 
 def family_options(project: Project, family: str) -> dict[str, Any]:
     """Every setting of a family: those set for it, else its defaults."""
-    given = project.model.options if project.model.family == family else {}
+    given = _given(project, family)
     return {o.name: given.get(o.name, o.default) for o in FAMILIES[family].options}
+
+
+def _given(project: Project, family: str) -> Mapping[str, Any]:
+    """The settings a person made for this family."""
+    return project.model.options if project.model.family == family else {}
 
 
 def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
@@ -78,6 +96,9 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
     options = family_options(project, family)
     if family == "trees":
         epochs = int(options["rounds"] if train.epochs == "auto" else train.epochs)
+        if "min_leaf" not in _given(project, family):
+            # The default would leave small data without a single split.
+            options["min_leaf"] = min(options["min_leaf"], max(1, num_rows // 10))
         batch_size, steps, rate, decay = num_rows, epochs, options["rate"], 0.0
         rate = rate if train.learning_rate == "auto" else float(train.learning_rate)
     else:
@@ -110,11 +131,24 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
 
 def _with_evaluations(plan: Plan, steps_per_epoch: int, patience: int | str) -> Plan:
     """The plan with evaluations at whole passes, some 100 in all, and a patience of a third of them."""
-    every = max(1, round(plan.epochs / _EVALUATIONS))
-    evaluations = math.ceil(plan.epochs / every)
+    return _evaluated_every(plan, max(1, round(plan.epochs / _EVALUATIONS)), steps_per_epoch, patience)
+
+
+def _seldom_enough(plan: Plan, rate: Rate, steps_per_epoch: int, patience: int | str) -> Plan:
+    """The plan with fewer evaluations, at least some, when a hundred would take more time than the steps."""
+    dear = math.ceil(rate.seconds_per_evaluation / (_EVALUATION_MOST * steps_per_epoch * rate.seconds_per_step))
+    passes = min(dear, max(1, plan.epochs // _EVALUATIONS_FEW))
+    in_all = plan.epochs * steps_per_epoch / plan.evaluate_every * rate.seconds_per_evaluation
+    if passes * steps_per_epoch <= plan.evaluate_every or in_all < _EVALUATIONS_CHEAP_SECONDS:
+        return plan
+    return _evaluated_every(plan, passes, steps_per_epoch, patience)
+
+
+def _evaluated_every(plan: Plan, passes: int, steps_per_epoch: int, patience: int | str) -> Plan:
+    evaluations = math.ceil(plan.epochs / passes)
     auto = max(10, math.ceil(evaluations / 3))
     return replace(
-        plan, evaluate_every=every * steps_per_epoch, patience=auto if isinstance(patience, str) else patience
+        plan, evaluate_every=passes * steps_per_epoch, patience=auto if isinstance(patience, str) else patience
     )
 
 
@@ -148,11 +182,28 @@ def make_plan(
     """
     draft = draft_plan(project, family, prepared)
     plan, rate, notes = _with_threads(prepared, family, draft, dense)
+    plan = _seldom_enough(plan, rate, _steps_per_epoch(plan, prepared, family), project.train.patience)
     plan, rate, more = fit_to_budget(
         project, family, plan, rate, prepared=prepared, dense=dense, seconds_spent=seconds_spent
     )
-    expected = plan.epochs * rate.of_epoch(_steps_per_epoch(plan, prepared, family), plan.evaluate_every)
+    steps_per_epoch = _steps_per_epoch(plan, prepared, family)
+    plan = _seen_in_time(plan, rate, steps_per_epoch, project.train.patience)
+    expected = plan.epochs * rate.of_epoch(steps_per_epoch, plan.evaluate_every)
     return Planned(plan=plan, rate=rate, seconds=expected, notes=(*notes, *more))
+
+
+def _seen_in_time(plan: Plan, rate: Rate, steps_per_epoch: int, patience: int | str) -> Plan:
+    """The plan with more evaluations when a hundred of them would lie minutes apart."""
+    seconds = max(1e-9, steps_per_epoch * rate.seconds_per_step)
+    passes = max(
+        1,
+        math.ceil(plan.epochs / _EVALUATIONS_LONG),
+        math.ceil(rate.seconds_per_evaluation / (_EVALUATION_SHARE * seconds)),
+        int(_EVALUATE_SECONDS / seconds),
+    )
+    if passes * steps_per_epoch >= plan.evaluate_every:
+        return plan
+    return _evaluated_every(plan, passes, steps_per_epoch, patience)
 
 
 def fit_to_budget(
@@ -171,7 +222,7 @@ def fit_to_budget(
         return plan, rate, []
     notes: list[str] = []
     seconds = max(1.0, _TRAINING_SHARE * duration_seconds(train.budget) - seconds_spent)
-    given = set(project.model.options) if project.model.family == family else set()
+    given = set(_given(project, family))
     for smaller in _LADDERS[family]:
         if _affordable(plan, rate, prepared, family, seconds) >= _enough(plan, family):
             break
@@ -185,8 +236,9 @@ def fit_to_budget(
     epochs = min(plan.epochs, max(1, _affordable(plan, rate, prepared, family, seconds)))
     if epochs < plan.epochs:
         notes.append(f"{epochs} passes instead of {plan.epochs}, to fit the budget of {train.budget}")
-    plan = _with_evaluations(replace(plan, epochs=epochs), _steps_per_epoch(plan, prepared, family), train.patience)
-    return plan, rate, notes
+    steps_per_epoch = _steps_per_epoch(plan, prepared, family)
+    plan = _with_evaluations(replace(plan, epochs=epochs), steps_per_epoch, train.patience)
+    return _seldom_enough(plan, rate, steps_per_epoch, train.patience), rate, notes
 
 
 def _steps_per_epoch(plan: Plan, prepared: Prepared, family: str) -> int:
@@ -230,7 +282,10 @@ def measure(
         learner.advance(1)
         learner.evaluate()  # the first call of anything pays for setting up
         before = time.perf_counter()
-        learner.evaluate()
+        prediction = learner.evaluate().prediction
+        if len(prediction):
+            data = prepared.data
+            scoring.score(data.task, data.validation.target, prediction)
         evaluation = time.perf_counter() - before
         start, taken, chunk = time.perf_counter(), 0, 1
         while True:

@@ -25,6 +25,7 @@ from epochal.snapshot.manifest import SnapshotColumn
 from epochal.train import encoders
 from epochal.train.encoders import CategoryEncoder, Encoder
 from epochal.train.rows import NoTarget
+from epochal.train.scoring import spread_of
 
 
 FORMAT = 1
@@ -165,6 +166,7 @@ def _fit_scale(numbers: np.ndarray) -> Scale:
     rows = numbers[:: max(1, len(numbers) // _FIT_ROWS)]
     fill, mean, spread = np.zeros(num), np.zeros(num), np.ones(num)
     by_quantile = np.zeros(num, dtype=bool)
+    differs = np.zeros(num, dtype=bool)
     quantiles = np.zeros((num, QUANTILES))
     for i in range(num):
         known = rows[:, i][~np.isnan(rows[:, i])]
@@ -175,13 +177,16 @@ def _fit_scale(numbers: np.ndarray) -> Scale:
         by_quantile[i] = _is_long_tailed(known)
         if by_quantile[i]:
             known = _normal_deviates(known, quantiles[i])
-        mean[i], spread[i] = known.mean(), known.std()
-    varies = np.flatnonzero(spread > 1e-12 * np.maximum(1.0, np.abs(mean))) if len(rows) else np.empty(0)
+        # About the median: far from zero a mean of the numbers themselves would be rounded away.
+        mean[i] = fill[i] + (known - fill[i]).mean() if not by_quantile[i] else known.mean()
+        spread[i] = spread_of(known)
+        differs[i] = known.min() < known.max()
+    varies = np.flatnonzero(differs)
     missing = np.flatnonzero(np.isnan(numbers).any(axis=0)) if num else np.empty(0)
     return Scale(
         fill=fill,
         mean=mean,
-        spread=np.where(spread > 0, spread, 1.0),
+        spread=np.where(spread > 0, spread, 1.0),  # the smallest floats have squares of 0
         by_quantile=by_quantile,
         quantiles=quantiles,
         kept=varies.astype(np.int64),

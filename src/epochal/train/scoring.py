@@ -135,7 +135,11 @@ def calibration_error(truth_N: np.ndarray, probs_NC: np.ndarray, *, num_bins: in
 
 def rmse(truth_N: np.ndarray, value_N: np.ndarray) -> float:
     """Root of the mean squared error, in the target's unit."""
-    return float(np.sqrt(np.mean((truth_N - value_N) ** 2))) if len(truth_N) else math.nan
+    if not len(truth_N):
+        return math.nan
+    error_N = truth_N - value_N
+    unit = _unit(error_N)
+    return unit * float(np.sqrt(np.mean((error_N / unit) ** 2)))
 
 
 def mean_absolute_error(truth_N: np.ndarray, value_N: np.ndarray) -> float:
@@ -147,8 +151,24 @@ def r2(truth_N: np.ndarray, value_N: np.ndarray) -> float:
     """Share of the variation explained; NaN for under two rows or a constant truth."""
     if len(truth_N) < 2:
         return math.nan
-    spread = float(((truth_N - truth_N.mean()) ** 2).sum())
-    return 1 - float(((truth_N - value_N) ** 2).sum()) / spread if spread > 0 else math.nan
+    away_N = truth_N - truth_N.mean()
+    unit = _unit(away_N)
+    spread = float(((away_N / unit) ** 2).sum())
+    return 1 - float((((truth_N - value_N) / unit) ** 2).sum()) / spread if spread > 0 else math.nan
+
+
+def spread_of(values: np.ndarray) -> float:
+    """Their standard deviation, also where squares would leave what a float can hold; 1 for values that are all equal."""
+    if not len(values) or values.min() == values.max():
+        return 1.0
+    away = values - values.mean()
+    unit = _unit(away)
+    return unit * float(np.sqrt(np.mean((away / unit) ** 2)))
+
+
+def _unit(values: np.ndarray) -> float:
+    """The largest of them, without its sign: in this unit their squares are numbers again. 1 if all are 0."""
+    return float(np.abs(values).max()) or 1.0
 
 
 def _share(part: float, whole: int) -> float:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
+from epochal.runs.ending import heed_signals
 from epochal.tui.app import Workbench
 from epochal.workbench.session import Session
 
@@ -14,6 +16,7 @@ def run_workbench(session: Session, first: str, *, theme: str = "") -> int:
     if theme:
         os.environ["EPOCHAL_THEME"] = theme
     app = Workbench(session, first=first)
+    heed_signals(lambda: app.call_from_thread(app.exit, 128 + signal.SIGTERM))
     code = app.run()
     session.close()
     for line in app.last_words:

@@ -139,10 +139,36 @@ class TestAStop:
         resumed = next(e for e in second if isinstance(e, Resumed))
 
         assert first[-1].state == "stopped"
-        assert first[-2].kind in {"checkpoint", "steps", "epoch"}
         assert resumed.from_step == first[-1].steps
         assert not any(isinstance(e, BaselineDone) for e in second)
         assert second[-1].state == "done"
+
+    def test_keeps_the_best_model_so_far_which_a_resume_replaces(self, spec_of, blobs, held_out, family, small):
+        spec = spec_of(blobs(), target="label", family=family, options=small, train={"epochs": 40, "patience": 500})
+        end = stopped(spec, 3)[-1]
+        predictor = load_bundle(spec.folder / "bundle")
+        rows = held_out(spec, "validation")
+        value = score("classification", rows.target, predictor.predict(rows.inputs).scores)["accuracy"]
+        last = list(fit(read_run(spec.folder), nothing))[-1]
+
+        assert end.state == "stopped"
+        assert value == pytest.approx(end.best_value)
+        assert predictor.facts["best_step"] == end.best_step
+        assert load_bundle(spec.folder / "bundle").facts["best_step"] == last.best_step
+
+    def test_before_the_first_evaluation_is_judged_once_and_a_resume_computes_as_if_it_was_not(
+        self, spec_of, blobs, held_out
+    ):
+        settings = {"target": "label", "train": {"epochs": 300, "patience": 300}}
+        whole, broken = spec_of(blobs(), **settings), spec_of(blobs(), **settings, number=2)
+        list(fit(whole, nothing))
+        first = stopped(broken, 1)
+        list(fit(read_run(broken.folder), nothing))
+
+        assert first[-1].steps < read_run(broken.folder).resolved["evaluate_every"]
+        assert [e.step for e in first if isinstance(e, EpochDone)] == [first[-1].steps] == [first[-1].best_step]
+        weights = [(spec.folder / "bundle" / "model.safetensors").read_bytes() for spec in (whole, broken)]
+        assert weights[0] == weights[1]
 
     def test_before_the_first_step_leaves_nothing_to_go_on_from(self, spec_of, blobs):
         spec = spec_of(blobs(), target="label")

@@ -15,6 +15,7 @@ import numpy as np
 
 from epochal import fsio
 from epochal.train.prepare import Raw
+from epochal.train.scoring import spread_of
 from epochal.train.seeds import derived_seed
 from epochal.train.state import Evaluation, Plan, Window, size
 
@@ -233,7 +234,7 @@ def predict_trees(booster: lgb.Booster, target: TreeTarget, raw: Raw) -> np.ndar
 def fit_tree_target(task: str, target: np.ndarray, num_classes: int) -> TreeTarget:
     """The target's place and spread from the training rows."""
     if task == "regression":
-        return TreeTarget(task=task, num_classes=0, mean=float(target.mean()), spread=float(target.std()) or 1.0)
+        return TreeTarget(task=task, num_classes=0, mean=float(target.mean()), spread=spread_of(target))
     return TreeTarget(task=task, num_classes=num_classes)
 
 
