@@ -229,6 +229,30 @@ def test_a_setting_of_one_run_is_not_saved(trained):
     assert "seed = 7" in (Path(result["path"]) / "run.toml").read_text()
 
 
+def test_changed_data_never_move_the_test_set_unseen(tmp_path):
+    """Not even when every run was started with settings of its own."""
+    write_flowers(tmp_path / "flowers.csv")
+    folder = tmp_path / "f"
+    document("new", folder, "--data", tmp_path / "flowers.csv", "--set", "model.family=linear")
+    text = (folder / "project.toml").read_text()
+    held_out = [line for line in text.splitlines() if line.startswith("fingerprint")]
+    (folder / "project.toml").write_text("".join(ln for ln in text.splitlines(True) if "fingerprint" not in ln))
+
+    document("train", folder, "--set", "train.epochs=2")
+    assert [ln for ln in (folder / "project.toml").read_text().splitlines() if ln.startswith("fingerprint")] == held_out
+
+    lines = (tmp_path / "flowers.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "flowers.csv").write_text("".join(lines[:120] + lines[150:]))
+    refused = epochal("train", folder, "--set", "train.epochs=2", "--json", check=False)
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert json.loads(refused.stderr.splitlines()[-1])["error"]["code"] == "split-changed"
+    assert "--accept-split" in refused.stderr
+
+    document("train", folder, "--set", "train.epochs=2", "--accept-split")
+    assert document("train", folder, "--set", "train.epochs=2")["state"] == "done"
+
+
 def test_the_cache_may_be_deleted_at_any_time(trained):
     folder, _, _, tested = trained
     import shutil

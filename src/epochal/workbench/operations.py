@@ -71,12 +71,14 @@ def source_name(uri: str) -> str:
     return name or "data"
 
 
-def blank_document(folder: Path, uri: str, *, target: str = "", task: str = "") -> dict[str, Any]:
+def blank_document(
+    folder: Path, uri: str, *, target: str = "", task: str = "", reading: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The least a proposal starts from: a name and one source, and what the person already said."""
     document: dict[str, Any] = {
         "format": 1,
         "name": source_name(folder.absolute().name),
-        "source": [{"name": source_name(uri), "uri": source_uri(uri, folder)}],
+        "source": [{"name": source_name(uri), "uri": source_uri(uri, folder), **(reading or {})}],
     }
     if target:
         document["columns"] = {"target": target}
@@ -258,14 +260,22 @@ def make_run(
             fix='write target = "…" there',
             code="no-target",
         )
-    if adjust is None:
-        project, built = build(client, file, accept_split=accept_split, report=report)
+    wanted = file.project if adjust is None else adjust(file.project)
+    if _same_rows(wanted, file.project):
+        # What this run holds out is what the project holds out: recorded, so that changed data cannot move it unseen.
+        recorded, built = build(client, file, accept_split=accept_split, report=report)
+        project = recorded if adjust is None else adjust(recorded)
     else:
-        project, built = build(client, file, project=adjust(file.project), accept_split=accept_split, report=report)
+        project, built = build(client, file, project=wanted, accept_split=accept_split, report=report)
     if not project.model.family:
         choose_family(file, built, report=report)
         project = replace(project, model=file.project.model)
     return launch.make_run(file.folder, project, body_of(built), overrides or {})
+
+
+def _same_rows(one: Project, other: Project) -> bool:
+    """Whether two projects train, validate and test on the same rows of the same data."""
+    return all(getattr(one, part) == getattr(other, part) for part in ("sources", "columns", "clean", "split", "goal"))
 
 
 def find_model(folder: Path, which: str | None = None) -> RunInfo:
