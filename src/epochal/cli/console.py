@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from epochal.core.errors import EpochalError
@@ -129,6 +130,12 @@ class Console:
             self._err.write("\r" + " " * cell_width(self._line) + "\r")
             self._err.flush()
             self._line = ""
+
+
+def short(folder: Path) -> str:
+    """A folder as a person here would write it."""
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
 
 
 def _width_of(stream: TextIO) -> int:

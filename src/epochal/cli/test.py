@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from epochal.cli.arguments import add_json, add_project, add_run, run_of
-from epochal.cli.console import Console
+from epochal.cli.console import Console, short
 
 
 SUMMARY = "open the test set for a run"
@@ -67,11 +68,20 @@ def _show(result: Mapping[str, Any], console: Console) -> None:
             )
         )
     console.table(("metric", "value", "95 % interval", "trivial", "strong"), rows, right=(1, 3, 4))
+    for name, why in result.get("without_interval", {}).items():
+        console.say(f"no interval for {name}: {why}")
+    for comparison in result.get("comparisons", ()):
+        console.say(comparison["words"])
+    if result.get("good"):
+        console.say(result["good"]["words"])
+    for notice in result.get("notices", ()):
+        console.notice(notice)
     ledger = Ledger.from_dict(result["ledger"])
     console.say(
         f"{ledger.read} read, {ledger.removed} removed, {ledger.kept} kept "
         f"= {ledger.train} train + {ledger.validation} validation + {ledger.test} test"
     )
+    console.say(f"card.md, report.html, report.toml and predictions.parquet lie in {short(Path(result['path']))}")
 
 
 def _number(value: float | None) -> str:
