@@ -20,7 +20,7 @@ from epochal.project.outline import line_of, outline
 from epochal.project.read import MAX_BYTES, parse_text, read_project
 
 
-CORPUS = Path("/work/shared/data/bad/toml_test")
+CORPUS = Path(__file__).parents[3] / "shared" / "data" / "bad" / "toml_test"
 GOOD = """\
 format = 1
 name = "mail"

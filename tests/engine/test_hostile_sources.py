@@ -12,7 +12,7 @@ from epochal.data import sources
 from epochal.data.head import head
 
 
-CORPUS = Path("/work/shared/data/bad")
+CORPUS = Path(__file__).parents[3] / "shared" / "data" / "bad"
 FOLDERS = sorted(
     {
         p.parent.relative_to(CORPUS)

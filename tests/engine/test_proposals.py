@@ -13,7 +13,7 @@ from epochal.data.protocol import Build, FindProblems, Proposal, Propose
 from epochal.workbench.data_client import DataClient
 
 
-SHARED = Path("/work/shared/data")
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 PENGUINS = Path(__file__).parents[2] / "projects" / "penguins" / "data" / "penguins_raw.csv"
 
 
@@ -151,6 +151,16 @@ def test_dates_of_other_countries_leading_zeros_and_values_called_none(client: D
     assert not any("zip" in s.get("columns", ()) for s in steps)
     assert not any(s["op"] == "mark_missing" for s in steps)
     assert {"op": "set_kind", "columns": ["insured"], "kind": "boolean"} in steps
+
+
+def test_amounts_are_read_with_the_decimal_sign_their_file_uses(client: DataClient, folder: Path) -> None:
+    rows = [f"{i},5;1.{i:03},20;${i},000;{i} %;{i},100;item {i};{'ab'[i % 2]}" for i in range(100, 160)]
+    uri = written(folder, "short;grouped;dollars;share;unsure;name;label", rows)
+    found = proposal(client, folder, uri)
+    steps = {tuple(s["columns"]): s.get("decimal", ".") for s in found.document["clean"] if s["op"] == "parse_number"}
+
+    assert steps == {("dollars", "share", "unsure"): ".", ("short", "grouped"): ","}
+    assert "every value reads as one" in next(why for path, _, why in found.reasons if path == "parse_number")
 
 
 def test_classes_keep_the_names_they_have_in_the_file(client: DataClient, folder: Path) -> None:

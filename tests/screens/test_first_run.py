@@ -88,6 +88,31 @@ async def test_a_wrong_target_is_corrected_with_four_keys_more(birds):
     assert not (birds.parent / "birds").exists()
 
 
+async def test_how_a_file_is_read_is_corrected_before_and_after_the_project_is_made(birds):
+    session = Session(vitals=None)
+    app = Workbench(session, first=prepare(session, birds.name))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: "Enter makes the project" in screen_text(app), pilot, seconds=60)
+        await pilot.press("r", *"line is a", "enter")
+        await until(lambda: session.draft.head.columns[0].name == "column_1", pilot, seconds=60)
+        await until(lambda: "Enter makes the project" in screen_text(app), pilot, seconds=60)
+        _hurry(session)
+        await pilot.press("enter")
+        await until(lambda: session.file is not None, pilot, seconds=60)
+        assert session.project.sources[0].header is False
+        await pilot.press("1", "s")
+        await until(lambda: "the first line is a row" in screen_text(app), pilot)
+        await pilot.press("k", "k", "k", "enter")
+        await until(lambda: "the first line names the columns" in screen_text(app), pilot)
+        await pilot.press("k", "enter")
+        await until(lambda: session.project.sources[0].header is True, pilot)
+        await pilot.press("enter", "k", "enter")
+        await until(lambda: session.project.sources[0].header is None, pilot)
+    session.close()
+
+    assert "header" not in (birds.parent / "birds" / "project.toml").read_text()
+
+
 async def test_a_file_that_is_not_there_is_said_before_the_screen_is_taken(tmp_path):
     with pytest.raises(Exception, match="there is no such file or folder"):
         prepare(Session(vitals=None), str(tmp_path / "nothing.csv"))

@@ -135,6 +135,19 @@ class TestSettingByPath:
         with pytest.raises(SettingsError):
             with_setting(project(), dotted, 3)
 
+    def test_of_the_only_source_or_of_one_by_its_name(self):
+        two = [{"name": "a.b", "uri": "1.csv"}, {"name": "c", "uri": "2.csv"}]
+
+        assert with_setting(project(source=two[:1]), "source.delimiter", ";").sources[0].delimiter == ";"
+        assert [s.header for s in with_setting(project(source=two), "source.a.b.header", False).sources] == [
+            False,
+            None,
+        ]
+        with pytest.raises(SettingsError, match="which source"):
+            with_setting(project(source=two), "source.header", False)
+        with pytest.raises(SettingsError, match="no source is called 'd'"):
+            with_setting(project(source=two), "source.d.header", False)
+
     @pytest.mark.parametrize(("key", "value"), [("seed", 1), ("kind", "random"), ("test", 0.3), ("validation", 0.2)])
     def test_that_deals_rows_out_anew_drops_what_was_recorded(self, key, value):
         recorded = {"kind": "stratified", "fingerprint": "f", "cuts": {"a": [0.1, 0.2]}}

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from epochal.show import cell_width, fit, pad, safe
 
 
-NAUGHTY = Path("/work/shared/data/bad/blns/blns.json")
+NAUGHTY = Path(__file__).parents[3] / "shared" / "data" / "bad" / "blns" / "blns.json"
 ANY = st.text(st.characters(), max_size=60)
 """Every code point there is, lone surrogates included."""
 PAYLOADS = [

@@ -6,7 +6,7 @@ names the nearest one it does. Lines and files are added by `epochal.project`, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
@@ -261,14 +261,18 @@ def table_of(settings: Any, *, defaults: bool = False) -> dict[str, Any]:
 def with_setting(project: Project, dotted: str, value: Any) -> Project:
     """The project with one value set by its dotted path (`train.epochs`, `goal.metric`, `columns.kinds.zip`, `name`).
 
+    `source.delimiter` is of the only source, `source.NAME.delimiter` of the one of that name.
+
     Raises SettingsError when there is no such setting or the value cannot be. Changing what a split is drops
     what was recorded of the old one.
     """
     parts = dotted.split(".", 2)
     document = to_document(project)
-    if parts[0] in {"clean", "source"} and len(parts) > 1:
+    if parts[0] == "clean" and len(parts) > 1:
         raise SettingsError(f"`{dotted}` stands in a list", fix="edit it by its own command")
-    if len(parts) == 1:
+    if parts[0] == "source" and len(parts) > 1:
+        document["source"] = _with_source(document.get("source", ()), dotted, value)
+    elif len(parts) == 1:
         document[parts[0]] = value
     else:
         table = dict(document.get(parts[0], {}))
@@ -285,3 +289,17 @@ def with_setting(project: Project, dotted: str, value: Any) -> Project:
                 table.pop(recorded, None)
         document[parts[0]] = table
     return parse_project(document)
+
+
+def _with_source(sources: Sequence[Mapping[str, Any]], dotted: str, value: Any) -> list[dict[str, Any]]:
+    name, _, key = dotted.removeprefix("source.").rpartition(".")
+    changed = [dict(source) for source in sources]
+    wanted = [source for source in changed if not name or source.get("name") == name]
+    if len(wanted) != 1:
+        names = ", ".join(str(source.get("name")) for source in changed)
+        raise SettingsError(
+            f"`{dotted}` does not say which source" if wanted else f"no source is called {name!r}",
+            fix=f"write source.NAME.{key}; the sources are: {names or 'none yet'}",
+        )
+    wanted[0][key] = value
+    return changed

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from epochal.core.steps import Step
 from epochal.data.sqltext import identifier, is_text_type, literal
-from epochal.data.stepsql import boolean_from_text, date_from_text, number_from_text
+from epochal.data.stepsql import CELL_OPS, boolean_from_text, date_from_text, number_from_text
 
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ DATE_FORMATS = (
     "%m/%d/%Y %H:%M",
     "%d.%m.%Y %H:%M",
 )
+AMOUNTS = {
+    ".": r"[-+]?[€$£¥]?\s?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]+)?\s?[€$£¥%]?",
+    ",": r"[-+]?[€$£¥]?\s?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]+)?\s?[€$£¥%]?",
+}
+"""By decimal sign: numbers with groups of thousands, a currency or a per cent sign."""
 ENOUGH = 0.9
 """Share of the values that must read as a kind before it is proposed; the rest become rejects."""
 _COLUMNS_AT_ONCE = 60
@@ -70,6 +76,8 @@ class KindGuess:
     """number, date, boolean, or empty to leave it text."""
     date_format: str = ""
     """For dates that are not ISO."""
+    decimal: str = ""
+    """For numbers that are written with a decimal comma, groups of thousands, a currency or a per cent sign."""
     fits: int = 0
     """Values that read as the kind."""
     filled: int = 0
@@ -135,7 +143,7 @@ def _marks(con: DuckDBPyConnection, table: str, name: str, listed: str) -> tuple
 
 
 def _guess(con: DuckDBPyConnection, table: str, facts: TextFacts) -> KindGuess:
-    kind, form, fits, note = "", "", 0, ""
+    kind, form, decimal, fits, note = "", "", "", 0, ""
     enough = ENOUGH * facts.filled
     if facts.filled:
         if facts.numbers >= enough and facts.zeros <= 0.5 * facts.filled:
@@ -147,18 +155,38 @@ def _guess(con: DuckDBPyConnection, table: str, facts: TextFacts) -> KindGuess:
         elif facts.numbers < enough:
             form, fits, note = _date_format(con, table, facts)
             kind = "date" if form else ""
+        if not kind and facts.numbers < enough:
+            decimal, fits, note = _amounts(con, table, facts)
+            kind = "number" if decimal else ""
     weak = not kind and sum(n for m, n in facts.marks if m in _WEAK_MARKS) > 0.05 * (facts.filled + 1)
     marks = tuple(m for m, _ in facts.marks if not (weak and m in _WEAK_MARKS))
     return KindGuess(
         name=facts.name,
         kind=kind,
         date_format=form,
+        decimal=decimal,
         fits=fits,
         filled=facts.filled,
         note=note,
         marks=marks,
         spaced=facts.spaced,
     )
+
+
+def _amounts(con: DuckDBPyConnection, table: str, facts: TextFacts) -> tuple[str, int, str]:
+    """The decimal sign of amounts such as 1.234,50 or $1,200, how many values read so, and what is not sure."""
+    name = identifier(facts.name)
+    shapes = ", ".join(
+        f"count(*) FILTER (regexp_full_match(trim({name}), {literal(shape)}))" for shape in AMOUNTS.values()
+    )
+    counts = con.execute(f"SELECT {shapes} FROM {table}").fetchall()[0]  # noqa: S608 - quoted names
+    enough = [sign for sign, n in zip(AMOUNTS, counts, strict=True) if n >= ENOUGH * facts.filled]
+    if not enough:
+        return "", 0, ""
+    step = Step(op="parse_number", params={"columns": (facts.name,), "decimal": enough[0]})
+    made = CELL_OPS["parse_number"](step, facts.name, "VARCHAR", 0)
+    fits: int = con.execute(f"SELECT count({made[0]}) FROM {table}").fetchall()[0][0] if made else 0  # noqa: S608
+    return enough[0], fits, "a comma is taken for a thousand, not for decimals" if len(enough) > 1 else ""
 
 
 def _two_values(con: DuckDBPyConnection, table: str, name: str) -> bool:

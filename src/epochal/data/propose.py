@@ -115,10 +115,16 @@ def _cleaning(guesses: Sequence[KindGuess], kinds: Mapping[str, str]) -> tuple[l
     if spaced:
         add("trim", "some values have spaces at an end", _listed(spaced), columns=tuple(spaced))
     for kind in ("number", "boolean", "date"):
-        chosen = [g for g in guesses if g.kind == kind and not g.date_format]
+        chosen = [g for g in guesses if g.kind == kind and not g.date_format and not g.decimal]
         if chosen:
             read = tuple(g.name for g in chosen)
             add("set_kind", _fits(chosen), f"{_listed(read)}: {kind}", columns=read, kind=kind)
+    for sign in dict.fromkeys(g.decimal for g in guesses if g.decimal):
+        chosen = [g for g in guesses if g.decimal == sign]
+        read = tuple(g.name for g in chosen)
+        shown = f"{_listed(read)}: {'decimal comma' if sign == ',' else 'amounts'}"
+        why = _fits(chosen) + (f"; {chosen[0].note}" if chosen[0].note else "")
+        add("parse_number", why, shown, columns=read, **({"decimal": sign} if sign == "," else {}))
     for form in dict.fromkeys(g.date_format for g in guesses if g.date_format):
         chosen = [g for g in guesses if g.date_format == form]
         read = tuple(g.name for g in chosen)

@@ -41,6 +41,8 @@ class Draft:
     target: str = ""
     """What the person said instead of the suggestion; empty while nothing was said."""
     task: str = ""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the source in which the person corrected how it is read."""
     head: Head | None = None
     proposal: Proposal | None = None
 
@@ -66,19 +68,31 @@ def start(session: Session, uri: str, folder: Path) -> None:
     """Look at a source and propose a project for it."""
     session.draft = Draft(uri=uri, folder=folder)
     session.changed("draft")
-    source = {"uri": operations.source_uri(uri, folder)}
+    _read_head(session, session.draft)
+    propose(session)
 
+
+def read_otherwise(session: Session, reading: Mapping[str, Any]) -> None:
+    """Read the source as the person says, and propose anew: other columns make another proposal."""
+    if session.draft is not None:
+        session.draft = replace(session.draft, reading=reading, target="", task="", proposal=None)
+        _read_head(session, session.draft)
+        propose(session)
+
+
+def _read_head(session: Session, draft: Draft) -> None:
     def took(head: Head) -> None:
-        if session.draft is not None and session.draft.uri == uri:
-            session.draft = replace(session.draft, head=head)
+        now = session.draft
+        if now is not None and (now.uri, now.reading) == (draft.uri, draft.reading):
+            session.draft = replace(now, head=head)
             session.changed("draft")
 
+    source = {"uri": operations.source_uri(draft.uri, draft.folder), **draft.reading}
     session.data.submit(
-        ReadHead(folder=str(folder), source=source, rows=100),
+        ReadHead(folder=str(draft.folder), source=source, rows=100),
         _later(session, took),
         _later(session, session.failed),
     )
-    propose(session)
 
 
 def _later(session: Session, call: Callable[[T], None]) -> Callable[[T], None]:
@@ -96,11 +110,14 @@ def propose(session: Session, *, target: str = "", task: str = "") -> None:
     if draft is None:
         return
     draft = session.draft = replace(draft, target=target or draft.target, task=task or ("" if target else draft.task))
-    document = operations.blank_document(draft.folder, draft.uri, target=draft.target, task=draft.task)
+    document = operations.blank_document(
+        draft.folder, draft.uri, target=draft.target, task=draft.task, reading=draft.reading
+    )
 
     def done(proposal: Proposal) -> None:
-        if session.draft is not None and session.draft.uri == draft.uri:
-            session.draft = replace(session.draft, proposal=proposal)
+        now = session.draft
+        if now is not None and (now.uri, now.reading) == (draft.uri, draft.reading):
+            session.draft = replace(now, proposal=proposal)
             session.changed("draft")
 
     session.background(

@@ -392,6 +392,15 @@ START: tuple[Command, ...] = (
         footer=3,
         cli="new --task",
     ),
+    Command(
+        id="start.reading",
+        title="reading",
+        help="Correct how the file is read: what stands between fields, the first line, the encoding, quotes.",
+        keys=("r",),
+        stages=("start",),
+        footer=4,
+        cli='new --set source.delimiter=";"',
+    ),
     Command(id="start.down", title="down", help="Scroll down.", keys=("j", "down"), stages=("start",)),
     Command(id="start.up", title="up", help="Scroll up.", keys=("k", "up"), stages=("start",)),
 )

@@ -18,6 +18,7 @@ from epochal.tui.screens.overlays import Ask, Item, Pick
 from epochal.tui.text import content, spread
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
+from epochal.workbench.readings import KEYS, READINGS
 from epochal.workbench.views.goal import GoalRow, GoalView, goal_view
 
 
@@ -125,8 +126,9 @@ class GoalScreen(StageScreen):
     def _edit(self, row: GoalRow) -> None:
         current = _raw(self.session.project, row.path)
         if row.editor == "choice":
-            items = [Item(value=value, title=value, note=meaning) for value, meaning in row.choices]
-            self.workbench.push_screen(Pick(row.title, items, current=str(current)), lambda v: self._took(row, v))
+            items = [Item(value=v, title=v or meaning, note=meaning if v else "") for v, meaning in row.choices]
+            now = row.value if row.path.rpartition(".")[2] in KEYS else str(current)
+            self.workbench.push_screen(Pick(row.title, items, current=now), lambda v: self._took(row, v))
         elif row.editor in {"column", "columns"}:
             self._pick_columns(row, current)
         else:
@@ -179,6 +181,8 @@ def _detail(row: GoalRow, width: int) -> list[Content]:
 
 def _value(row: GoalRow, text: str) -> Any:
     """What a person typed or chose, as the setting's value. Raises ValueError for what is no number."""
+    if row.path.rpartition(".")[2] in KEYS:
+        return next((r.value for r in READINGS if r.title == text), None)
     if row.editor == "list":
         return [part.strip() for part in text.split(";") if part.strip()]
     if row.editor == "columns":
@@ -208,6 +212,8 @@ def _changed(project: Project, path: str, value: Any) -> Project:
     if parts[0] == "source":
         sources = [dict(table) for table in to_document(project)["source"]]
         sources[int(parts[1])][parts[2]] = value
+        if value is None:
+            del sources[int(parts[1])][parts[2]]
         return parse_project({**to_document(project), "source": sources})
     if value is None:
         return _cleared(project, parts[0], parts[1])

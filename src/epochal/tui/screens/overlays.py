@@ -148,7 +148,12 @@ class Pick(ModalScreen[str | None]):
         if not words:
             return list(self._items)
         kept = [i for i in self._items if all(w in f"{i.title} {i.note} {i.value} {i.key}".lower() for w in words)]
-        return sorted(kept, key=lambda i: (not i.title.lower().startswith(words[0]), words[0] not in i.title.lower()))
+
+        def rank(item: Item) -> tuple[bool, int]:
+            title = item.title.lower()
+            return not title.startswith(words[0]), sum(w not in title for w in words)
+
+        return sorted(kept, key=rank)
 
     def _draw(self) -> None:
         title = self.query_one("#sheet-title", Lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.content import Content
 
+from epochal.core.errors import EpochalError
 from epochal.core.tasks import TASKS
 from epochal.show import cell_width, fit, safe
 from epochal.tui.paint import blank, cell, heading, toned, wrapped
@@ -13,6 +14,7 @@ from epochal.tui.screens.overlays import Item, Pick
 from epochal.tui.text import Part, content
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
+from epochal.workbench.readings import READINGS, is_now
 from epochal.workbench.views.start import StartView, start_view
 
 
@@ -23,7 +25,8 @@ class StartScreen(StageScreen):
     TEACHES = (
         "This is what epochal makes of your file, each suggestion with its reason. Enter takes all of it and makes a "
         "project folder of plain text files; nothing is written before. If another column is to be predicted, press "
-        "t and choose it: the other suggestions follow. Everything can be changed later in the panes."
+        "t and choose it: the other suggestions follow. If the columns below look wrong, r corrects how the file is "
+        "read. Everything can be changed later in the panes."
     )
 
     def __init__(self) -> None:
@@ -84,6 +87,30 @@ class StartScreen(StageScreen):
                 flow.propose(self.session, target=draft.project.columns.target, task=task)
 
         self.workbench.push_screen(Pick("What is learnt?", items, current=draft.project.goal.task), took)
+
+    def do_start_reading(self) -> None:
+        """Correct how the file is read."""
+        draft = self.session.draft
+        if draft is None or draft.head is None:
+            return
+        head = draft.head
+        if not head.delimiter:
+            self.session.failed(EpochalError(f"{head.format} says by itself how it is read", code="nothing-to-correct"))
+            return
+        items = [
+            Item(value=str(n), title=r.title, note="as it is read now" if is_now(head, r) else "")
+            for n, r in enumerate(READINGS)
+        ]
+        items.append(Item(value="guess", title="as it was guessed"))
+
+        def took(value: str | None) -> None:
+            if value == "guess":
+                flow.read_otherwise(self.session, {})
+            elif value is not None:
+                reading = READINGS[int(value)]
+                flow.read_otherwise(self.session, {**draft.reading, reading.key: reading.value})
+
+        self.workbench.push_screen(Pick("How is it read?", items, search=True), took)
 
     def do_start_down(self) -> None:
         """Scroll the suggestions."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from epochal.core.tasks import METRICS, TASKS
 from epochal.show import safe
+from epochal.workbench.readings import KEYS, is_text_table, readings_of, said
 
 
 if TYPE_CHECKING:
-    from epochal.core.settings import Project
+    from epochal.core.settings import Project, Source
 
 
 Editor = Literal["text", "number", "choice", "column", "columns", "list"]
@@ -177,6 +178,7 @@ def goal_view(project: Project) -> GoalView:
                 meaning="Where the rows come from.",
                 section=f"Source {source.name}",
             ),
+            *_readings(source, at),
             GoalRow(
                 path=f"{at}.licence",
                 title="licence",
@@ -203,6 +205,23 @@ def goal_view(project: Project) -> GoalView:
         ]
     shown = tuple(_safe(row) for row in rows)
     return GoalView(rows=shown, next=_next(shown))
+
+
+def _readings(source: Source, at: str) -> list[GoalRow]:
+    """How a text file is read; other formats say it themselves."""
+    if not is_text_table(source):
+        return []
+    return [
+        GoalRow(
+            path=f"{at}.{key}",
+            title="quotes" if key == "quote" else key,
+            value=said(source, key) or "as it was guessed",
+            meaning=meaning,
+            editor="choice",
+            choices=(("", "as it was guessed"), *((r.title, "") for r in readings_of(key))),
+        )
+        for key, meaning in KEYS.items()
+    ]
 
 
 def _safe(row: GoalRow) -> GoalRow:
