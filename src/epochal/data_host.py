@@ -175,7 +175,22 @@ class Host:
             self._fail(
                 number, DataHostError("this needs more memory than the data process may take", code="out-of-memory")
             )
+        except OSError as error:
+            self._fail(
+                number,
+                DataHostError(
+                    f"the disk does not take it: {error.strerror or _safe(str(error))}",
+                    where=_safe(str(error.filename or "")),
+                    fix="make room on the disk, or check the folder's permissions",
+                    code="disk",
+                ),
+            )
         except Exception as error:  # noqa: BLE001 - the host's edge
+            if type(error).__module__.partition(".")[0] in {"duckdb", "_duckdb"}:
+                from epochal.data.engine import translated
+
+                self._fail(number, translated(error))
+                return
             import traceback
 
             traceback.print_exc(file=sys.stderr)

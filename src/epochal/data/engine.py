@@ -129,7 +129,7 @@ def translated(error: BaseException) -> EpochalError:
     what = message(error)
     if isinstance(error, duckdb.InterruptException):
         return too_long()
-    if isinstance(error, duckdb.IOException):
+    if isinstance(error, duckdb.IOException) or "No space left on device" in what:
         return DataHostError(what, fix="check the disk and the file's permissions", code="disk")
     if isinstance(error, duckdb.PermissionException):
         return StepError(what, fix="expressions may only use the columns", code="not-allowed")

@@ -7,6 +7,7 @@ second one's id ends in `-2`, the third's in `-3`, so no key depends on where a 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -140,8 +141,11 @@ class RawTable:
         self.con.execute("COMMIT")
 
     def abandon(self) -> None:
-        """Take everything back."""
-        self.con.execute("ROLLBACK")
+        """Take everything back. A transaction that failed is gone already, and why it failed must stay to be told."""
+        import duckdb
+
+        with contextlib.suppress(duckdb.Error):
+            self.con.execute("ROLLBACK")
 
 
 def content_id(width: int) -> str:

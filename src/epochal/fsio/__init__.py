@@ -222,8 +222,12 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _not_saved(path: Path, error: OSError) -> NotSaved:
+    reason = error.strerror
+    if isinstance(error, shutil.Error):  # one copy of many: its first reason stands for all
+        found = re.search(r"\[Errno \d+\] ([^:']+)", str(error))
+        reason = found[1] if found else None
     return NotSaved(
-        f"not saved: {error.strerror or error}",
+        f"not saved: {reason or error}",
         where=str(path),
         fix="make room on the disk or check the folder's permissions, then try again",
     )

@@ -192,7 +192,8 @@ def _runs_looked_at(paths: ProjectPaths) -> set[object]:
 def _cache(paths: ProjectPaths) -> Iterator[Finding]:
     """Snapshots and splits: a folder with a manifest must hold what it says."""
     for folder in sorted([*paths.snapshots.glob("[!.]*"), *paths.splits.glob("[!.]*")]):
-        name = folder.relative_to(paths.folder).as_posix()
+        # The cache of a project that cannot be written lies elsewhere.
+        name = (folder.relative_to(paths.folder) if folder.is_relative_to(paths.folder) else folder).as_posix()
         try:
             manifest = shapes.toml(folder / "manifest.toml")
             files = manifest.get("files", ["parts.parquet"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +49,16 @@ class ProjectPaths:
 
     @property
     def cache(self) -> Path:
-        """May be deleted at any time without losing a decision."""
-        return self.folder / ".epochal"
+        """May be deleted at any time without losing a decision.
+
+        In a project that cannot be written (another person's, a mounted archive) it lies in the reader's own cache, so
+        that the data can be looked at and the models used.
+        """
+        own = self.folder / ".epochal"
+        if _may_write(own) if own.exists() else _may_write(self.folder) or not self.folder.exists():
+            return own
+        home = os.environ.get("XDG_CACHE_HOME", "") or str(Path("~/.cache").expanduser())
+        return Path(home, "epochal", "projects", hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16])
 
     @property
     def scratch(self) -> Path:
@@ -74,3 +84,7 @@ class ProjectPaths:
     def locks(self) -> Path:
         """Lock files of writers."""
         return self.cache / "locks"
+
+
+def _may_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK)
