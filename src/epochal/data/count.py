@@ -116,7 +116,8 @@ def _changed(con: DuckDBPyConnection, stage: Stage) -> tuple[int, int, tuple[tup
         return 0, 0, ()
     changed = {c: changed_condition(c, types[c], stage) for c in stage.cells}
     rejected = {c: rejected_condition(c, types[c], e) for c, e in stage.cells.items()} if stage.converts else {}
-    counts = [f"count(*) FILTER ({condition})" for condition in (*changed.values(), *rejected.values())]
+    # A FILTER on each of some thousand counts would take ten times as long.
+    counts = [f"coalesce(sum(CAST(({c}) AS INTEGER)), 0)" for c in (*changed.values(), *rejected.values())]
     counts = counts or ["0"]
     row = con.execute(f"SELECT {', '.join(counts)} FROM {source}").fetchall()[0]  # noqa: S608 - ours
     total, lost = sum(row[: len(changed)]), sum(row[len(changed) :])

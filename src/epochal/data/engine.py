@@ -35,7 +35,7 @@ Report = Callable[[str, float | None], None]
 """Told what is being done, in words, and how far it is in [0, 1] where that is known."""
 
 _MANY_COLUMNS = 300
-_QUADRATIC = "common_subexpressions,join_order,statistics_propagation,projection_placement"
+QUADRATIC = "common_subexpressions,join_order,statistics_propagation,projection_placement"
 """Parts of DuckDB's planner that took 50 s for a step over 2,000 columns, and 1 s without them."""
 _KEPT_IMPORTS = 4
 """Imported sources that stay in a scratch folder; older ones are imported again when needed."""
@@ -329,7 +329,7 @@ def _plan_cheaply(con: DuckDBPyConnection) -> None:
     """Over very many columns the planner's own time, which grows with their square, is what a person waits for."""
     columns = con.execute("SELECT count(*) FROM duckdb_columns() WHERE database_name = 'src'").fetchall()[0][0]
     if columns > _MANY_COLUMNS:
-        con.execute(f"SET disabled_optimizers = '{_QUADRATIC}'")
+        con.execute(f"SET disabled_optimizers = '{QUADRATIC}'")
 
 
 def _spill_of(scratch: Path) -> Path:
