@@ -153,3 +153,25 @@ async def test_training_ends_the_trial_of_families(tmp_path, monkeypatch):
 
     assert session.choice is None
     assert session.error is None
+
+
+async def test_a_long_look_at_a_file_is_cancelled_and_begun_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    row = "".join(f"{n},{n % 97},{'yes' if n % 3 else 'no'}\n" for n in range(100_000))
+    (tmp_path / "long.csv").write_text("a,b,label\n" + row * 8)
+    session = Session(vitals=None)
+    app = Workbench(session, first=prepare(session, "long.csv"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: session.job is not None and session.job.text.startswith("reading"), pilot)
+        await pilot.press("escape")
+        await until(lambda: session.job is None, pilot)
+        assert session.error is None
+        assert session.draft.proposal is None
+        await until(lambda: "cancelled" in screen_text(app), pilot)
+        await pilot.press("enter")
+        await until(lambda: "Enter makes the project" in screen_text(app), pilot, seconds=60)
+    session.close()
+
+    assert not (tmp_path / "long").exists()

@@ -48,7 +48,7 @@ class TestTheRegistry:
 
     @pytest.mark.parametrize("stage", PANES)
     def test_help_palette_back_and_quit_are_everywhere(self, stage):
-        keys = {"?": "app.help", ":": "app.palette", "q": "app.back", "Esc": "app.back", "gq": "app.quit"}
+        keys = {"?": "app.help", ":": "app.palette", "q": "app.back", "Esc": "app.escape", "gq": "app.quit"}
 
         assert {k: Keymap().find(stage, tokens_of(k)).id for k in keys} == keys
 

@@ -187,6 +187,16 @@ class Workbench(App[int], inherit_bindings=False):
         """Show recent projects and samples."""
         self.go("home")
 
+    def do_app_escape(self) -> None:
+        """Cancel what is under way; where nothing is, back."""
+        if not self.action_cancel():
+            self.do_app_back()
+
+    def action_cancel(self) -> bool:
+        """Cancel what the pane has under way; False when nothing is."""
+        cancel = getattr(self.screen, "cancel", None)
+        return cancel is not None and bool(cancel())
+
     def do_app_back(self) -> None:
         """Close what is open, or go to the stage before."""
         go_back = getattr(self.screen, "go_back", None)
@@ -197,7 +207,7 @@ class Workbench(App[int], inherit_bindings=False):
             if stage != self.current_mode and stage in self.MODES:
                 self.switch_mode(stage)
                 return
-        self.session.failed(EpochalError("this is the first pane", fix="gq leaves the workbench"))
+        self.session.failed(EpochalError("this is the first pane", fix="leave the workbench with gq"))
 
     def do_app_undo(self) -> None:
         """Take back the last decision."""
@@ -293,6 +303,5 @@ class Workbench(App[int], inherit_bindings=False):
 
     def action_interrupt(self) -> None:
         """ctrl+c cancels what is under way and otherwise only says how to quit."""
-        cancel = getattr(self.screen, "cancel", None)
-        if cancel is None or not cancel():
-            self.session.failed(EpochalError("nothing is under way to cancel", fix="gq leaves the workbench"))
+        if not self.action_cancel():
+            self.session.failed(EpochalError("nothing is under way to cancel", fix="leave the workbench with gq"))

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,6 +19,10 @@ from epochal.core import errors
 from epochal.core.errors import Cancelled, DataHostError, EpochalError
 from epochal.data import protocol
 from epochal.show import safe
+
+
+_LOOK_SECONDS = 0.1
+"""Between two looks at whether a request is still wanted."""
 
 
 OnProgress = Callable[[str, float | None], None]
@@ -66,10 +71,17 @@ class DataClient:
         host = self._host
         return host.process.pid if host is not None else None
 
-    def ask(self, request: protocol.Request, progress: OnProgress | None = None, timeout: float | None = None) -> Any:
-        """Ask and wait. `timeout` in seconds cancels the request when it is over.
+    def ask(
+        self,
+        request: protocol.Request,
+        progress: OnProgress | None = None,
+        timeout: float | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> Any:
+        """Ask and wait. `timeout` in seconds cancels the request when it is over, and so does setting `cancelled`.
 
-        Raises the EpochalError the host answered with; DataHostError when the process died, or after `timeout`.
+        Raises the EpochalError the host answered with (Cancelled when it was); DataHostError when the process died, or
+        after `timeout`.
         """
         done = threading.Event()
         result: list[Any] = []
@@ -85,7 +97,10 @@ class DataClient:
 
         number = self.submit(request, answered, failed, progress)
         try:
-            in_time = done.wait(timeout)
+            in_time = done.wait(timeout) if cancelled is None else _wait(done, timeout, cancelled)
+            if cancelled is not None and cancelled.is_set() and not done.is_set():
+                self.cancel(number)
+                in_time = done.wait(timeout)
         except BaseException:
             self.cancel(number)  # ctrl-c while waiting: the host need not go on
             raise
@@ -93,7 +108,7 @@ class DataClient:
             self.cancel(number)
             raise DataHostError(f"no answer within {timeout:g} s", fix="try again, or ask for less", code="too-long")
         if failure:
-            raise failure[0]
+            raise Cancelled(failure[0].what) if failure[0].error_code == Cancelled.code else failure[0]
         return result[0]
 
     def submit(
@@ -262,3 +277,12 @@ def _error(body: dict[str, Any]) -> EpochalError:
     """The host's error as it was raised there."""
     cls = _CLASSES.get(body.get("class", ""), DataHostError)
     return cls(body["what"], where=body["where"], fix=body["fix"], code=body["code"])
+
+
+def _wait(done: threading.Event, timeout: float | None, cancelled: threading.Event) -> bool:
+    """Wait for either; False when the time is over before any is set."""
+    end = None if timeout is None else time.monotonic() + timeout
+    while not done.wait(_LOOK_SECONDS) and not cancelled.is_set():
+        if end is not None and time.monotonic() >= end:
+            return False
+    return True

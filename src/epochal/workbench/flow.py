@@ -114,6 +114,8 @@ def propose(session: Session, *, target: str = "", task: str = "") -> None:
         draft.folder, draft.uri, target=draft.target, task=draft.task, reading=draft.reading
     )
 
+    cancelled = threading.Event()
+
     def done(proposal: Proposal) -> None:
         now = session.draft
         if now is not None and (now.uri, now.reading) == (draft.uri, draft.reading):
@@ -123,8 +125,9 @@ def propose(session: Session, *, target: str = "", task: str = "") -> None:
     session.background(
         "propose",
         "looking at the rows",
-        lambda report: operations.propose(session.data, draft.folder, document, report),
+        lambda report: operations.propose(session.data, draft.folder, document, report, cancelled),
         done,
+        cancelled=cancelled,
     )
 
 
@@ -185,7 +188,7 @@ def measure(session: Session, *, again: bool = True) -> None:
     cancelled = threading.Event()
 
     def work(report: Progress) -> Mapping[str, Any]:
-        _project, built = operations.build(session.data, file, report=report)
+        _project, built = operations.build(session.data, file, report=report, cancelled=cancelled)
         session.deliver(lambda: session.built_now(built))
         ids = {"snapshot_id": built.snapshot_id, "split_id": built.split_id}
         known = None if again else run_choose.last_choice(file.folder, file.project, **ids)
@@ -245,9 +248,10 @@ def train(session: Session, *, accept_split: bool = False) -> None:
     file = session.file
     if file is None:
         return
+    cancelled = threading.Event()
 
     def work(report: Progress) -> RunSpec:
-        spec = operations.make_run(session.data, file, accept_split=accept_split, report=report)
+        spec = operations.make_run(session.data, file, accept_split=accept_split, report=report, cancelled=cancelled)
         report("starting the run's own process", None)
         launch.start(spec)
         return spec
@@ -256,7 +260,7 @@ def train(session: Session, *, accept_split: bool = False) -> None:
         session.show_run(spec.name)
         session.changed("project")
 
-    session.background("train", "preparing the rows", work, done)
+    session.background("train", "preparing the rows", work, done, cancelled=cancelled)
 
 
 def steer(session: Session, info: RunInfo, verb: str) -> None:

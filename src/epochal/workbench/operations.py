@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -87,10 +88,16 @@ def blank_document(
     return document
 
 
-def propose(client: DataClient, folder: Path, document: Mapping[str, Any], report: Report = quiet) -> Proposal:
-    """Suggested settings for a source, each with its reason."""
+def propose(
+    client: DataClient,
+    folder: Path,
+    document: Mapping[str, Any],
+    report: Report = quiet,
+    cancelled: threading.Event | None = None,
+) -> Proposal:
+    """Suggested settings for a source, each with its reason. Setting `cancelled` ends it with Cancelled."""
     request = Propose(folder=str(folder.absolute()), document=document)
-    answer: Proposal = client.ask(request, progress=report)
+    answer: Proposal = client.ask(request, progress=report, cancelled=cancelled)
     return answer
 
 
@@ -193,15 +200,17 @@ def build(
     project: Project | None = None,
     accept_split: bool = False,
     report: Report = quiet,
+    cancelled: threading.Event | None = None,
 ) -> tuple[Project, Built]:
     """Bring snapshot and split up to date; returns the project with what was recorded, and where they are.
 
     With `project` (settings for one run only) nothing is recorded in the file.
-    Raises SplitChanged when changed data would move the test set and `accept_split` is not given.
+    Raises SplitChanged when changed data would move the test set and `accept_split` is not given, Cancelled once
+    `cancelled` is set.
     """
     wanted = file.project if project is None else project
     request = Build(folder=str(file.folder), document=to_document(wanted), accept_split=accept_split)
-    built: Built = client.ask(request, progress=report)
+    built: Built = client.ask(request, progress=report, cancelled=cancelled)
     recorded = record(wanted, built.settings)
     if project is None and recorded != file.project:
         file.record(recorded, "record the split", base=wanted)
@@ -251,6 +260,7 @@ def make_run(
     overrides: Mapping[str, Any] | None = None,
     accept_split: bool = False,
     report: Report = quiet,
+    cancelled: threading.Event | None = None,
 ) -> RunSpec:
     """Prepare a run: data up to date, family chosen, run.toml frozen. It is not started yet."""
     if not file.project.columns.target:
@@ -263,10 +273,12 @@ def make_run(
     wanted = file.project if adjust is None else adjust(file.project)
     if _same_rows(wanted, file.project):
         # What this run holds out is what the project holds out: recorded, so that changed data cannot move it unseen.
-        recorded, built = build(client, file, accept_split=accept_split, report=report)
+        recorded, built = build(client, file, accept_split=accept_split, report=report, cancelled=cancelled)
         project = recorded if adjust is None else adjust(recorded)
     else:
-        project, built = build(client, file, project=wanted, accept_split=accept_split, report=report)
+        project, built = build(
+            client, file, project=wanted, accept_split=accept_split, report=report, cancelled=cancelled
+        )
     if not project.model.family:
         choose_family(file, built, report=report)
         project = replace(project, model=file.project.model)

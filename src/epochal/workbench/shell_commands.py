@@ -56,10 +56,17 @@ SHELL: tuple[Command, ...] = (
         section="Everywhere",
     ),
     Command(
+        id="app.escape",
+        title="cancel",
+        help="Cancel what is under way, else close what is open, else go back.",
+        keys=("Esc",),
+        section="Everywhere",
+    ),
+    Command(
         id="app.back",
         title="back",
         help="Close what is open over the pane, or go to the pane before.",
-        keys=("q", "Esc"),
+        keys=("q",),
         section="Everywhere",
     ),
     Command(

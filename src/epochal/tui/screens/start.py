@@ -18,6 +18,10 @@ from epochal.workbench.readings import READINGS, is_now
 from epochal.workbench.views.start import StartView, start_view
 
 
+_TITLE = 16
+"""Cells of what is proposed, before its value."""
+
+
 class StartScreen(StageScreen):
     """A source that is no project yet."""
 
@@ -53,7 +57,11 @@ class StartScreen(StageScreen):
 
     def do_start_accept(self) -> None:
         """Make the project."""
-        if self._view is not None and self._view.ready and flow.accept(self.session):
+        if self._view is None or self.session.job is not None:
+            return
+        if not self._view.ready:
+            flow.propose(self.session)
+        elif flow.accept(self.session):
             self.workbench.go("model")
 
     def do_start_target(self) -> None:
@@ -128,14 +136,16 @@ def _proposal(view: StartView, width: int) -> list[Content]:
     lines.append(heading("What is proposed", width, f"for a new project in {view.folder}"))
     if not view.suggestions:
         lines.append(content(toned("…" if not view.ready else "nothing", "quiet")))
-    value = max(16, min(44, max((cell_width(s.value) for s in view.suggestions), default=0) + 2, width // 2 - 12))
+    value = max(
+        16, min(44, max((cell_width(s.value) for s in view.suggestions), default=0) + 2, width // 2 - _TITLE + 2)
+    )
     for suggestion in view.suggestions:
         head: Part = content(
-            cell(suggestion.title, 14, "quiet"),
+            cell(suggestion.title, _TITLE, "quiet"),
             cell(suggestion.value, value - 2, "accent" if suggestion.title == "predict" else "text"),
             "  ",
         )
-        lines += wrapped(suggestion.why, width, "quiet", 14 + value, first=head) or [content(head)]
+        lines += wrapped(suggestion.why, width, "quiet", _TITLE + value, first=head) or [content(head)]
     return lines
 
 

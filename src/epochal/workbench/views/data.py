@@ -72,8 +72,8 @@ def figure(value: float | None) -> str:
     """A measured number, as short as it stays true to four digits."""
     if value is None:
         return "–"
-    if value == int(value) and abs(value) < 1e15:
-        return number(int(value))
+    if abs(value) < 1e15 and (value == int(value) or abs(value) >= 1e4):
+        return number(round(value))
     return f"{value:.4g}"
 
 
@@ -143,10 +143,10 @@ def headline(source: str, query: Query, view: View, *, read: int | None, hidden:
         if query.title:
             parts.append(safe(query.title, 120))
     elif read is not None and read != view.rows and query.steps is None:
-        parts.append(f"{plural(read, 'row')} × {len(view.columns)}")
+        parts.append(f"{plural(read, 'row')} × {number(len(view.columns))}")
         parts.append(f"{number(view.rows)} after cleaning")
     else:
-        parts.append(f"{plural(view.rows, 'row')} × {len(view.columns)}")
+        parts.append(f"{plural(view.rows, 'row')} × {number(len(view.columns))}")
     if hidden:
         parts.append(f"{plural(hidden, 'column')} hidden")
     if query.steps is not None:
@@ -165,7 +165,7 @@ def step_words(step: Step) -> str:
 
 
 def _columns(columns: tuple[str, ...]) -> str:
-    return ", ".join(columns) if len(columns) < 3 else f"{len(columns)} columns"
+    return ", ".join(columns) if len(columns) < 3 else plural(len(columns), "column")
 
 
 def _mapping(params: Mapping[str, Any]) -> str:
@@ -209,7 +209,19 @@ def _effect(step: Step, count: Mapping[str, Any] | None) -> str:
         return ""
     if OPS[step.op].removes_rows:
         return f"−{plural(count['removed'], 'row')}" if count["removed"] else "0 rows"
+    if OPS[step.op].changes_columns and not count["changed"]:
+        return _COLUMN_EFFECTS[step.op](step)
     return plural(count["changed"], "cell")
+
+
+_COLUMN_EFFECTS: Mapping[str, Callable[[Step], str]] = {
+    "select": lambda step: f"{plural(len(step.columns), 'column')} kept",
+    "drop_columns": lambda step: f"−{plural(len(step.columns), 'column')}",
+    "rename": lambda _step: "1 name",
+    "compute": lambda _step: "+1 column",
+    "split_column": lambda step: f"+{plural(len(step.params['into']), 'column')}",
+}
+"""What steps that touch no cell do, for the recipe panel."""
 
 
 def ledger_line(ledger: Mapping[str, Any] | None, width: int) -> str:
@@ -221,6 +233,7 @@ def ledger_line(ledger: Mapping[str, Any] | None, width: int) -> str:
         f"{kept} = {train} train + {validation} validation + {test} test",
         f"{kept} = {train} train + {validation} val. + {test} test",
         f"{kept} = {train} + {validation} + {test}",
+        f"{train} + {validation} + {test}",
     ):
         if len(text) <= width:
             return text

@@ -42,13 +42,16 @@ def error_line(error: EpochalError) -> str:
     """An error as one line: what, where, how to mend it."""
     what = _sentence(error.what)
     where = f"({safe(error.where)})" if error.where else ""
-    fix = safe(error.fix)
-    return " ".join(part for part in (what, where, fix[:1].upper() + fix[1:]) if part)
+    return " ".join(part for part in (what, where, _begun(safe(error.fix))) if part)
+
+
+def _begun(text: str) -> str:
+    """With a capital, unless a key stands first: t is another key than T."""
+    return text if len(text.partition(" ")[0]) == 1 and text[:2] != "a " else text[:1].upper() + text[1:]
 
 
 def _sentence(text: str) -> str:
-    shown = safe(text)
-    shown = shown[:1].upper() + shown[1:]
+    shown = _begun(safe(text))
     return shown if shown.endswith((".", "!", "?", "…")) else f"{shown}."
 
 

@@ -70,7 +70,7 @@ def start_view(draft: Draft, *, busy: str = "") -> StartView:
         target=safe(target),
         targets=tuple(proposal.targets) if proposal is not None else (),
         ready=project is not None and not busy,
-        next=_next(project, busy),
+        next=_next(project, busy, looked=draft.proposal is not None),
     )
 
 
@@ -130,9 +130,11 @@ def _rows(head: Head | None, target: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple("·" if row[n] is None or row[n] == "" else str(row[n]) for n in order) for row in head.rows)
 
 
-def _next(project: Project | None, busy: str) -> str:
-    if busy or project is None:
-        return "wait: looking at all rows; nothing is written yet."
+def _next(project: Project | None, busy: str, *, looked: bool) -> str:
+    if busy:
+        return "wait: looking at all rows, or Esc; nothing is written yet."
+    if project is None or not looked:
+        return "Enter looks at all rows and proposes; nothing is written yet."
     if not project.columns.target:
         return "t chooses the column to predict."
     return "Enter makes the project as proposed; t takes another target."
