@@ -259,27 +259,22 @@ def test_a_value_too_large_for_memory_ends_with_an_error_and_a_living_host(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EPOCHAL_DATA_MEMORY", "256MB")
-    doubled = (
-        "list_reduce([note, note, note, note, note, note, note, note, note], lambda x, y: concat(" + "x, " * 30 + "x))"
+    put = "replace({}, 'x', rpad(note, 1000, 'x'))"  # a million characters, then a thousand times as many
+    steps = (
+        {"op": "compute", "column": "large", "as": put.format("rpad(note, 1000, 'x')")},
+        {"op": "compute", "column": "huge", "as": f"length({put.format('large')})"},
     )
     with DataClient() as client:
         with pytest.raises(DataHostError) as error:
-            opened(client, folder, {"op": "compute", "column": "big", "as": f"length({doubled})"})
+            opened(client, folder, *steps)
         assert error.value.error_code in {"out-of-memory", "data-host"}
         assert opened(client, folder).rows == 1000
 
 
 def test_a_query_that_takes_too_long_is_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EPOCHAL_DATA_SECONDS", "0.5")
-    slow = (
-        "list_sum(list_transform(string_split("
-        + "concat(note, " * 6
-        + "note"
-        + ", note)" * 6
-        + ", ''), lambda x: length(x)))"
-    )
-    nested = f"list_sum(list_transform(string_split(note, ''), lambda a: {'list_sum(list_transform(string_split(note, chr(0)||chr(1)), lambda b: '}{slow}))))"
-    steps = [{"op": "compute", "column": f"c{i}", "as": nested} for i in range(40)]
+    slow = "levenshtein(rpad(note, 1000, 'x'), rpad(colour, 1000, 'y'))"
+    steps = [{"op": "compute", "column": f"c{i}", "as": f"{slow} + {i}"} for i in range(40)]
     with DataClient() as client:
         with pytest.raises(DataHostError) as error:
             opened(client, folder, *steps)

@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 
 MAX_LENGTH = 10_000
 """Characters of one expression."""
-_MAX_PADDING = 10_000
+_MAX_PADDING = 1_000
 """Widest value that padding may make."""
+_MAX_LAMBDAS = 2
+_MAX_GROWTH = 1 << 16
+"""How many times longer replacements inside replacements may make a text."""
+_COLUMN_LENGTH = 100
+"""Characters that a column's value is taken to have where its growth is estimated."""
 
 _COMPARE = "= == != <> < > <= >= <=> ! || + - * / // % ** ^ & | << >> ~ @ ~~ !~~ ~~* !~~* ~~~ ^@ && @> <@"
 _NUMBER = """
@@ -51,7 +56,7 @@ _LIST = """
 list_value list_contains list_has array_contains list_position list_indexof list_extract list_element array_extract
 list_slice array_slice list_sort list_reverse_sort list_distinct list_unique list_sum list_avg list_min list_max
 list_count list_median list_first list_last list_any_value list_concat list_append list_prepend list_transform
-list_filter list_reduce array_length cardinality map_extract element_at struct_extract struct_pack row flatten
+list_filter array_length cardinality map_extract element_at struct_extract struct_pack row flatten
 """
 _OTHER = "coalesce ifnull nullif if typeof isnull not is_null try"
 FUNCTIONS: frozenset[str] = frozenset(f"{_COMPARE} {_NUMBER} {_TEXT} {_DATE} {_LIST} {_OTHER}".split())
@@ -154,11 +159,12 @@ def _only_expression(document: Mapping[str, Any], where: str) -> Mapping[str, An
 
 def _walk(root: Mapping[str, Any], columns: Mapping[str, str], where: str) -> None:
     """Look at every node; depth is bounded by DuckDB's parser, but no recursion is needed to find out."""
-    stack: list[tuple[Any, frozenset[str]]] = [(root, frozenset())]
+    stack: list[tuple[Any, frozenset[str], float]] = [(root, frozenset(), 1.0)]
+    lambdas = 0
     while stack:
-        node, bound = stack.pop()
+        node, bound, growth = stack.pop()
         if isinstance(node, list):
-            stack.extend((child, bound) for child in node)
+            stack.extend((child, bound, growth) for child in node)
             continue
         if not isinstance(node, Mapping):
             continue
@@ -170,12 +176,36 @@ def _walk(root: Mapping[str, Any], columns: Mapping[str, str], where: str) -> No
             if kind == "CONSTANT":
                 continue
             if kind == "LAMBDA":
-                stack.append((node["expr"], bound | _parameters(node["lhs"])))
+                lambdas += 1
+                if bound or lambdas > _MAX_LAMBDAS:
+                    raise _not_allowed("a lambda inside another" if bound else "a third lambda", where)
+                stack.append((node["expr"], _parameters(node["lhs"]), growth))
                 continue
-        stack.extend((child, bound) for key, child in node.items() if key not in _NO_CHILDREN)
+            growth *= _growth(node)
+            if growth > _MAX_GROWTH:
+                raise _not_allowed("a replacement inside another that makes texts this much longer", where)
+        stack.extend((child, bound, growth) for key, child in node.items() if key not in _NO_CHILDREN)
 
 
 _NO_CHILDREN = frozenset({"qualified_name", "column_names", "literal", "query_location", "query_location_length"})
+
+
+def _growth(node: Mapping[str, Any]) -> float:
+    """How many times longer a text may become by this node alone: only replacements multiply."""
+    if node.get("class") != "FUNCTION" or str(node["function_name"]).lower() not in {"replace", "regexp_replace"}:
+        return 1.0
+    arguments = [a["expression"] for a in node["arguments"]]
+    if len(arguments) < 3:
+        return 1.0
+    found, put = arguments[1], arguments[2]
+    lengths = {"COLUMN_REF": _COLUMN_LENGTH, "CONSTANT": len(_text_of(put))}
+    exact = node["function_name"].lower() == "replace" and found.get("class") == "CONSTANT"
+    return max(1.0, lengths.get(put.get("class"), _MAX_PADDING) / max(1, len(_text_of(found)) if exact else 1))
+
+
+def _text_of(node: Mapping[str, Any]) -> str:
+    """A constant's text; empty for anything else."""
+    return str(node.get("literal", {}).get("text", ""))
 
 
 def _parameters(lhs: Any) -> frozenset[str]:
@@ -230,7 +260,7 @@ def _check_function(node: Mapping[str, Any], where: str) -> None:
         raise _not_allowed("an aggregate over rows", where)
     if name in {"lpad", "rpad"}:
         width = node["arguments"][1]["expression"] if len(node["arguments"]) > 1 else {}
-        text = str(width.get("literal", {}).get("text", ""))
+        text = _text_of(width)
         if not text.isdecimal() or int(text) > _MAX_PADDING:
             raise _not_allowed(f"`{name}` to a width that is not a number up to {_MAX_PADDING:,}", where)
 
