@@ -6,6 +6,8 @@ import tomllib
 
 import pytest
 
+from epochal.workbench.operations import copy_sample
+
 
 MOST_KEYS = 12
 MOST_KEYS_TO_CORRECT = 4
@@ -93,3 +95,20 @@ def test_a_wrong_target_is_corrected_in_four_keys(terminal, plants, right, keys)
     face.wait_for("Which model?")
 
     assert target_of(plants.with_suffix("")) == right
+
+
+def test_every_sign_has_an_ascii_twin_for_consoles_that_draw_no_more(terminal, tmp_path):
+    project = copy_sample("penguins", tmp_path / "p")
+    face = terminal(str(project), TERM="linux", COLORTERM="", columns=120, lines=40)
+    face.wait_for("Torgersen")
+    face.wait_for("exact")
+    for keys, shown in (
+        ("1", "What is asked"),
+        ("3", "Until then"),
+        ("4", "Which model?"),
+        ("6", "The test set is sealed"),
+        ("?", "j k scroll"),
+    ):
+        face.press(*keys)
+        text = face.wait_for(shown)
+        assert not {sign for sign in text if not sign.isascii()}

@@ -16,6 +16,7 @@ from textual.theme import Theme
 from epochal.core.errors import EpochalError, SettingsError
 from epochal.project.discover import shipped_themes
 from epochal.tui.bridge import Call, Deliver
+from epochal.tui.glyphs import driver
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.themes import read_themes
 from epochal.workbench.commands import STAGE_NAMES, STAGES, Keymap, read_keymap
@@ -74,7 +75,7 @@ class Workbench(App[int], inherit_bindings=False):
     ]
 
     def __init__(self, session: Session | None = None, *, first: str = "home", config: Path | None = None) -> None:
-        super().__init__()
+        super().__init__(driver_class=driver())
         self.session = session or Session()
         self._held = self.session.deliver if isinstance(self.session.deliver, Held) else Held()
         self.session.deliver = self._held

@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from textual.driver import Driver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,15 @@ def glyphs() -> Glyphs:
     if os.environ.get("EPOCHAL_ASCII") or os.environ.get("TERM") == "linux" or "utf" not in encoding:
         return ASCII
     return UNICODE
+
+
+def driver() -> type[Driver] | None:
+    """What writes to a terminal that draws ASCII alone; None for Textual's own."""
+    if glyphs() is UNICODE:
+        return None
+    from epochal.tui.plain import PlainDriver  # no terminal of ours on a system that lacks its modules
+
+    return PlainDriver
 
 
 def bar(fraction: float, width: int, signs: Glyphs) -> str:

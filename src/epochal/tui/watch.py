@@ -17,7 +17,7 @@ from epochal.project.runfile import read_run
 from epochal.runs.state import RunInfo
 from epochal.tui.app import config_folder, wanted_theme
 from epochal.tui.bridge import Call, Deliver
-from epochal.tui.glyphs import glyphs
+from epochal.tui.glyphs import driver, glyphs
 from epochal.tui.paint import flowed, toned
 from epochal.tui.text import content, spread
 from epochal.tui.themes import read_themes
@@ -44,7 +44,7 @@ class WatchApp(App[None], inherit_bindings=False):
     BINDINGS: ClassVar[list[tuple[str, str, str]]] = [("ctrl+c", "quit", "leave"), ("ctrl+q", "quit", "leave")]  # type: ignore[assignment]
 
     def __init__(self, run_folder: Path) -> None:
-        super().__init__()
+        super().__init__(driver_class=driver())
         self._spec = read_run(run_folder)
         self._options, self._curves = Options(), Curves()
         self._seen = Seen()
