@@ -10,7 +10,6 @@ from epochal.charts.scale import Scale
 from epochal.charts.thin import Points
 
 
-BLANK = "\u2800"
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bits of a braille cell: rows from the top, columns from the left."""
 

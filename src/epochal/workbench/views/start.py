@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from epochal.core.settings import Project
 from epochal.show import safe
-from epochal.workbench.views.words import count, memory, place, some
+from epochal.workbench.views.words import memory, place, some
 
 
 if TYPE_CHECKING:
@@ -138,8 +138,3 @@ def _next(project: Project | None, busy: str, *, looked: bool) -> str:
     if not project.columns.target:
         return "t chooses the column to predict."
     return "Enter makes the project as proposed; t takes another target."
-
-
-def steps_words(project: Project) -> str:
-    """How many cleaning steps are proposed."""
-    return f"{count(len(project.clean))} cleaning steps" if project.clean else "no cleaning needed"
