@@ -19,19 +19,7 @@ from epochal.journal.append import JournalWriter
 from epochal.journal.record import RESERVED, decode, encode, journal_file
 from epochal.journal.reduce import RunState, reduce_all
 from epochal.journal.tail import Tail, last_record, read_journal
-
-
-class StillClock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self):
-        self.seconds = 0.0
-
-    def monotonic(self):
-        return self.seconds
-
-    def now(self):
-        return datetime(2026, 11, 22, 10, 0, 0, 123000, tzinfo=UTC)
+from epochal.testing import FakeClock
 
 
 def steps(step):
@@ -99,16 +87,16 @@ def test_records_are_numbered_without_gaps_across_writers(tmp_path):
 
 
 def test_milliseconds_count_from_when_the_writer_opened_the_journal(tmp_path):
-    clock = StillClock()
-    clock.seconds = 5000.0
+    clock = FakeClock(start=datetime(2026, 11, 22, 10, 0, 0, 123000, tzinfo=UTC))
+    clock.advance(5000)
     writer = JournalWriter(tmp_path, clock=clock)
-    clock.seconds = 5001.25
+    clock.advance(1.25)
     writer.append(steps(1))
     writer.close()
 
     record = last_record(tmp_path)
 
-    assert (record.milliseconds, record.at) == (1250, "2026-11-22T10:00:00.123Z")
+    assert (record.milliseconds, record.at) == (1250, "2026-11-22T11:23:21.373Z")
 
 
 def test_a_full_file_is_closed_for_ever_and_the_next_one_begun(tmp_path):

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from epochal.fsio import NotSaved
 from epochal.project.file import OUTSIDE, ProjectFile, create_project
 from epochal.project.history import read_history
 from epochal.project.looks import count_looks, read_looks, record_look
+from epochal.testing import FakeClock
 
 
 HAND_WRITTEN = """\
@@ -48,14 +48,6 @@ test = 0.2
 """
 
 
-class FixedClock:
-    def monotonic(self) -> float:
-        return 0.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
-
-
 @pytest.fixture
 def folder(tmp_path) -> Path:
     (tmp_path / "project.toml").write_text(HAND_WRITTEN)
@@ -81,7 +73,7 @@ def columns(file: ProjectFile) -> list[str]:
 class TestMakingAProject:
     def test_writes_a_file_that_reads_well(self, tmp_path):
         project = Project(name="x", sources=(Source(name="a", uri="a.csv"),), goal=Goal(question="Which?"))
-        create_project(tmp_path / "x", project, {"goal": "What is asked."}, clock=FixedClock())
+        create_project(tmp_path / "x", project, {"goal": "What is asked."}, clock=FakeClock())
         assert on_disk(tmp_path / "x") == (
             'format = 1\nname = "x"\n\n# What is asked.\n[goal]\nquestion = "Which?"\n\n'
             '[[source]]\nname = "a"\nuri = "a.csv"\n'
@@ -107,9 +99,9 @@ class TestMakingAProject:
             create_project(tmp_path / "x", Project(name="x"))
 
     def test_starts_with_nothing_to_undo(self, tmp_path):
-        file = create_project(tmp_path / "x", Project(name="x"), clock=FixedClock())
+        file = create_project(tmp_path / "x", Project(name="x"), clock=FakeClock())
         assert (file.can_undo, file.can_redo, file.undo(), file.redo()) == (False, False, None, None)
-        assert file.saved_at == FixedClock().now()
+        assert file.saved_at == FakeClock().now()
 
 
 class TestAChange:
@@ -171,10 +163,10 @@ class TestUndo:
 
     def test_is_a_save_too_and_says_when(self, folder):
         add(ProjectFile.open(folder), "a")
-        file = ProjectFile.open(folder, clock=FixedClock())
+        file = ProjectFile.open(folder, clock=FakeClock())
         file.undo()
-        assert file.saved_at == FixedClock().now()
-        assert ProjectFile.open(folder).saved_at == FixedClock().now()
+        assert file.saved_at == FakeClock().now()
+        assert ProjectFile.open(folder).saved_at == FakeClock().now()
 
     def test_works_after_a_restart_and_after_the_cache_was_deleted(self, folder):
         add(ProjectFile.open(folder), "a")
