@@ -40,6 +40,8 @@ _LANES: dict[str, tuple[str, float]] = {
 _WORK = ("work", 4 * 3600.0)
 _GRACE = 20.0
 """Seconds after which a request that does not heed an interruption takes the process with it."""
+_CANCEL_GRACE = 5.0
+"""The same for one that a person cancelled: they are waiting for it."""
 _WARM_UP = 0.05
 EXIT_STUCK = 75
 EXIT_BLOATED = 76
@@ -55,11 +57,18 @@ class Job:
         self.number, self.request, self._limit, self._send = number, request, limit, send
         self.work = Work(self._report)
         self.deadline = float("inf")
+        self._grace = _GRACE
         self._said = 0.0
 
     def begin(self) -> None:
         """It leaves the queue now; its time runs from here."""
         self.deadline = time.monotonic() + self._limit
+
+    def cancel(self) -> None:
+        """A person asked for its end."""
+        self._grace = _CANCEL_GRACE
+        self.deadline = min(self.deadline, time.monotonic())
+        self.work.stop()
 
     def _report(self, text: str, fraction: float | None) -> None:
         now = time.monotonic()
@@ -70,7 +79,7 @@ class Job:
     def tick(self) -> None:
         """Look after it while it runs: say how far it is, end it when its time is over."""
         now = time.monotonic()
-        if now > self.deadline + _GRACE:
+        if now > self.deadline + self._grace:
             os._exit(EXIT_STUCK)  # DuckDB does not look for interruptions inside one huge value
         if now > self.deadline:
             self.work.stop(overdue=True)
@@ -108,7 +117,7 @@ class Host:
             if kind == "cancel":
                 job = self._jobs.get(number)
                 if job is not None:
-                    job.work.stop()
+                    job.cancel()
                 continue
             self._take(number, kind, body)
 

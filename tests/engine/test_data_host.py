@@ -297,6 +297,29 @@ def test_a_request_can_be_cancelled(client: DataClient, folder: Path) -> None:
     assert isinstance(errors[0], Cancelled)
 
 
+def test_what_heeds_no_cancelling_ends_with_its_process_within_seconds(folder: Path) -> None:
+    far = (f"levenshtein(rpad(note, {1000 - i}, 'a'), rpad(note, 1000, 'b'))" for i in range(100))
+    endless = f"{' + '.join(far)} > 1"  # while it is at one stretch of rows DuckDB looks for nothing
+    with DataClient() as client:
+        assert opened(client, folder).rows == 1000
+        ended = threading.Event()
+        errors: list[EpochalError] = []
+        request = OpenView(folder=str(folder), document=document({"op": "filter", "where": endless}))
+        under_way = threading.Event()
+        number = client.submit(
+            request,
+            lambda _: None,
+            lambda error: (errors.append(error), ended.set()),  # type: ignore[func-returns-value]
+            lambda _text, _share: under_way.set(),
+        )
+        under_way.wait(5)
+        time.sleep(0.5)
+        client.cancel(number)
+        assert ended.wait(12)
+        assert isinstance(errors[0], Cancelled)
+        assert opened(client, folder).rows == 1000
+
+
 def test_a_dead_host_is_said_once_and_started_again(folder: Path) -> None:
     with DataClient() as client:
         assert opened(client, folder).rows == 1000

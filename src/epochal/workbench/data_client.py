@@ -41,6 +41,7 @@ class _Pending:
     host: _Host
     again: bool = False
     """Whether it was asked once before, of a process that ended on purpose."""
+    cancelled: bool = False
 
 
 class DataClient:
@@ -136,6 +137,7 @@ class DataClient:
         with self._lock:
             pending = self._pending.get(number)
         if pending is not None:
+            pending.cancelled = True
             pending.host.send(number, "cancel", {})
 
     def close(self) -> None:
@@ -186,7 +188,7 @@ class DataClient:
     def _ask_again(self, old: _Host) -> None:
         """Hand what an ended process left to a new one, each request once: all of them may be asked twice."""
         with self._lock:
-            left = [(n, p) for n, p in self._pending.items() if p.host is old and not p.again]
+            left = [(n, p) for n, p in self._pending.items() if p.host is old and not p.again and not p.cancelled]
             if not left or self._closed:
                 return
             with contextlib.suppress(OSError):
@@ -201,7 +203,8 @@ class DataClient:
             gone = [n for n, p in self._pending.items() if p.host is host]
             pending = [self._pending.pop(n) for n in gone]
         for one in pending:
-            one.on_error(error)
+            # A process that heeds no cancelling ends: for who cancelled that is what was asked for.
+            one.on_error(Cancelled("cancelled") if one.cancelled else error)
 
 
 class _Host:
