@@ -157,7 +157,7 @@ def fit_training(spec: RunSpec) -> Training:
     """The training that a run's settings describe. The heavy libraries are imported when it begins, in its thread."""
 
     def begin(poll: Poll) -> Iterator[Event]:
-        yield PhaseStarted(name="loading", detail="the training libraries")
+        yield PhaseStarted(name="loading", detail="loading the training libraries")
         from epochal.train.fit import fit
 
         yield from fit(spec, poll, SystemClock())

@@ -227,7 +227,8 @@ def _overfit(state: RunState, unit: str) -> list[Finding]:
     best = min(range(len(finite)), key=finite.__getitem__)
     since = len(finite) - 1 - best
     epoch = state.evaluations.column("epoch")[best]
-    if since >= 5 and finite[-1] > finite[best] * 1.05:
+    rise = finite[-1] - finite[best]
+    if since >= 5 and rise > 0.05 * finite[best] and rise > 0.02 * (finite[0] - finite[best]):
         return [
             Finding(
                 tone="warning",

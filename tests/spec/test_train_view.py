@@ -1,0 +1,152 @@
+"""What the Train pane says of a run: one sentence, what the coach sees, what to press."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from epochal.core.events import BaselineDone, EpochDone, HostStarted, RunEnded, StepsDone, TrainingStarted
+from epochal.core.settings import Goal, Model, Project
+from epochal.journal.record import Record
+from epochal.journal.reduce import RunState, reduce_all
+from epochal.project.runfile import RunSpec
+from epochal.runs.state import RunInfo
+from epochal.workbench.views.train import train_view
+
+
+NOWHERE = Path("runs") / "0001"
+NOW = datetime(2026, 11, 22, 14, 2, tzinfo=UTC)
+HOST = HostStarted(host="detached", pid=1, machine="m", device="cpu", survives="outlives this terminal")
+TRAINING = TrainingStarted(
+    task="classification",
+    metric="accuracy",
+    epochs=40,
+    steps_per_epoch=10,
+    batch_size=8,
+    learning_rate=0.1,
+    precision="float32",
+    device="cpu",
+    threads=1,
+    rows_train=80,
+    rows_validation=20,
+    parameters=9,
+)
+STRONG = BaselineDone(name="strong", title="trees", metrics={"accuracy": 0.9, "rmse": 50.0}, seconds=0.1)
+
+
+def evaluation(epoch, loss, value):
+    return EpochDone(
+        step=epoch * 10,
+        epoch=float(epoch),
+        train_loss=loss,
+        validation_loss=loss,
+        metrics={},
+        value=value,
+        best=True,
+        seconds=float(epoch),
+    )
+
+
+def seen(*events, family="mlp", metric="accuracy", task="classification"):
+    """The view of a run that said these events."""
+    training = replace(TRAINING, metric=metric, task=task)
+    records = [Record(n, e.kind, 0, "t", e) for n, e in enumerate([HOST, STRONG, training, *events])]
+    state = reduce_all(RunState(), records)
+    spec = RunSpec(
+        folder=NOWHERE,
+        name=f"0001-{family}",
+        project=Project(name="p", goal=Goal(task=task, metric=metric), model=Model(family=family)),
+        snapshot_id="s",
+        split_id="t",
+        created="",
+        inputs=(),
+        classes=(),
+        ledger={},
+    )
+    info = RunInfo(
+        spec=spec,
+        status=state.status,
+        note="",
+        value=state.best_value,
+        value_step=state.best_step,
+        step=state.step,
+        epochs=state.epoch,
+        seconds=state.seconds,
+        samples_per_second=0.0,
+        pid=1,
+    )
+    return train_view((info,), info.name, state, now=NOW, family=family)
+
+
+def losses(*values):
+    return [evaluation(n + 1, loss, 0.8) for n, loss in enumerate(values)]
+
+
+class TestTheCoach:
+    def test_warns_when_validation_rises_for_long(self):
+        (warning, *_rest) = seen(*losses(1.0, 0.6, 0.5, 0.52, 0.55, 0.6, 0.66, 0.7)).coach
+
+        assert warning.tone == "warning"
+        assert "lowest at epoch 3 and rises since" in warning.text
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            (1.0, 0.6, 0.5, 0.52, 0.55),  # not for long
+            (1.0, 0.01, 0.008, 0.009, 0.009, 0.009, 0.009, 0.0095),  # by nothing that matters
+        ],
+    )
+    def test_keeps_quiet_of_what_is_no_trend(self, values):
+        assert not any(f.tone == "warning" for f in seen(*losses(*values)).coach)
+
+    @pytest.mark.parametrize(
+        ("metric", "task", "value", "word"),
+        [
+            ("accuracy", "classification", 0.95, "better than"),
+            ("accuracy", "classification", 0.85, "not as good as"),
+            ("accuracy", "classification", 0.9, "level with"),
+            ("rmse", "regression", 40.0, "better than"),
+            ("rmse", "regression", 60.0, "not as good as"),
+        ],
+    )
+    def test_compares_with_the_strong_baseline_in_the_sense_of_the_metric(self, metric, task, value, word):
+        coach = seen(evaluation(1, 0.5, value), metric=metric, task=task).coach
+
+        assert any(f"{word} the strong baseline" in f.text for f in coach)
+
+
+class TestTheSentence:
+    def test_tells_where_it_is_and_when_it_will_be_done(self):
+        steps = StepsDone(
+            step=100, epoch=10.0, count=100, loss=0.5, loss_min=0.4, loss_max=0.6, learning_rate=0.1,
+            samples_per_second=11_800, seconds=10,
+        )  # fmt: skip
+        view = seen(steps)
+        facts = [text for text, _tone in view.facts]
+
+        assert facts[:3] == ["epoch 10 of 40", "step 100", "11 800 rows/s"]
+        assert facts[3].startswith("0:30 left (done ")
+        assert view.next.startswith("wait 0:30 or press s to stop")
+
+    def test_counts_rounds_of_trees(self):
+        assert seen(evaluation(7, 0.5, 0.9), family="trees").facts[0][0] == "round 7 of 40"
+
+    @pytest.mark.parametrize(
+        ("state", "words"),
+        [
+            ("done", "Enter goes to the sealed test set"),
+            ("stopped", "Enter tests the best so far"),
+            ("diverged", "r starts it again"),
+        ],
+    )
+    def test_ends_in_what_to_press(self, state, words):
+        ended = RunEnded(
+            state=state, reason="", best_value=math.nan, best_step=0, steps=0, epochs=0.0, seconds=0.0,
+            samples_per_second=0.0,
+        )  # fmt: skip
+
+        assert words in seen(ended).next
