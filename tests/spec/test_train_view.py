@@ -135,6 +135,12 @@ class TestTheSentence:
     def test_counts_rounds_of_trees(self):
         assert seen(evaluation(7, 0.5, 0.9), family="trees").facts[0][0] == "round 7 of 40"
 
+    def test_has_the_machine_beside_it_for_who_asks(self):
+        system = dict(seen().system)
+
+        assert (system["host"], system["machine"]) == ("detached on m, process 1", "cpu")
+        assert (system["computes on"], system["rows"]) == ("cpu, 1 thread", "80 train, 20 validation")
+
     @pytest.mark.parametrize(
         ("state", "words"),
         [

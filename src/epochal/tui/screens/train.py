@@ -167,10 +167,12 @@ class TrainScreen(StageScreen):
             return []
         runs = _runs(view, width)
         coach = _coach(view, width)
-        lines = [*runs, blank(), *coach, blank(), heading("Log", width)]
+        system = [content(cell(word, 13, "quiet"), toned(value)) for word, value in view.system]
+        lines = [*runs, blank(), *coach, blank(), heading("System", width), *system, blank(), heading("Log", width)]
         room = max(0, height - len(lines))
         log = self.session.seen.log[-room:] if room else ()
-        return [*lines, *(content(toned(line, "quiet")) for line in log)]
+        said = log or (("nothing was written",) if view.run else ())
+        return [*lines, *(content(toned(line, "quiet")) for line in said)]
 
     def on_resize(self, event: Resize) -> None:
         """What stands where depends on the room."""

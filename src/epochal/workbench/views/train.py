@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from epochal.core.tasks import METRICS
 from epochal.show import safe
-from epochal.workbench.views.words import count, done_at, duration, figure, rate
+from epochal.workbench.views.words import about, count, done_at, duration, figure, rate
 
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class TrainView:
     best: str = ""
     runs: tuple[RunRow, ...] = ()
     coach: tuple[Finding, ...] = ()
+    system: tuple[tuple[str, str], ...] = ()
+    """Where and how it computes: a word and its value."""
     next: str = ""
     running: bool = False
     resumable: bool = False
@@ -100,6 +102,7 @@ def train_view(
         best=_best(info, state),
         runs=_rows(infos, shown, state),
         coach=_coach(info, state),
+        system=_system(info, state),
         next=_next(state, unit_of(info.spec.family)),
         running=status in {"starting", "running", "stuck"},
         resumable=status in {"stopped", "interrupted", "paused", "failed", "diverged"},
@@ -190,6 +193,27 @@ def _rows(infos: tuple[RunInfo, ...], shown: str, state: RunState) -> tuple[RunR
         for baseline in state.baselines.values()
     ]
     return tuple(rows)
+
+
+def _system(info: RunInfo, state: RunState) -> tuple[tuple[str, str], ...]:
+    facts: list[tuple[str, str]] = []
+    if state.host is not None:
+        process = f", process {state.host.pid}" if info.alive else ""
+        facts.append(("host", safe(f"{state.host.host} on {state.host.machine}{process}")))
+        facts.append(("machine", safe(state.host.device)))
+    training = state.training
+    if training is not None:
+        facts += [
+            ("computes on", safe(f"{training.device}, {training.threads} thread{'s' * (training.threads != 1)}")),
+            ("precision", safe(training.precision)),
+            ("batch", f"{count(training.batch_size)} rows, learning rate {training.learning_rate:.3g}"),
+            ("weights", about(training.parameters)),
+            ("rows", f"{count(training.rows_train)} train, {count(training.rows_validation)} validation"),
+        ]
+    if state.checkpoints:
+        last = state.checkpoints[-1]
+        facts.append(("checkpoint", f"{unit_of(info.spec.family)} {last.epoch:.0f}, step {count(last.step)}"))
+    return tuple(facts)
 
 
 def _coach(info: RunInfo, state: RunState) -> tuple[Finding, ...]:
