@@ -74,3 +74,24 @@ def test_no_module_is_too_long_to_read_in_one_sitting():
     }
 
     assert long == {}
+
+
+def test_only_the_edges_catch_everything():
+    """Anywhere else an `except Exception` hides a mistake from whoever could mend it."""
+    edges = {
+        "cli/main.py",
+        "data_host.py",
+        "host.py",
+        "predict_host.py",
+        "runs/thread_host.py",
+        "workbench/session.py",
+    }
+    package = ROOT / "src" / "epochal"
+
+    catching = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"except \(?(Exception|.*\bException\b)|except:", path.read_text())
+    }
+
+    assert catching == edges
