@@ -28,7 +28,8 @@ GRAMMAR = """\
 projects. A PATH that reads like a verb is given as `./train`. `--theme NAME` takes another theme for this start.
 
 Exit codes: 0 done; 1 a check found errors, a target was missed (`--require`), or a run failed or diverged; 2 wrong \
-usage or bad input; 3 the run was interrupted; 130 ctrl-c.
+usage or bad input; 3 the run was interrupted; 130 ctrl-c; 141 the reader of \
+the output went away, as in `| head`.
 
 `--json` prints one JSON document on stdout and nothing else; notices go to stderr, and so does an error, as \
 `{"error": {"code", "what", "where", "fix"}}`. More keys may be added, none goes or is renamed.

@@ -50,6 +50,9 @@ VERBS: dict[str, ModuleType] = {
 }
 """Each verb's module: `SUMMARY`, `prepare(parser)` and `run(arguments, console) -> exit code`."""
 
+READER_GONE = 128 + 13
+"""What shells give a program whose reader went away, as in `| head`."""
+
 LATER = {
     "pause": "use `epochal stop` and `epochal resume`",
     "compare": "`epochal runs` lists the runs side by side, `epochal test` judges each",
@@ -107,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         _forget_output()
-        return 1
+        return READER_GONE
     except Exception as error:  # noqa: BLE001 -- an edge: a person gets a sentence, and the trace on request
         return _unexpected(verb, error, console)
     return code
