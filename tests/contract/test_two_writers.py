@@ -9,6 +9,7 @@ import pytest
 
 from epochal.core.steps import parse_step
 from epochal.project.file import ProjectFile
+from epochal.workbench.data_recipe import Recipe
 from epochal.workbench.session import Session
 
 
@@ -92,6 +93,27 @@ def test_never_lays_its_value_over_one_it_has_not_seen(folder, workbench):
     assert "epochs = 9" in (folder / "project.toml").read_text()
     assert workbench.set("train.epochs", 5), "asked again, having seen it"
     assert "epochs = 5" in (folder / "project.toml").read_text()
+
+
+def test_a_step_that_is_being_edited_is_found_again_or_left_alone(folder, workbench):
+    """Its form may stand open while another workbench moves or deletes steps."""
+    lower, upper = (parse_step({"op": op, "columns": ["a"]}) for op in ("lower", "upper"))
+    recipe, other = Recipe(workbench), ProjectFile.open(folder)
+    workbench.change(replace(workbench.project, clean=(STEP, lower, upper)), "three steps")
+    changed = replace(upper, params={"columns": ("b",)})
+
+    other.refresh()
+    other.change(replace(other.project, clean=other.project.clean[1:]), "delete step 1")
+    workbench.refresh()
+    assert recipe.put_step(changed, 2, upper)
+    assert [(s.op, s.columns) for s in recipe.steps] == [("lower", ("a",)), ("upper", ("b",))]
+
+    other.refresh()
+    other.change(replace(other.project, clean=()), "delete all")
+    workbench.refresh()
+    assert not recipe.put_step(lower, 1, changed)
+    assert workbench.error.error_code == "edit-conflict"
+    assert recipe.steps == ()
 
 
 def test_undo_does_not_take_back_what_it_has_not_shown(folder, workbench):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from epochal.core.errors import EpochalError
 from epochal.core.steps import Step, parse_step
 from epochal.data import protocol
 from epochal.workbench.session import Session
@@ -21,11 +22,29 @@ class Recipe:
         """The recipe."""
         return self.session.project.clean
 
-    def put_step(self, step: Step, at: int | None = None) -> bool:
-        """Append a step, or put it in the place of another."""
+    def put_step(self, step: Step, at: int | None = None, was: Step | None = None) -> bool:
+        """Append a step, or put it in the place of another.
+
+        `was` is what stood there when the person began: where the recipe changed elsewhere since, the step is looked
+        for, and nothing is done when it is not there any more.
+        """
         steps = list(self.steps)
         if at is None:
             return self.session.add_step(step)
+        if was is not None:
+            places = [n for n, there in enumerate(steps) if there == was]
+            if not places:
+                self.session.failed(
+                    EpochalError(
+                        "this step was changed or taken out elsewhere in the meantime",
+                        where=f"step {at + 1}",
+                        fix="look at the recipe, then make your change again",
+                        code="edit-conflict",
+                    )
+                )
+                return False
+            place = at
+            at = min(places, key=lambda n: abs(n - place))
         steps[at] = step
         return self._recipe(tuple(steps), f"edit step {at + 1}")
 
