@@ -44,7 +44,7 @@ def edit_step(screen: DataScreen, at: int) -> None:
 
     def done(changed: Step | None) -> None:
         if changed is not None:
-            screen.data.recipe.put_step(changed, at)
+            screen.data.recipe.put_step(changed, at, step)
 
     form = StepForm(screen.data, step.op, texts, at=at, enabled=step.enabled)
     screen.app.push_screen(form, done)
