@@ -120,3 +120,51 @@ def test_what_a_column_is_for_is_given_and_taken_back_by_the_same_key(desk):
     assert (columns().target, columns().ignore) == ("mass", ())
     desk.data.recipe.set_role("mass", "target")
     assert columns().target == ""
+
+
+def test_a_sort_that_is_called_off_leaves_the_rows_as_they_are(desk):
+    desk.data.patience = 0
+    before = desk.data.view
+    desk.data.sort("island", descending=True)
+    assert desk.data.cancel()
+    assert desk.data.query.sort == ()
+    assert "stay as they were" in desk.data.said
+    desk.data.sort("species", descending=False)
+    desk.opened()
+    assert desk.data.view.token != before.token
+    assert desk.data.query.sort == (("species", False),)
+
+
+def test_nothing_is_called_off_before_a_person_can_see_it(desk):
+    desk.data.patience = 60
+    desk.data.sort("island", descending=True)
+    assert not desk.data.cancel()
+    desk.opened()
+    assert desk.data.query.sort == (("island", True),)
+
+
+def test_looking_at_other_rows_makes_no_new_account(desk):
+    desk.until(lambda: desk.data.ledger is not None and desk.data.problems is not None)
+    desk.data.sort("island", descending=True)
+    desk.opened()
+    assert not desk.data.waits("ledger")
+    assert not desk.data.waits("problems")
+    desk.data.recipe.put_step(Step(op="upper", params={"columns": ("island",)}))
+    desk.data.project_changed()
+    desk.opened()
+    assert desk.data.waits("ledger")
+
+
+def test_an_account_that_is_called_off_comes_with_the_next_look(desk):
+    desk.until(lambda: desk.data.ledger is not None and desk.data.problems is not None)
+    desk.data.patience = 0
+    desk.data.recipe.put_step(Step(op="upper", params={"columns": ("island",)}))
+    desk.data.project_changed()
+    desk.opened()
+    assert desk.data.cancel()
+    assert desk.data.stopped
+    desk.data.sort("island", descending=True)
+    desk.opened()
+    assert not desk.data.stopped
+    desk.until(lambda: not desk.data.waits("problems"))
+    assert desk.data.ledger is not None

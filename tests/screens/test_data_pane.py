@@ -132,6 +132,11 @@ def test_every_cleaning_step_stands_in_the_menu_once():
     assert sorted(_ORDER) == sorted(OPS)
 
 
+def test_every_cleaning_step_is_in_the_palette():
+    named = {c.cli.removeprefix("clean ") for c in COMMANDS if c.id.startswith("data.") and c.cli.startswith("clean ")}
+    assert named >= set(OPS)
+
+
 async def test_rows_profile_problems_recipe_and_account_at_120_columns(folder):
     async with pane(folder) as p:
         await p.shows("60 rows × 5")
@@ -194,7 +199,7 @@ class TestPictures:
 
 
 class TestFinding:
-    async def test_search_goes_to_the_next_hit_and_says_when_there_is_none(self, folder):
+    async def test_search_goes_to_the_next_hit_and_goes_on_from_the_other_end(self, folder):
         async with pane(folder) as p:
             await p.press("l", "slash")
             await p.type("biscoe")
@@ -205,7 +210,39 @@ class TestFinding:
             await p.press("N")
             await p.until(lambda: p.screen.grid.cursor_row == 2)
             await p.press("N")
-            await p.shows("no row with 'biscoe' above")
+            await p.until(lambda: p.screen.grid.cursor_row == 59)
+            await p.shows("found from the last row on")
+            await p.press("n")
+            await p.until(lambda: p.screen.grid.cursor_row == 2)
+            await p.shows("found from the first row on")
+
+    async def test_search_says_when_nothing_matches_and_when_a_pattern_cannot_be_read(self, folder):
+        async with pane(folder) as p:
+            for pattern, said in (("zebra", "no row matches 'zebra' in id: g/ looks in all"), ("([", "cannot be read")):
+                await p.press("slash", *(["ctrl+u"] if p.screen.data.rows.pattern else []))
+                await p.type(pattern)
+                await p.press("enter")
+                await p.shows(re.escape(said))
+
+    async def test_keys_of_visidata_that_mean_nothing_here_say_what_does(self, folder):
+        async with pane(folder) as p:
+            await p.press("W")
+            await p.shows("F counts the values of a column")
+            await p.press("g", "e")
+            await p.shows("e changes a value wherever it stands")
+            await p.press("B")
+            await p.shows("B means nothing here")
+            await p.press("j")
+            await p.until(lambda: "means nothing here" not in p.text)
+
+    async def test_the_next_selected_row_is_found_in_a_sorted_view_too(self, folder):
+        async with pane(folder) as p:
+            await p.press("j", "s", "left_square_bracket", "right_square_bracket")
+            await p.shows("1  b059")
+            await p.press("g", "g", "right_curly_bracket")
+            await p.until(lambda: p.screen.grid.cursor_row == 58)
+            await p.press("G", "left_curly_bracket")
+            await p.until(lambda: p.screen.grid.cursor_row == 58)
 
     async def test_the_next_missing_value_and_the_next_other_one(self, folder):
         async with pane(folder) as p:
@@ -283,7 +320,9 @@ class TestCleaning:
 
     async def test_a_mistake_in_an_expression_is_told_while_it_is_typed_and_never_applied(self, folder):
         async with pane(folder) as p:
-            await p.press("m", "w")
+            await p.press("colon")
+            await p.type("keep only rows")
+            await p.press("enter")
             await p.type("range(1000000000)")
             await p.press("enter")
             await p.shows("range")
@@ -336,7 +375,7 @@ class TestLookingCloser:
         async with pane(folder) as p:
             await p.press("l", "l", "l", "F")
             await p.shows(r"2 values in 60 rows")
-            assert re.search(r"missing +20", p.text)
+            assert re.search(r"missing +20 +33 %", p.text)
             await p.press("G", "enter")
             await p.shows("20 of 60 rows · sex is")
 

@@ -15,10 +15,12 @@ from epochal.workbench.views.choose import ranked
 from epochal.workbench.views.data import (
     Query,
     column_views,
+    figure,
     headline,
     ledger_line,
     number,
     recipe_lines,
+    share,
     step_words,
     tall_bars,
 )
@@ -128,7 +130,24 @@ def test_the_account_is_cut_to_what_fits():
     assert ledger_line(ledger, 60) == "342 = 239 train + 34 validation + 69 test"
     assert ledger_line(ledger, 38) == "342 = 239 train + 34 val. + 69 test"
     assert ledger_line(ledger, 20) == "342 = 239 + 34 + 69"
+    assert ledger_line(ledger, 14) == "239 + 34 + 69"
     assert ledger_line(None, 60) == ""
+
+
+@pytest.mark.parametrize(
+    ("table", "effect"),
+    [
+        ({"op": "compute", "column": "r", "as": "a / b"}, "+1 column"),
+        ({"op": "split_column", "column": "a", "at": "-", "into": ["b", "c"]}, "+2 columns"),
+        ({"op": "drop_columns", "columns": ["a", "b"]}, "−2 columns"),
+        ({"op": "select", "columns": ["a"]}, "1 column kept"),
+        ({"op": "rename", "column": "a", "to": "b"}, "1 name"),
+        ({"op": "trim", "columns": ["a"]}, "0 cells"),
+    ],
+)
+def test_a_step_that_touches_no_cell_says_what_it_does_to_columns(table, effect):
+    ledger = {"steps": [{"n": 1, "op": table["op"], "removed": 0, "changed": 0}]}
+    assert [line.effect for line in recipe_lines([parse_step(table)], ledger)] == [effect]
 
 
 class TestAHistogram:
@@ -213,3 +232,15 @@ class TestFindingAName:
 
 def test_numbers_are_grouped():
     assert number(1313) == "1 313"
+
+
+def test_figures_are_short_and_never_in_powers_of_ten_that_people_do_not_read():
+    assert [figure(v) for v in (44.45, 0.04712, 499999.5, 250000.0, 12345.678, None)] == [
+        "44.45", "0.04712", "500 000", "250 000", "12 346", "–",
+    ]  # fmt: skip
+
+
+def test_shares_are_never_nought_for_something():
+    assert [share(*c) for c in ((151, 342), (1, 342), (1, 1_000_000), (0, 5), (5, 5))] == [
+        "44 %", "0.3 %", "<0.1 %", "0 %", "100 %",
+    ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from epochal.data.protocol import ColumnInfo, Page
 from epochal.data.sqltext import as_text, identifier, is_date_type, is_float_type, is_number_type, literal
-from epochal.data.views import OpenedView, key_text
+from epochal.data.views import OpenedView, check_pattern, key_text
 from epochal.show import cell_width, safe
 
 
@@ -162,6 +162,7 @@ def find_row(
         names, tests = names[:1], [f"{column} IS DISTINCT FROM {here}"]
     else:
         types = view.base.types
+        check_pattern(con, pattern)
         tests = [f"coalesce(regexp_matches({as_text(c, types[c])}, {literal(pattern)}, 'i'), false)" for c in names]
     which = " ".join(f"WHEN {test} THEN {i}" for i, test in enumerate(tests))
     side, way = ("<", "DESC") if backwards else (">", "ASC")

@@ -8,7 +8,6 @@ from epochal.data.pages import shown
 from epochal.data.protocol import Profile
 from epochal.data.sqltext import as_text, identifier, is_date_type, is_number_type
 from epochal.data.views import OpenedView
-from epochal.show import safe
 
 
 if TYPE_CHECKING:
@@ -103,9 +102,11 @@ def read_facets(con: DuckDBPyConnection, view: OpenedView, column: str, limit: i
     name, text = identifier(column), as_text(column, kind)
     rows = view.relation([name])
     distinct: int = con.execute(f"SELECT count(DISTINCT {name}) FROM {rows}").fetchall()[0][0]  # noqa: S608 - quoted
+    plain = is_number_type(kind) or is_date_type(kind)  # these are shown, and stand among equals, as in the grid
+    value = f"any_value({name})" if plain else "t"
     found = con.execute(
-        f"SELECT {text} AS t, count(*) AS n FROM {rows} GROUP BY t"  # noqa: S608 - quoted names
-        f" ORDER BY n DESC, t LIMIT {max(1, min(limit, 10_000))}"
+        f"SELECT {text} AS t, count(*) AS n, {value} AS v FROM {rows} GROUP BY t"  # noqa: S608 - quoted names
+        f" ORDER BY n DESC, v LIMIT {max(1, min(limit, 10_000))}"
     ).fetchall()
-    values = [[None if t is None else safe(t, _CUT), n, None if t is None else t[:10_000]] for t, n in found]
+    values = [[shown(v, _CUT), n, None if t is None else t[:10_000]] for t, n, v in found]
     return {"values": values, "distinct": distinct}

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from epochal.core.errors import EpochalError, StepError
 from epochal.core.settings import Project
 from epochal.core.steps import Step
-from epochal.data.engine import Engine, Work
+from epochal.data.engine import Engine, Work, message
 from epochal.data.expressions import check_expression
 from epochal.data.kinds import column_kinds
 from epochal.data.recipe import ready_steps
 from epochal.data.sql import recipe_sql
 from epochal.data.sqltext import as_text, identifier, is_text_type, literal, typed_literal
+from epochal.show import safe
 
 
 if TYPE_CHECKING:
@@ -174,6 +175,9 @@ def open_view(
     base = base_of(engine, con, project, work, upto=steps)
     views = views_of(engine)
     key = project.columns.key if project.columns.key in base.types else "_key"
+    for _column, op, value in where:
+        if op == "matches":
+            check_pattern(con, str(value))
     conditions = [_condition(base, *one) for one in where]
     if expression.strip():
         check_expression(con, expression, base.types)
@@ -208,6 +212,20 @@ def open_view(
         for token in list(views.opened)[: max(0, len(views.opened) - _KEPT_VIEWS)]:
             _forget_view(views, con, token)
     return view
+
+
+def check_pattern(con: DuckDBPyConnection, pattern: str) -> None:
+    """Raises StepError when DuckDB cannot read a regular expression."""
+    import duckdb
+
+    try:
+        con.execute("SELECT regexp_matches('', $pattern, 'i')", {"pattern": pattern})
+    except duckdb.InvalidInputException as error:
+        raise StepError(
+            f"the pattern {safe(pattern, 60)} cannot be read: {message(error)}",
+            fix=r"write \( \[ \. and so on where the sign itself is meant",
+            code="pattern",
+        ) from error
 
 
 def key_text(base: Base, key: str) -> str:

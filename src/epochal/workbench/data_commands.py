@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from epochal.core.steps import OPS
 from epochal.workbench.keys import Command
 
 
@@ -155,5 +156,33 @@ DATA: tuple[Command, ...] = (
     _data("form", "row", "This row as a form.", "Enter", footer=9, section=_SHOW),
     _data("copy", "copy cell", "Copy the whole cell to the terminal's clipboard.", "y", section=_SHOW),
     _data("copy-row", "copy row", "Copy the row, tabs between cells, to the clipboard.", "Y", section=_SHOW),
+    *(
+        _data(
+            f"step-{op.name}",
+            op.title,
+            f"Cleaning step {op.name}: m {op.letter}.",
+            cli=f"clean {op.name}",
+            section=_CLEAN,
+        )
+        for op in OPS.values()
+        if not op.key and op.name != "set_kind"
+    ),
     _data("palette", "commands", "Find any command by name.", "Space", section="Everywhere"),
 )
+
+ELSEWHERE: dict[str, str] = {
+    "W": "pivoting comes later; F counts the values of a column",
+    "M": "melting comes later; m lists every cleaning step",
+    "&": "joining comes later; several files of one shape are one source by a pattern such as data/*.csv",
+    "K": "clustering values comes later; F then e changes values everywhere",
+    "L": "labelling is pane 3",
+    "P": "the split is decided in pane 1",
+    "S": "views are left by q; zs shows the recipe as SQL",
+    "C": "c goes to a column by its name",
+    "O": "the settings are in pane 1 and in project.toml; : lists all commands",
+    "(": "nested values stay text; z; splits a column",
+    ")": "nested values stay text; z; splits a column",
+    "'": "every step is kept in the recipe: nothing needs to be frozen",
+    "ge": "e changes a value wherever it stands; F then s and e change several",
+}
+"""What stands for keys of VisiData that mean nothing here."""

@@ -6,6 +6,7 @@ so the pane always shows the last thing that was asked for. Everything here runs
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 Problems = tuple[protocol.Problem, ...]
 
+_AWAITED = ("view", "find", "cell", "row", "facets", "rejects", "sql", "count")
+"""What a person waits for, and can cancel; figures beside the rows are read on meanwhile."""
+
+_BESIDE = ("ledger", "problems")
+
 
 @dataclass
 class _Slot:
@@ -32,6 +38,7 @@ class _Slot:
 
     ticket: int = 0
     request: int | None = None
+    since: float = 0.0
 
 
 @dataclass
@@ -54,9 +61,17 @@ class DataSession:
     """What the last key found or did, in words."""
     failure: EpochalError | None = None
     """Why the rows cannot be shown, when they cannot."""
+    patience: float = 0.3
+    """Seconds for which nothing is cancelled: it is done before anyone can see that it is under way."""
+    stopped: bool = False
+    """Whether account and problems were cancelled: they come with the next change."""
     _queries: list[Query] = field(default_factory=lambda: [Query()])
     _slots: dict[str, _Slot] = field(default_factory=dict)
     _profiles: dict[tuple[str, str], protocol.Profile] = field(default_factory=dict)
+    _shown_queries: tuple[Query, ...] = (Query(),)
+    """The queries that led to the view that is shown."""
+    _accounted: Mapping[str, Any] | None = None
+    """The project that account and problems are asked for."""
     _project: Project | None = None
     _again: bool = False
     """Whether the view is asked for a second time because the host ended."""
@@ -78,7 +93,7 @@ class DataSession:
         """Ask the data host; only the newest request of a slot is answered. Errors go to `failed`, else to the person."""
         place = self._slots.setdefault(slot, _Slot())
         self.drop(slot)
-        ticket = place.ticket
+        ticket, place.since = place.ticket, time.monotonic()
 
         def deliver(call: Callable[[], None]) -> None:
             self.session.deliver(call)
@@ -120,9 +135,41 @@ class DataSession:
         return waiting is not None
 
     def cancel(self) -> bool:
-        """Cancel everything a person would wait for. False when there is nothing."""
-        dropped = [self.drop(slot) for slot in self._slots if slot != "page"]
-        return any(dropped)
+        """Cancel what a person waits for, else the figures beside the rows. False when there is nothing."""
+        dropped = [slot for slot in _AWAITED if self._waits_long(slot) and self.drop(slot)]
+        if "view" in dropped:
+            self._stay()
+        elif dropped or self._cancel_job():
+            self.say("stopped")
+        elif any([self._waits_long(slot) and self.drop(slot) for slot in _BESIDE]):  # noqa: C419 - each is dropped
+            self.stopped, self._accounted = True, None
+            self.say("stopped looking at the whole data; the next change of the recipe looks again")
+        else:
+            return False
+        return True
+
+    def _cancel_job(self) -> bool:
+        job = self.session.job
+        return job is not None and not job.name.startswith("data-") and self.session.cancel()
+
+    def _waits_long(self, slot: str) -> bool:
+        return self.waits(slot) and time.monotonic() - self._slots[slot].since >= self.patience
+
+    def _stay(self) -> None:
+        """Show on what is shown: the rows that were asked for are not wanted any more."""
+        if self.view is None:
+            self.failure = EpochalError(
+                "reading was stopped", fix="go to another pane and back to read on", code="stopped"
+            )
+            self.heard("view")
+            self.say("reading was stopped: go to another pane and back (1, 2) to read on")
+            return
+        same = self._shown_queries == tuple(self._queries)
+        self._queries = list(self._shown_queries)
+        self.heard("columns")
+        self.say(
+            "stopped: these are the rows before the last change" if same else "stopped: the rows stay as they were"
+        )
 
     def waits(self, slot: str) -> bool:
         """Whether a slot waits for an answer."""
@@ -240,9 +287,11 @@ class DataSession:
 
     def _opened(self, view: protocol.View) -> None:
         self.view, self.failure, self._again = view, None, False
+        self._shown_queries = tuple(self._queries)
         self._profiles.clear()
         self.heard("view")
-        self._account()
+        if self._accounted != self.session.document:
+            self._account()
 
     def _not_opened(self, error: EpochalError) -> None:
         if isinstance(error, DataHostError) and not self._again:
@@ -262,19 +311,26 @@ class DataSession:
 
     def _account(self) -> None:
         document = self.session.document
+        self._accounted, self.stopped = document, False
         self.ask("ledger", protocol.ReadLedger(folder=self.folder, document=document), self._ledger, self._no_ledger)
         self.ask(
-            "problems", protocol.FindProblems(folder=self.folder, document=document), self._problems, lambda _e: None
+            "problems", protocol.FindProblems(folder=self.folder, document=document), self._problems, self._no_problems
         )
 
     def _ledger(self, ledger: Mapping[str, Any]) -> None:
         self.ledger = ledger
         self.heard("ledger")
 
-    def _no_ledger(self, _error: EpochalError) -> None:
+    def _no_ledger(self, error: EpochalError) -> None:
+        if isinstance(error, DataHostError):
+            self._accounted = None  # the next look at rows tries again
         # Without a target there is no split yet, hence no account: the panel says nothing rather than something wrong.
         self.ledger = None
         self.heard("ledger")
+
+    def _no_problems(self, _error: EpochalError) -> None:
+        self.stopped, self._accounted = True, None
+        self.heard("problems")
 
     def _problems(self, body: Mapping[str, Any]) -> None:
         self.problems = tuple(protocol.Problem(**p) for p in body["problems"])

@@ -24,6 +24,7 @@ from epochal.tui.screens.data_words import headline_of, next_action
 from epochal.tui.widgets.data_side import DataSide, SideView, column_of, lists_of
 from epochal.tui.widgets.grid import Grid, GridColumn
 from epochal.tui.widgets.pages import MemoryPages
+from epochal.workbench.data_commands import ELSEWHERE
 from epochal.workbench.data_session import DataSession
 from epochal.workbench.keys import token
 from epochal.workbench.views.data import Query, column_views, recipe_lines
@@ -229,7 +230,7 @@ class DataScreen(StageScreen):
     def _draw(self) -> None:
         self.query_one("#data-head", Static).update(headline_of(self.data))
         self._draw_side()
-        self.set_next(next_action(self.data, self._area))
+        self.set_next(next_action(self.data, self._area, self._index))
 
     def _draw_side(self) -> None:
         column, data = self.column, self.data
@@ -242,7 +243,7 @@ class DataScreen(StageScreen):
             problems=data.problems,
             recipe=recipe_lines(steps, data.ledger),
             ledger=data.ledger,
-            reading=data.failure is None,
+            reading=data.failure is None and not data.stopped,
             area=self._area,
             index=self._index,
         )
@@ -326,6 +327,14 @@ class DataScreen(StageScreen):
             event.stop()
             event.prevent_default()
             self._draw()
+            return
+        typed = (*self._typed, token(event.key, event.character))
+        keymap = self.workbench.keymap
+        unknown = keymap.find(self.STAGE, typed) is None and not keymap.begins(self.STAGE, typed)
+        if unknown and len(typed[-1]) == 1:
+            # A key that means nothing says so: silence reads as a program that hangs.
+            keys = "".join(typed)
+            self.data.say(ELSEWHERE.get(keys, f"{keys} means nothing here: ? lists the keys, : finds a command"))
 
     def perform(self, command: Command) -> None:
         """Do a command: the pane's own table, else the app's."""

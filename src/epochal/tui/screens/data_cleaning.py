@@ -203,6 +203,9 @@ CLEANING: Mapping[str, Action] = {
     "hide": _hide,
     "unhide": _unhide,
     "width": _width,
+    **{
+        f"step-{name}": _OPENERS.get(name, _form(name)) for name, op in OPS.items() if not op.key and name != "set_kind"
+    },
 }
 """What each command of the registry does, by its name after `data.`."""
 

@@ -14,8 +14,11 @@ from epochal.tui.glyphs import glyphs
 from epochal.tui.screens.overlay import Keys, Overlay
 from epochal.tui.text import content
 from epochal.tui.widgets.lines import Lines
-from epochal.workbench.views.data import number, plural
+from epochal.workbench.views.data import number, plural, share
 
+
+LOW = 30
+"""Lines of a screen below which fewer values are shown at once."""
 
 Wish = tuple[str, tuple[str | None, ...]]
 """What to do (look, select, drop, map) with which values (None: missing)."""
@@ -25,8 +28,9 @@ class Facets(Overlay[Wish]):
     """One column's values, the most frequent first."""
 
     DEFAULT_CSS = """
-    Facets > #box { width: 72; height: 80%; }
-    Facets #values { height: 1fr; background: $ep-surface; }
+    Facets > #box { width: 80; }
+    Facets #values { height: auto; max-height: 24; background: $ep-surface; }
+    Facets.-short #values { max-height: 13; }
     """
     KEYS: ClassVar[Keys] = (
         ("Enter", "look"),
@@ -42,6 +46,7 @@ class Facets(Overlay[Wish]):
         self._values: tuple[tuple[str, int, str | None], ...] = ()
         self._cursor = 0
         self._marked: set[int] = set()
+        self._rows = 0
 
     def compose_inside(self) -> ComposeResult:
         """The values."""
@@ -50,6 +55,7 @@ class Facets(Overlay[Wish]):
     def show(self, body: Mapping[str, Any], *, rows: int) -> None:
         """Show what the host counted."""
         self._values = tuple((str(v[0]), int(v[1]), v[2]) for v in body["values"])
+        self._rows = rows
         distinct = int(body["distinct"])
         note = plural(distinct, "value") + (
             f", first {number(len(self._values))}" if distinct > len(self._values) else ""
@@ -57,8 +63,9 @@ class Facets(Overlay[Wish]):
         self.set_title(self.said_title, f"{note} in {plural(rows, 'row')}")
         self._draw()
 
-    def on_resize(self, _event: Resize) -> None:
+    def on_resize(self, event: Resize) -> None:
         """The bars fit the box."""
+        self.set_class(event.size.height < LOW, "-short")
         self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
@@ -72,8 +79,8 @@ class Facets(Overlay[Wish]):
         widest = max(
             cell_width(f"{glyphs().waiting} missing" if raw is None else shown) for shown, _c, raw in self._values
         )
-        name = max(8, min(widest, width - room - 18))
-        space = max(4, width - name - room - 8)
+        name = max(8, min(widest, width - room - 26))
+        space = max(4, width - name - room - 16)
         lines = []
         for n, (shown, count, raw) in enumerate(self._values):
             here = n == self._cursor
@@ -90,6 +97,7 @@ class Facets(Overlay[Wish]):
                         "$ep-quiet" if raw is None else ("bold $ep-accent" if here else "$ep-text"),
                     ),
                     f"  {number(count):>{room}}  ",
+                    (f"{share(count, self._rows):>6}  ", "$ep-quiet"),
                     (glyphs().blocks[8] * full + (glyphs().blocks[rest] if rest else ""), "$ep-blue"),
                 )
             )

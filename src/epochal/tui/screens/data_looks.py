@@ -13,7 +13,7 @@ from epochal.data import protocol
 from epochal.show import cell_width, fit, safe
 from epochal.tui.glyphs import glyphs
 from epochal.tui.screens.data_cleaning import change_values, drop_values
-from epochal.tui.screens.data_facets import Facets, Wish
+from epochal.tui.screens.data_facets import LOW, Facets, Wish
 from epochal.tui.screens.data_moves import Action
 from epochal.tui.screens.overlay import Keys, Overlay, Reader
 from epochal.tui.text import content, stacked
@@ -76,8 +76,9 @@ class RowForm(Overlay[None]):
     """One row, a line for each column."""
 
     DEFAULT_CSS = """
-    RowForm > #box { width: 92; height: 90%; }
-    RowForm #cells { height: 1fr; background: $ep-surface; }
+    RowForm > #box { width: 92; }
+    RowForm #cells { height: auto; max-height: 32; background: $ep-surface; }
+    RowForm.-short #cells { max-height: 15; }
     """
     KEYS: ClassVar[Keys] = (("j k", "column"), ("J K", "other row"), ("v", "whole cell"), ("Esc", "back"))
 
@@ -95,8 +96,9 @@ class RowForm(Overlay[None]):
         """Read the row under the grid's cursor."""
         self._read()
 
-    def on_resize(self, _event: Resize) -> None:
+    def on_resize(self, event: Resize) -> None:
         """Names and values share the width."""
+        self.set_class(event.size.height < LOW, "-short")
         self.call_after_refresh(self._draw)
 
     def _read(self) -> None:
@@ -169,6 +171,7 @@ def _facets(screen: DataScreen) -> None:
     facets = Facets(column.title)
 
     def done(wish: Wish | None) -> None:
+        screen.data.drop("facets")  # left before it was counted: nobody waits any more
         if wish is not None:
             _FACET_WISHES[wish[0]](screen, column, wish[1])
 

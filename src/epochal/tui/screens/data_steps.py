@@ -82,8 +82,9 @@ class StepMenu(Overlay[str]):
         lines = [content((title, "$ep-quiet"))]
         for name in names:
             op = OPS[name]
-            key: Part = (f"  {op.key}", "$ep-quiet") if op.key else ""
-            text = fit(op.title, width - 5 - (cell_width(op.key) + 2 if op.key else 0))
+            whole = cell_width(op.title) + cell_width(op.key) + 2 <= width - 5
+            key: Part = (f"  {op.key}", "$ep-quiet") if op.key and whole else ""  # the letter does as well
+            text = fit(op.title, width - 5)
             lines.append(content((f" {op.letter}  ", "bold $ep-accent"), (text, "$ep-text"), key))
         return lines
 

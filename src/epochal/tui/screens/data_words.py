@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.content import Content
 
+from epochal.data.protocol import Problem
 from epochal.show import safe
 from epochal.tui.glyphs import glyphs
 from epochal.tui.text import Part, content
-from epochal.tui.widgets.data_side import column_of
+from epochal.tui.widgets.data_side import told
 from epochal.workbench.data_session import DataSession
 from epochal.workbench.views.data import SEPARATOR, headline, number, plural
 
@@ -43,15 +46,20 @@ def headline_of(data: DataSession) -> Content:
     return content(*styled)
 
 
-def next_action(data: DataSession, area: str) -> str:
-    """What to do next and why; `area` is the list that has the keys."""
+def next_action(data: DataSession, area: str, index: int = 0) -> str:
+    """What to do next and why; `area` is the list that has the keys, `index` the place of its cursor."""
     project = data.session.project
     if data.said:
         return data.said
     if area == "recipe":
-        return "Enter edits · J K reorder · x off, on · d deletes · v rows after it · Esc"
-    if area == "problems":
-        return "Enter mends it by a step or a setting · U takes that back · Esc"
+        return "Enter edit · J K move · x off or on · d delete · v rows after it · Esc"
+    if area == "problems" and data.problems:
+        problem = data.problems[min(index, len(data.problems) - 1)]
+        if problem.step is not None or problem.setting is not None:
+            return "Enter mends it by a step or a setting · U takes that back · Esc"
+        return f"no key mends this one: {safe(problem.fix or 'look at the rows', 200)}"
+    if data.query.eids:
+        return "these are the selected rows: gd leaves them out, q goes back to all"
     if data.selected:
         return f'{plural(len(data.selected), "row")} selected: " looks at them, gd leaves them out, gu unselects'
     if data.depth:
@@ -59,7 +67,11 @@ def next_action(data: DataSession, area: str) -> str:
     if not project.columns.target:
         return "go to the column that should be predicted and press zt."
     if data.problems:
-        about = column_of(data.problems[0])
-        first = f"{about}: {data.problems[0].what}" if about else data.problems[0].what
-        return f"fix {plural(len(data.problems), 'problem')} (A), then 4 Model. {safe(first, 200)}"
+        return f"fix {plural(len(data.problems), 'problem')} (A), then 4 Model. {safe(_first(data.problems), 200)}"
     return "the rows look ready: 4 Model shows what can learn from them."
+
+
+def _first(problems: Sequence[Problem]) -> str:
+    """The first problem as a sentence of its own, where it does not begin with a name."""
+    text = told(problems[0])
+    return text if text != problems[0].what else text[:1].upper() + text[1:]

@@ -12,7 +12,7 @@ from textual.reactive import reactive
 from epochal.data.protocol import Problem, Profile
 from epochal.show import cell_width, fit
 from epochal.tui.glyphs import Glyphs, glyphs
-from epochal.tui.text import content, spread
+from epochal.tui.text import Part, content, spread
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench.views.data import RecipeLine, exactness, figure, ledger_line, number, plural, tall_bars
 
@@ -20,6 +20,9 @@ from epochal.workbench.views.data import RecipeLine, exactness, figure, ledger_l
 FEW = 30
 """A number with more different values is told by its histogram, not by its most frequent values."""
 
+
+FEW_PROBLEMS = 3
+"""So many are told in full; of more, only the one under the cursor."""
 
 TIGHT = 26
 """With fewer lines the list that has the keys takes the place of the profile."""
@@ -38,7 +41,7 @@ class SideView:
     recipe: tuple[RecipeLine, ...] = ()
     ledger: Mapping[str, Any] | None = field(default=None)
     reading: bool = True
-    """False when the rows cannot be read: nothing more will be known."""
+    """False when the rows cannot be read, or reading was stopped: nothing more will be known."""
     area: str = ""
     """Which list has the keys: "problems", "recipe", or none."""
     index: int = 0
@@ -121,17 +124,11 @@ def profile_lines(view: SideView, width: int, signs: Glyphs, *, tall: bool, valu
 
 
 def _counts(profile: Profile, width: int) -> list[Content]:
-    missing = content((f"{number(profile.missing)} missing", "$ep-warning" if profile.missing else "$ep-quiet"))
-    parts = content(
-        plural(profile.rows, "row"),
-        (" · ", "$ep-line"),
-        missing,
-        (" · ", "$ep-line"),
-        f"{number(profile.distinct)} distinct",
-    )
-    if parts.cell_length > width:
-        parts = content(plural(profile.rows, "row"), "  ", missing, "  ", f"{number(profile.distinct)} different")
-    lines = [parts.truncate(width, ellipsis=True), content((exactness(profile), "$ep-quiet"))]
+    dot: Part = (" · ", "$ep-line")
+    rows = content(plural(profile.rows, "row"), dot, (exactness(profile), "$ep-quiet"))
+    missing = (f"{number(profile.missing)} missing", "$ep-warning" if profile.missing else "$ep-quiet")
+    values = content(missing, dot, f"{number(profile.distinct)} distinct")
+    lines = [rows.truncate(width, ellipsis=True), values.truncate(width, ellipsis=True)]
     if profile.control_characters:
         lines.append(content((f"{signs_of_control(profile)}", "$ep-warning")))
     return lines
@@ -139,7 +136,8 @@ def _counts(profile: Profile, width: int) -> list[Content]:
 
 def signs_of_control(profile: Profile) -> str:
     """A warning about characters that could act on a terminal."""
-    return f"! {plural(profile.control_characters, 'control character')} in the values"
+    one = profile.control_characters == 1
+    return f"! {plural(profile.control_characters, 'value')} {'holds' if one else 'hold'} invisible characters"
 
 
 def _histogram(profile: Profile, width: int, signs: Glyphs, height: int) -> list[Content]:
@@ -211,12 +209,13 @@ def _values(profile: Profile, width: int, most: int, signs: Glyphs) -> list[Cont
 
 def _problems(view: SideView, width: int, signs: Glyphs) -> tuple[list[Content], int]:
     if view.problems is None:
-        said = "looking for problems …" if view.reading else "not known without the rows"
+        said = "looking for problems …" if view.reading else "not known"
         return [content((said, "$ep-quiet"))], 0
     if not view.problems:
         return [content((f"{signs.done} ", "$ep-good"), ("none found", "$ep-quiet"))], 0
     lines: list[Content] = []
     cursor = 0
+    whole = len(view.problems) <= FEW_PROBLEMS
     for n, problem in enumerate(view.problems):
         here = view.area == "problems" and n == view.index
         if here:
@@ -226,15 +225,13 @@ def _problems(view: SideView, width: int, signs: Glyphs) -> tuple[list[Content],
             "warning": (signs.problem, "$ep-warning"),
         }.get(problem.severity, (signs.waiting, "$ep-quiet"))
         edge = (signs.here if here else " ", "$ep-accent")
-        about = column_of(problem)
-        said = f"{about}: {problem.what}" if about else problem.what
-        for k, part in enumerate(wrapped(said, width - 4, 3 if here else 2)):
+        for k, part in enumerate(wrapped(told(problem), width - 4, 4 if here or whole else 2)):
             mark = (sign if k == 0 else " ", style)
             lines.append(content(edge if k == 0 else " ", mark, " ", (part, "bold $ep-text" if here else "$ep-text")))
         if problem.fix:
             can = problem.step is not None or problem.setting is not None
             label = ("Enter ", "bold $ep-accent") if here and can else ("   ", "$ep-quiet")
-            fixes = wrapped(problem.fix, width - 9 if here and can else width - 5, 3 if here else 1)
+            fixes = wrapped(problem.fix, width - 9 if here and can else width - 5, 3 if here or whole else 1)
             for k, part in enumerate(fixes):
                 lines.append(
                     content("  ", label if k == 0 else " " * len(label[0]), (part, "$ep-blue" if can else "$ep-quiet"))
@@ -245,6 +242,12 @@ def _problems(view: SideView, width: int, signs: Glyphs) -> tuple[list[Content],
 def column_of(problem: Problem) -> str:
     """The name of the column a problem is about, safe; nothing when it is about more, or about something else."""
     return problem.where.removeprefix("column ") if problem.where.startswith("column ") else ""
+
+
+def told(problem: Problem) -> str:
+    """What is wrong, after the column or source it is about."""
+    about = column_of(problem) or (problem.where if problem.where.startswith("source ") else "")
+    return f"{about}: {problem.what}" if about else problem.what
 
 
 def wrapped(text: str, width: int, most: int) -> list[str]:

@@ -77,6 +77,14 @@ def figure(value: float | None) -> str:
     return f"{value:.4g}"
 
 
+def share(part: int, whole: int) -> str:
+    """A part of a whole: 44 %, 0.3 %, and never a nought for something."""
+    percent = 100 * part / whole if whole else 0.0
+    if part and percent < 0.1:
+        return "<0.1 %"
+    return f"{percent:.0f} %" if percent >= 10 or percent == int(percent) else f"{percent:.1f} %"
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     """A count with its word: 1 row, 2 rows."""
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
