@@ -230,6 +230,7 @@ class TestFinding:
             await p.shows("F counts the values of a column")
             await p.press("g", "e")
             await p.shows("e changes a value wherever it stands")
+            await p.press("greater_than_sign", "z", "greater_than_sign")
             await p.press("B")
             await p.shows("B means nothing here")
             await p.press("j")

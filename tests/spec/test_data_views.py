@@ -66,6 +66,14 @@ class TestColumns:
         (shown,) = column_views([column("a very long name indeed")], Project(name="p"), Query(), frozenset(), {})
         assert shown.width == 12
 
+    def test_long_values_take_the_room_that_is_left(self):
+        infos = [column("a", 5), column("b", 40)]
+        widths = [
+            [c.width for c in column_views(infos, Project(name="p"), Query(), frozenset(), {}, room=room)]
+            for room in (0, 46, 200)
+        ]
+        assert widths == [[6, 28], [6, 36], [6, 40]]
+
 
 def view(rows: int, total: int) -> View:
     return View(token="", rows=rows, total=total, columns=(column("a"), column("b")))

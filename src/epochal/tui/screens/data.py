@@ -334,7 +334,9 @@ class DataScreen(StageScreen):
         if unknown and len(typed[-1]) == 1:
             # A key that means nothing says so: silence reads as a program that hangs.
             keys = "".join(typed)
+            self.session.error = None
             self.data.say(ELSEWHERE.get(keys, f"{keys} means nothing here: ? lists the keys, : finds a command"))
+            self.refresh_shell()
 
     def perform(self, command: Command) -> None:
         """Do a command: the pane's own table, else the app's."""

@@ -110,8 +110,12 @@ def column_views(
     shown = [c for c in sorted(columns, key=lambda c: c.name in project.columns.ignore) if c.name not in hidden]
     fitted = [[_width(c, most, sorted_=c.name in order) for c in shown] for most in TITLES]
     chosen = next((ws for ws in fitted if sum(ws) + 2 * len(ws) <= room), fitted[-1])
+    spare = max(0, room - sum(chosen) - 2 * len(chosen))
     views: list[ColumnView] = []
-    for column, width in zip(shown, chosen, strict=True):
+    for column, least in zip(shown, chosen, strict=True):
+        # Where all columns fit, what is left shows more of long values.
+        width = min(max(column.width, least), least + spare)
+        spare -= width - least
         sort = ""
         if column.name in order:
             sort = ("↓" if dict(query.sort)[column.name] else "↑") + (str(order[column.name]) if len(order) > 1 else "")
