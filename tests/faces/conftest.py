@@ -58,8 +58,8 @@ class Terminal:
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             os.chdir(folder)
-            os.environ.update(environment)
-            os.execv(command[0], command)
+            # Given as Python knows it: pytest's readline put a LINES and COLUMNS of its own into the process.
+            os.execve(command[0], command, {**os.environ, **environment})
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self._status: int | None = None
 

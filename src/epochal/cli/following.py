@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from epochal.cli.console import Console
@@ -51,30 +54,48 @@ def say_started(spec: RunSpec, pid: int, console: Console) -> int:
 def follow(spec: RunSpec, console: Console) -> int:
     """Follow until the run ends, then say how. ctrl-c asks it to stop with a checkpoint, a second one at once.
 
-    The exit code is then that of a ctrl-c, so that no script goes on as if the run were done.
+    A third one leaves the run alone. The exit code is then that of a ctrl-c, so that no script goes on as if the run
+    were done.
     """
-    asked = 0
-    while True:
-        try:
-            code = _say_end(spec, wait_for_end(spec, console), console)
-        except KeyboardInterrupt:
-            asked += 1
-            if asked > 2:
-                raise
-            send(spec.folder, "stop")
-            console.notice(
-                "asked the run to stop with a checkpoint; ctrl-c again stops at once"
-                if asked == 1
-                else "asked the run to stop at once"
-            )
-        else:
-            return CTRL_C if asked else code
+    with _presses() as presses:
+        heeded = 0
+
+        def heed() -> None:
+            nonlocal heeded
+            while heeded < len(presses):
+                heeded += 1
+                if heeded > 2:
+                    raise KeyboardInterrupt
+                send(spec.folder, "stop")
+                console.notice(_ASKED[heeded - 1])
+
+        state = wait_for_end(spec, console, heed)
+    code = _say_end(spec, state, console)
+    return CTRL_C if heeded else code
 
 
-def wait_for_end(spec: RunSpec, console: Console) -> RunState:
-    """Show progress until the run has ended; its state then."""
+_ASKED = (
+    "asked the run to stop with a checkpoint; ctrl-c again stops at once",
+    "asked the run to stop at once",
+)
+
+
+@contextlib.contextmanager
+def _presses() -> Iterator[list[int]]:
+    """Grows by one with each ctrl-c, which inside interrupts nothing: a second one may come while the first is sent."""
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def wait_for_end(spec: RunSpec, console: Console, look: Callable[[], object] = lambda: None) -> RunState:
+    """Show progress until the run has ended; its state then. `look` is called in between."""
     follower = Follower(spec.folder)
     while True:
+        look()
         state = follower.read_all()
         if state.status in ENDED:
             return state

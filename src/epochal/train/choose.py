@@ -26,7 +26,8 @@ from epochal.snapshot.manifest import Snapshot, open_snapshot
 from epochal.train import baselines, scoring, seeds
 from epochal.train.gradient import num_batches
 from epochal.train.make import DenseRows, Prepared, dense_rows, make_learner, prepare
-from epochal.train.plan import Rate, draft_plan, fit_to_budget, measure
+from epochal.train.plan import draft_plan, fit_to_budget
+from epochal.train.probe import Rate, measure
 from epochal.train.rows import Rows, TrainingData, check_learnable, training_data
 from epochal.train.state import Plan, TrainState, advance, judge
 

@@ -198,6 +198,8 @@ class Loop:
             return
         if outcome is None and not asked and not self._save_due():
             return
+        # First all that came before it: a resume takes the curve up to the checkpoint from the journal.
+        yield from self._tell(everything=True)
         self._saved, self._saved_epoch = self.clock.monotonic(), self.state.epoch
         try:
             saved = save_checkpoint(self.spec.folder, self.state, self.belongs)

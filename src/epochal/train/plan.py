@@ -13,11 +13,11 @@ import torch
 from epochal.core.errors import SettingsError
 from epochal.core.settings import Project, duration_seconds
 from epochal.core.tasks import FAMILIES
-from epochal.train import scoring
 from epochal.train.device import choose_device, usable_cores
 from epochal.train.families.networks import NETWORKS
 from epochal.train.gradient import num_batches
-from epochal.train.make import DenseRows, Prepared, make_learner
+from epochal.train.make import DenseRows, Prepared
+from epochal.train.probe import PROBE_SECONDS, Rate, measure
 from epochal.train.state import Plan, size
 
 
@@ -37,8 +37,6 @@ _EVALUATIONS_CHEAP_SECONDS = 2.0
 """All evaluations together are always worth this."""
 _TRAINING_SHARE = 0.6
 """Of the budget: the rest is for reading, baselines, and a machine that gets busier."""
-_PROBE_SECONDS = 0.4
-"""Of measuring for each thread count."""
 _WORTH_IT = 1.2
 """Several threads must be so many times faster than one: a busy machine punishes them later."""
 _LADDERS: dict[str, tuple[dict[str, int], ...]] = {
@@ -48,18 +46,6 @@ _LADDERS: dict[str, tuple[dict[str, int], ...]] = {
     "trees": ({"leaves": 15}, {"leaves": 7}),
 }
 """Smaller sizes, tried in turn when the budget does not allow enough passes at the default ones."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """How fast a plan's learner goes, measured."""
-
-    seconds_per_step: float
-    seconds_per_evaluation: float
-
-    def of_epoch(self, steps_per_epoch: int, evaluate_every: int) -> float:
-        """Seconds of one pass, its share of evaluations included."""
-        return steps_per_epoch * (self.seconds_per_step + self.seconds_per_evaluation / max(1, evaluate_every))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,26 +166,32 @@ def make_plan(
     `seconds_spent` of the budget are gone already. What a person set is never changed: only "auto" and sizes left at
     their defaults are.
     """
+    started = time.perf_counter()
     draft = draft_plan(project, family, prepared)
     plan, rate, notes = _with_threads(prepared, family, draft, dense)
     plan = _seldom_enough(plan, rate, _steps_per_epoch(plan, prepared, family), project.train.patience)
     plan, rate, more = fit_to_budget(
-        project, family, plan, rate, prepared=prepared, dense=dense, seconds_spent=seconds_spent
+        project, family, plan, rate, prepared=prepared, dense=dense, begun=started - seconds_spent
     )
     steps_per_epoch = _steps_per_epoch(plan, prepared, family)
-    plan = _seen_in_time(plan, rate, steps_per_epoch, project.train.patience)
+    limit = duration_seconds(project.train.time_limit) if project.train.time_limit else math.inf
+    plan = _seen_in_time(plan, rate, steps_per_epoch, project.train.patience, limit)
     expected = plan.epochs * rate.of_epoch(steps_per_epoch, plan.evaluate_every)
-    return Planned(plan=plan, rate=rate, seconds=expected, notes=(*notes, *more))
+    if expected > limit:
+        share = max(1, int(plan.epochs * limit / expected))
+        more.append(f"the time limit of {project.train.time_limit} comes after about {share} of {plan.epochs} passes")
+    return Planned(plan=plan, rate=rate, seconds=min(expected, limit), notes=(*notes, *more))
 
 
-def _seen_in_time(plan: Plan, rate: Rate, steps_per_epoch: int, patience: int | str) -> Plan:
-    """The plan with more evaluations when a hundred of them would lie minutes apart."""
+def _seen_in_time(plan: Plan, rate: Rate, steps_per_epoch: int, patience: int | str, limit: float) -> Plan:
+    """The plan with more evaluations when a hundred would lie minutes apart, or most after its limit in seconds."""
     seconds = max(1e-9, steps_per_epoch * rate.seconds_per_step)
+    reached = min(plan.epochs, limit / seconds)
     passes = max(
         1,
-        math.ceil(plan.epochs / _EVALUATIONS_LONG),
+        math.ceil(reached / _EVALUATIONS_LONG),
         math.ceil(rate.seconds_per_evaluation / (_EVALUATION_SHARE * seconds)),
-        int(_EVALUATE_SECONDS / seconds),
+        min(int(_EVALUATE_SECONDS / seconds), round(reached / _EVALUATIONS)),
     )
     if passes * steps_per_epoch >= plan.evaluate_every:
         return plan
@@ -214,17 +206,22 @@ def fit_to_budget(
     *,
     prepared: Prepared,
     dense: DenseRows | None,
-    seconds_spent: float = 0.0,
+    begun: float | None = None,
 ) -> tuple[Plan, Rate, list[str]]:
-    """The plan with sizes and passes that the budget allows, its rate, and what was changed in words."""
+    """The plan with sizes and passes that the budget allows, its rate, and what was changed in words.
+
+    `begun` is the moment from which the budget is spent, on the clock of `time.perf_counter`; None for now.
+    """
     train = project.train
     if train.epochs != "auto":
         return plan, rate, []
     notes: list[str] = []
-    seconds = max(1.0, _TRAINING_SHARE * duration_seconds(train.budget) - seconds_spent)
+    begun = time.perf_counter() if begun is None else begun
+    budget = _TRAINING_SHARE * duration_seconds(train.budget)
     given = set(_given(project, family))
     for smaller in _LADDERS[family]:
-        if _affordable(plan, rate, prepared, family, seconds) >= _enough(plan, family):
+        left = budget - (time.perf_counter() - begun)
+        if _affordable(plan, rate, prepared, family, left) >= _enough(plan, family):
             break
         changed = {k: v for k, v in smaller.items() if k not in given and v < size(plan.options, k)}
         if not changed:
@@ -233,12 +230,16 @@ def fit_to_budget(
         rate = measure(prepared, family, plan, dense)
         sizes = ", ".join(f"{k} {v}" for k, v in changed.items())
         notes.append(f"smaller to fit the budget of {train.budget}: {sizes}")
-    epochs = min(plan.epochs, max(1, _affordable(plan, rate, prepared, family, seconds)))
-    if epochs < plan.epochs:
-        notes.append(f"{epochs} passes instead of {plan.epochs}, to fit the budget of {train.budget}")
-    steps_per_epoch = _steps_per_epoch(plan, prepared, family)
-    plan = _with_evaluations(replace(plan, epochs=epochs), steps_per_epoch, train.patience)
-    return _seldom_enough(plan, rate, steps_per_epoch, train.patience), rate, notes
+    left = max(1.0, budget - (time.perf_counter() - begun))
+    wanted, steps_per_epoch = plan.epochs, _steps_per_epoch(plan, prepared, family)
+    for _ in range(3):  # fewer passes are evaluated at shorter distances, which may allow fewer still
+        epochs = min(plan.epochs, max(1, _affordable(plan, rate, prepared, family, left)))
+        plan = _with_evaluations(replace(plan, epochs=epochs), steps_per_epoch, train.patience)
+        plan = _seldom_enough(plan, rate, steps_per_epoch, train.patience)
+    if plan.epochs < wanted:
+        passes = "1 pass" if plan.epochs == 1 else f"{plan.epochs} passes"
+        notes.append(f"{passes} instead of {wanted}, to fit the budget of {train.budget}")
+    return plan, rate, notes
 
 
 def _steps_per_epoch(plan: Plan, prepared: Prepared, family: str) -> int:
@@ -261,7 +262,7 @@ def _with_threads(prepared: Prepared, family: str, plan: Plan, dense: DenseRows 
     rate = measure(prepared, family, plan, dense)
     cores = usable_cores()
     expected = plan.epochs * rate.of_epoch(_steps_per_epoch(plan, prepared, family), plan.evaluate_every)
-    if cores == 1 or plan.device != "cpu" or expected < 10 * _PROBE_SECONDS:
+    if cores == 1 or plan.device != "cpu" or expected < 10 * PROBE_SECONDS:
         return plan, rate, []
     several = replace(plan, threads=cores)
     faster = measure(prepared, family, several, dense)
@@ -269,34 +270,6 @@ def _with_threads(prepared: Prepared, family: str, plan: Plan, dense: DenseRows 
         gain = rate.seconds_per_step / faster.seconds_per_step
         return several, faster, [f"{cores} threads: measured {gain:.1f} times as fast as one"]
     return plan, rate, []
-
-
-def measure(
-    prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None, seconds: float = _PROBE_SECONDS
-) -> Rate:
-    """Time a learner of its own for about `seconds`; it is thrown away and nothing is touched."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(plan.threads)
-    try:
-        learner = make_learner(prepared, family, plan, dense).learner
-        learner.advance(1)
-        learner.evaluate()  # the first call of anything pays for setting up
-        before = time.perf_counter()
-        prediction = learner.evaluate().prediction
-        if len(prediction):
-            data = prepared.data
-            scoring.score(data.task, data.validation.target, prediction)
-        evaluation = time.perf_counter() - before
-        start, taken, chunk = time.perf_counter(), 0, 1
-        while True:
-            taken += learner.advance(chunk).count
-            passed = time.perf_counter() - start
-            if passed >= seconds or learner.step >= learner.total_steps:
-                break
-            chunk = min(64, max(1, int(taken / passed * (seconds - passed) / 2)))
-        return Rate(seconds_per_step=passed / max(1, taken), seconds_per_evaluation=evaluation)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def describe(plan: Plan) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from epochal.core.tasks import FAMILIES
 from epochal.snapshot.manifest import open_snapshot
 from epochal.train.choose import choose, classes_of, inputs_of
 from epochal.train.device import NoDevice, choose_device
+from epochal.train.gradient import num_batches
 from epochal.train.make import prepare
 from epochal.train.plan import draft_plan, make_plan
 from epochal.train.rows import read_training
@@ -105,6 +107,37 @@ class TestAPlan:
         assert (small.plan.epochs, small.plan.options["members"]) < (large.plan.epochs, large.plan.options["members"])
         assert small.notes
         assert not [n for n in large.notes if "budget" in n]
+
+    def test_of_a_long_training_has_an_evaluation_every_few_seconds(self, prepared):
+        project, rows = prepared
+        project = with_setting(project, "train.epochs", 1_000_000)
+        planned = make_plan(project, "linear", rows, None)
+        seconds = planned.plan.evaluate_every * planned.rate.seconds_per_step
+
+        assert planned.seconds > 500
+        assert seconds < 10 or planned.plan.evaluate_every * 2000 >= planned.plan.epochs
+
+    def test_with_a_time_limit_is_looked_at_within_it_and_says_how_far_it_comes(self, prepared):
+        project, rows = prepared
+        project = with_setting(with_setting(project, "train.epochs", 1_000_000), "train.time_limit", "5 s")
+        planned = make_plan(project, "linear", rows, None)
+
+        assert planned.seconds == 5
+        assert planned.plan.evaluate_every * planned.rate.seconds_per_step < 1
+        assert any("the time limit of 5 s comes after about" in n for n in planned.notes)
+
+    def test_with_dear_evaluations_has_fewer_of_them(self, spec_of):
+        rng = np.random.default_rng(0)
+        label = rng.integers(0, 300, 60_000)
+        table = pa.table({"x": label + rng.normal(size=60_000), "label": [f"class {i}" for i in label]})
+        spec = spec_of(table, target="label", family="linear", train={"budget": "10 s"}, validation=0.4)
+        rows = prepare(read_training(spec))
+        planned = make_plan(spec.project, "linear", rows, None)
+        steps = planned.plan.epochs * num_batches(len(rows.data.train), planned.plan.batch_size)
+        evaluations = math.ceil(steps / planned.plan.evaluate_every)
+
+        assert 1 <= evaluations <= 20
+        assert planned.seconds < 6 or planned.plan.epochs == 1
 
     def test_comes_back_from_run_toml_as_it_was(self, prepared):
         project, rows = prepared

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from epochal.core.events import BaselineDone, EpochDone, Resumed, RunEnded, StepsDone, TrainingStarted
+from epochal.core.events import BaselineDone, CheckpointSaved, EpochDone, Resumed, RunEnded, StepsDone, TrainingStarted
 from epochal.project.runfile import read_run
 from epochal.train.bundle import load_bundle
 from epochal.train.checkpoint import newest_checkpoint
@@ -183,6 +183,14 @@ class TestAStop:
 
         assert [e.kind for e in events].count("checkpoint") >= 1
         assert events[-1].state == "done"
+
+    def test_tells_every_step_before_the_checkpoint_that_holds_it(self, spec_of, blobs, family, small):
+        spec = spec_of(blobs(), target="label", family=family, options=small, train={"epochs": 20})
+        told = 0
+        for event in fit(spec, lambda: ("checkpoint",)):
+            told += event.count if isinstance(event, StepsDone) else 0
+            if isinstance(event, CheckpointSaved):
+                assert told == event.step > 0
 
 
 class TestAnotherStart:

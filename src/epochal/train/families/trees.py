@@ -107,12 +107,13 @@ class BoostingLearner:
             return bool(self._booster.update())
         grown = self._continues.current_iteration()
         # The public way to go on from a model is to train one round upon it.
+        train = self._dataset(self._train)
         self._booster = lgb.train(
             self._parameters,
-            self._dataset(self._train),
+            train,
             num_boost_round=1,
             init_model=self._continues,
-            valid_sets=[self._dataset(self._validation)] if self._validation is not None else None,
+            valid_sets=[self._dataset(self._validation, train)] if self._validation is not None else None,
             keep_training_booster=True,
         )
         self._continues = None
@@ -171,13 +172,14 @@ class BoostingLearner:
         return re.sub(r"(?m)^\[num_iterations: \d+\]$", f"[num_iterations: {self.plan.epochs}]", text)
 
     def _fresh(self) -> lgb.Booster:
-        booster = lgb.Booster(self._parameters, self._dataset(self._train))
+        train = self._dataset(self._train)
+        booster = lgb.Booster(self._parameters, train)
         if self._validation is not None:
-            booster.add_valid(self._dataset(self._validation), "validation")
+            booster.add_valid(self._dataset(self._validation, train), "validation")
         return booster
 
-    def _dataset(self, rows: TreeRows) -> lgb.Dataset:
-        reference = None if rows is self._train else self._dataset(self._train)
+    def _dataset(self, rows: TreeRows, reference: lgb.Dataset | None = None) -> lgb.Dataset:
+        """The rows in LightGBM's bins: those of `reference`, where it is given."""
         return lgb.Dataset(
             rows.matrix,
             label=rows.label,
