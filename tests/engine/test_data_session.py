@@ -94,6 +94,33 @@ def test_a_step_is_counted_without_being_applied(desk):
     assert desk.data.recipe.steps == ()
 
 
+def test_a_filter_says_how_many_rows_go_only_because_a_value_is_missing(desk):
+    desk.data.recipe.put_step(Step(op="mark_missing", params={"columns": ("island",), "values": ("Dream",)}))
+    desk.data.project_changed()
+    counted = []
+    step = Step(op="filter", params={"where": "island = 'Biscoe'"})
+    desk.data.count(step, None, counted.append, pytest.fail)
+    desk.until(lambda: counted)
+    assert counted[0].removed == 60
+    assert counted[0].sentence.endswith("30 of them because a value it looks at is missing")
+
+
+def test_a_step_over_columns_says_what_becomes_of_them(desk):
+    said = []
+    for op, params in (
+        ("rename", {"column": "island", "to": "isle"}),
+        ("compute", {"column": "x", "as": "1"}),
+        ("drop_columns", {"columns": ("island",)}),
+    ):
+        desk.data.count(Step(op=op, params=params), None, lambda c: said.append(c.sentence), pytest.fail)
+        desk.until(lambda: not desk.data.waits("count"))
+    assert said == [
+        "island would be called isle",
+        "the column x would be computed",
+        "island would be left out; no row is lost",
+    ]
+
+
 def test_a_step_that_is_edited_is_counted_as_if_the_old_one_were_not_there(desk):
     desk.data.recipe.put_step(Step(op="upper", params={"columns": ("island",)}))
     counted = []

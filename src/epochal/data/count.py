@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -88,8 +88,16 @@ def count_step(
         rows_after=base.rows - removed,
         rejected_cells=rejected,
         sample=sample,
-        sentence=sentence(figures, would=True),
+        sentence=sentence(figures, would=True) + (_unknown(con, stage) if removed and step.op == "filter" else ""),
     )
+
+
+def _unknown(con: DuckDBPyConnection, stage: Stage) -> str:
+    """A condition on a missing value is neither true nor false, and the row goes too: people do not expect it."""
+    count: int = con.execute(
+        f"SELECT count(*) FROM {table_name(stage.source)} WHERE ({stage.keep}\n) IS NULL"  # noqa: S608 - ours, checked
+    ).fetchall()[0][0]
+    return f"; {count:,} of them because a value it looks at is missing" if count else ""
 
 
 def _removed(con: DuckDBPyConnection, base: Base, stage: Stage) -> int:
@@ -168,16 +176,45 @@ def sentence(figures: StepFigures, *, would: bool = False) -> str:
         "fill": "filled in",
         "clip": "limited",
     }
-    if step.op in {"select", "drop_columns", "rename", "split_column"} or (
-        step.op == "compute" and not figures.changed
-    ):
-        return f"columns change; no row or cell {'would be' if would else 'was'} lost"
+    if step.op in _COLUMNS and not figures.changed:
+        return _COLUMNS[step.op](step, would)
     text = f"{touched} {verbs.get(step.op, 'changed')}"
     if figures.rejected:
         text += (
             f"; {_number(figures.rejected, 'cell')} cannot be read and {'would become' if would else 'became'} missing"
         )
     return text
+
+
+def _kept(step: Step, would: bool) -> str:
+    return f"only {_listed(step.columns)} {'would be' if would else 'were'} kept"
+
+
+def _left_out(step: Step, would: bool) -> str:
+    verb = "would be" if would else "was" if len(step.columns) == 1 else "were"
+    return f"{_listed(step.columns)} {verb} left out; no row is lost"
+
+
+def _renamed(step: Step, would: bool) -> str:
+    return f"{_listed(step.columns)} {'would be' if would else 'is'} called {safe(step.params['to'], 40)}"
+
+
+def _computed(step: Step, would: bool) -> str:
+    return f"the column {safe(step.params['column'], 40)} {'would be' if would else 'was'} computed"
+
+
+def _split(step: Step, would: bool) -> str:
+    return f"{_listed(step.params['into'])} {'would be' if would else 'were'} added; {_listed(step.columns)} stays"
+
+
+_COLUMNS: Mapping[str, Callable[[Step, bool], str]] = {
+    "select": _kept,
+    "drop_columns": _left_out,
+    "rename": _renamed,
+    "compute": _computed,
+    "split_column": _split,
+}
+"""What steps that touch no cell do to columns."""
 
 
 def _number(count: int, word: str) -> str:
