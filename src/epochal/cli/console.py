@@ -71,15 +71,14 @@ class Console:
         """The one JSON document of --json."""
         self._clear()
         with told_when_it_fails():
-            json.dump(value, self._out, ensure_ascii=True, indent=None, default=str, allow_nan=False)
-            self._out.write("\n")
+            self._out.write(_json(value) + "\n")
             self._out.flush()
 
     def error(self, error: EpochalError) -> None:
         """An error as what, where, how to fix; with --json as a document on stderr."""
         self._clear()
         if self.as_json:
-            print(json.dumps({"error": error.as_dict()}), file=self._err)
+            print(_json({"error": error.as_dict()}), file=self._err)
             return
         width = _width_of(self._err)
         for word, text, limit in (
@@ -136,6 +135,12 @@ def short(folder: Path) -> str:
     """A folder as a person here would write it."""
     here = Path.cwd()
     return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
+
+
+def _json(value: Any) -> str:
+    """One line in which nothing acts on a terminal; JSON itself leaves DEL as it is."""
+    text = json.dumps(value, ensure_ascii=True, default=str, allow_nan=False)
+    return text.replace("\x7f", "\\u007f")
 
 
 def _width_of(stream: TextIO) -> int:
