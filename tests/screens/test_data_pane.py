@@ -397,6 +397,17 @@ class TestLookingCloser:
             await p.press("escape", "z", "s")
             await p.shows("SELECT")
 
+    async def test_a_cell_longer_than_the_screen_is_scrolled_and_its_keys_stay_in_sight(self, tmp_path):
+        rows = [("id", "note", "y"), *[(str(n), f"note {n} " + "word " * 800 + "end", "ab"[n % 2]) for n in range(20)]]
+        async with pane(birds(tmp_path / "long", rows, target="y"), (80, 24)) as p:
+            await p.press("c")
+            await p.type("note")
+            await p.press("enter", "v")
+            await p.shows("note 0 word")
+            await p.shows("j k scroll")
+            await p.press("G")
+            await p.shows("word end")
+
     async def test_the_whole_cell(self, folder):
         async with pane(folder) as p:
             await p.press("v")

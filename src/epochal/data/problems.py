@@ -97,7 +97,7 @@ def _sources(con: DuckDBPyConnection, project: Project) -> Iterator[Problem]:
                 severity="hint",
                 where=where,
                 what="its licence is not declared",
-                fix="write licence = …",
+                fix="1 Goal asks for it (licence = … in project.toml)",
             )
         if not source.origin:
             yield Problem(
@@ -105,7 +105,7 @@ def _sources(con: DuckDBPyConnection, project: Project) -> Iterator[Problem]:
                 severity="hint",
                 where=where,
                 what="where it comes from is not said",
-                fix="write origin = …",
+                fix="1 Goal asks for it (origin = … in project.toml)",
             )
         if not source.personal_data:
             yield Problem(
@@ -113,7 +113,7 @@ def _sources(con: DuckDBPyConnection, project: Project) -> Iterator[Problem]:
                 severity="hint",
                 where=where,
                 what="whether it is about people is not declared",
-                fix='write personal_data = "none", "pseudonymised" or "present"',
+                fix="1 Goal asks: none, pseudonymised or present (personal_data = … in project.toml)",
             )
     for lines in imported.lines if imported else ():
         if lines.rejected:

@@ -232,7 +232,7 @@ class Reader(Overlay[None]):
     DEFAULT_CSS = """
     Reader > #box { width: 100; height: auto; }
     Reader #text { height: auto; }
-    Reader VerticalScroll { max-height: 100%; height: auto; }
+    Reader VerticalScroll { height: auto; }
     """
     KEYS = (("j k", "scroll"), ("y", "copy"), ("Esc", "back"))
 
@@ -244,6 +244,10 @@ class Reader(Overlay[None]):
         """The text."""
         with VerticalScroll(can_focus=False):
             yield Static(self._text or content(("…", "$ep-quiet")), id="text")
+
+    def on_resize(self, event: Resize) -> None:
+        """A long text leaves room for the title and the keys."""
+        self.query_one(VerticalScroll).styles.max_height = max(3, int(event.size.height * 0.94) - 6)
 
     def read(self, text: Content, *, note: str = "", copied: str = "") -> None:
         """Show this text; `copied` is what `y` copies."""
