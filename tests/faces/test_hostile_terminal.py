@@ -43,7 +43,7 @@ def evil(tmp_path):
 
 def shows(text):
     """Whether the payloads stand there to be read."""
-    return "␛[2J" in text or "␛]52;" in text
+    return any(sign in text for sign in ("␛[2J", "␛]52;", "\\x1b[2J", "\\x1b]52;"))
 
 
 def look_at_data(look):
@@ -151,10 +151,10 @@ def test_every_verb_says_hostile_texts_and_obeys_none(terminal, evil):
     run("test", "p", visible=False)
     run("predict", "p", evil.name, "-o", "out.csv", code=2)  # for the open quote: no row is left out
     run("clean", "p", "trim", "--columns", f"no such{ALL}", code=2)
-    run("clean", "p", "filter", "--set", f"where={PAYLOADS[0]}", code=2)
+    run("clean", "p", "filter", "--set", f'where="no{ALL}" > 1', code=2)
     run("data", f"nowhere{PAYLOADS[1]}", code=2)
     run("new", "q", "--data", f"nowhere{PAYLOADS[1]}", code=2)
-    run("check", f"--{ALL}", code=2)
+    run("check", "p", f"--{ALL}", code=2)
     run("train", "p", "--set", f"train.{ALL}=1", code=2)
 
 
