@@ -1,7 +1,8 @@
 """How long a person waits for the first data row, and what the workbench keeps in memory.
 
 Opens a CSV of 20 MB over a pty at 120 × 40, five warm launches after one that is not counted, and times the moment
-from the launch to the first painted cell of the first row. Also: what `--help` imports. Run by hand:
+from the launch to the first painted cell of the first row; then the same for the project made of it, which has a run,
+with the memory after every pane was visited. Also: what `--help` imports, and how busy the machine was. Run by hand:
 
     python tests/benchmarks/startup.py [--json] [--launches N]
 """
@@ -49,14 +50,14 @@ def launch(command: list[str], folder: Path, *, columns: int = 120, lines: int =
     pid, master = pty.fork()
     if pid == 0:
         os.chdir(folder)
-        os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
-        os.execv(command[0], command)
+        own = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "XDG_STATE_HOME": str(folder / "state")}
+        os.execve(command[0], command, {**os.environ, **own})
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     return pid, master
 
 
-def first_row(command: list[str], folder: Path) -> tuple[float, float]:
-    """Seconds from launch to the first painted row, and MiB resident two seconds later."""
+def first_row(command: list[str], folder: Path, keys: str = "") -> tuple[float, float]:
+    """Seconds from launch to the first painted row, and MiB resident two seconds later and a second after each key."""
     started = time.perf_counter()
     pid, master = launch(command, folder)
     seen = b""
@@ -72,15 +73,33 @@ def first_row(command: list[str], folder: Path) -> tuple[float, float]:
             if MARK.encode() in seen:
                 seconds = time.perf_counter() - started
                 break
-        settle = time.perf_counter() + 2
-        while time.perf_counter() < settle:
-            if select.select([master], [], [], 0.05)[0]:
-                os.read(master, 1 << 16)
+        drain(master, 2)
+        for key in keys:
+            os.write(master, key.encode())
+            drain(master, 1)
         return seconds, resident_mib(pid)
     finally:
         os.kill(pid, signal.SIGKILL)
         os.close(master)
         os.waitpid(pid, 0)
+
+
+def drain(master: int, seconds: float) -> None:
+    """Read what is written for a while."""
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        if select.select([master], [], [], 0.05)[0]:
+            try:
+                os.read(master, 1 << 16)
+            except OSError as error:
+                raise RuntimeError("the workbench ended while it was being measured") from error
+
+
+def make_project(command: list[str], folder: Path) -> None:
+    """A project of the file, with one finished run."""
+    new = ["new", "p", "--data", "goods.csv", "--target", "sold", "--set", "model.family=linear"]
+    for words in (new, ["train", "p", "--set", "train.epochs=2"]):
+        subprocess.run([*command, *words], cwd=folder, check=True, capture_output=True)
 
 
 def resident_mib(pid: int) -> float:
@@ -107,12 +126,16 @@ def main() -> int:
     parser.add_argument("--launches", type=int, default=5)
     arguments = parser.parse_args()
     script = Path(sys.executable).parent / "epochal"
-    command = [str(script), "goods.csv"] if script.exists() else [sys.executable, "-m", "epochal", "goods.csv"]
+    command = [str(script)] if script.exists() else [sys.executable, "-m", "epochal"]
     folder = Path(tempfile.mkdtemp(prefix="startup-"))
     try:
         size = write_csv(folder / "goods.csv")
-        first_row(command, folder)
-        measured = [first_row(command, folder) for _ in range(arguments.launches)]
+        first_row([*command, "goods.csv"], folder)
+        busy = os.getloadavg()[0]
+        measured = [first_row([*command, "goods.csv"], folder) for _ in range(arguments.launches)]
+        make_project(command, folder)
+        first_row([*command, "p"], folder)
+        reopened = [first_row([*command, "p"], folder, "14563") for _ in range(arguments.launches)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     result = {
@@ -121,6 +144,9 @@ def main() -> int:
         "first_row_seconds": round(statistics.median(m[0] for m in measured), 3),
         "first_row_seconds_all": [round(m[0], 3) for m in measured],
         "resident_mib": round(max(m[1] for m in measured), 1),
+        "project_first_row_seconds": round(statistics.median(m[0] for m in reopened), 3),
+        "project_resident_mib_after_every_pane": round(max(m[1] for m in reopened), 1),
+        "load": round(busy, 2),
         "help_imports": help_imports(),
     }
     print(json.dumps(result) if arguments.json else "\n".join(f"{k}: {v}" for k, v in result.items()))

@@ -8,7 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from epochal.core.events import BaselineDone, CheckpointSaved, EpochDone, Resumed, RunEnded, StepsDone, TrainingStarted
+from epochal.core.events import (
+    BaselineDone,
+    CheckpointSaved,
+    EpochDone,
+    Noticed,
+    Resumed,
+    RunEnded,
+    StepsDone,
+    TrainingStarted,
+)
 from epochal.project.runfile import read_run
 from epochal.train.bundle import load_bundle
 from epochal.train.checkpoint import newest_checkpoint
@@ -183,6 +192,20 @@ class TestAStop:
 
         assert [e.kind for e in events].count("checkpoint") >= 1
         assert events[-1].state == "done"
+
+    def test_is_what_a_run_ends_with_whose_checkpoints_cannot_be_written(self, spec_of, blobs):
+        spec = spec_of(blobs(), target="label", train={"epochs": 1000, "patience": 1000})
+        events = []
+        for event in fit(spec, lambda: ("checkpoint",)):
+            events.append(event)
+            if isinstance(event, TrainingStarted):
+                (spec.folder / "checkpoints").rename(spec.folder / "elsewhere")
+                (spec.folder / "checkpoints").write_text("a file where the folder should be")
+
+        refused = [e for e in events if isinstance(e, Noticed) and e.code == "not-saved"]
+        assert len(refused) >= 3
+        assert (events[-1].state, events[-1].reason) == ("stopped", "3 checkpoints in a row could not be written")
+        assert load_bundle(spec.folder / "bundle").facts["best_step"] == events[-1].best_step
 
     def test_tells_every_step_before_the_checkpoint_that_holds_it(self, spec_of, blobs, family, small):
         spec = spec_of(blobs(), target="label", family=family, options=small, train={"epochs": 20})
