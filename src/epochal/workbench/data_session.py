@@ -134,16 +134,16 @@ class DataSession:
             self._idle(slot)
         return waiting is not None
 
-    def cancel(self) -> bool:
-        """Cancel what a person waits for, else the figures beside the rows. False when there is nothing."""
+    def cancel(self, *, beside: bool = True) -> bool:
+        """Cancel what a person waits for, else (`beside`) the figures beside the rows. False when there is nothing."""
         dropped = [slot for slot in _AWAITED if self._waits_long(slot) and self.drop(slot)]
         if "view" in dropped:
             self._stay()
         elif dropped or self._cancel_job():
             self.say("stopped")
-        elif any([self._waits_long(slot) and self.drop(slot) for slot in _BESIDE]):  # noqa: C419 - each is dropped
+        elif beside and any([self._waits_long(slot) and self.drop(slot) for slot in _BESIDE]):  # noqa: C419 - each is dropped
             self.stopped, self._accounted = True, None
-            self.say("stopped looking at the whole data; the next change of the recipe looks again")
+            self.say("stopped looking at the whole data; the next sort or step looks again")
         else:
             return False
         return True

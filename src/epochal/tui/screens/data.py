@@ -359,5 +359,6 @@ class DataScreen(StageScreen):
         return self.data.back()
 
     def cancel(self) -> bool:
-        """ctrl+c: interrupt the query under way."""
-        return self.data.cancel()
+        """Esc, ctrl+c: interrupt the query under way; figures beside the rows only where Esc has nothing to close."""
+        opened = bool(self._area) or (self.has_class("-side") and self.has_class("-small")) or bool(self.data.depth)
+        return self.data.cancel(beside=not opened)
