@@ -364,6 +364,14 @@ class TestCleaning:
             await p.press("escape", "escape")
             await p.until(lambda: not isinstance(p.app.screen, StepForm))
 
+    async def test_what_undo_said_makes_way_for_what_the_next_key_says(self, folder):
+        async with pane(folder) as p:
+            await p.press("l", "z", "i", "U")
+            await p.shows("✓ taken back")
+            await p.press("y")
+            await p.shows("copied: ")
+            assert "taken back" not in p.text
+
     async def test_the_target_is_another_column_by_two_keys(self, folder):
         async with pane(folder) as p:
             await p.press("l", "z", "t")

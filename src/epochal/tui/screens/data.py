@@ -334,7 +334,7 @@ class DataScreen(StageScreen):
         if unknown and len(typed[-1]) == 1:
             # A key that means nothing says so: silence reads as a program that hangs.
             keys = "".join(typed)
-            self.session.error = None
+            self.session.error, self.session.notice = None, ""
             self.data.say(ELSEWHERE.get(keys, f"{keys} means nothing here: ? lists the keys, : finds a command"))
             self.refresh_shell()
 
@@ -344,7 +344,7 @@ class DataScreen(StageScreen):
         if action is None:
             super().perform(command)
             return
-        self.session.error = None
+        self.session.error, self.session.notice = None, ""  # what was said of the last key hides nothing of this one
         action(self)
         self._draw()
         if self.is_attached:
