@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App
 from textual.binding import Binding
 from textual.screen import Screen
 from textual.theme import Theme
@@ -16,7 +15,7 @@ from textual.theme import Theme
 from epochal.core.errors import EpochalError, SettingsError
 from epochal.project.discover import shipped_themes
 from epochal.tui.bridge import Call, Deliver
-from epochal.tui.glyphs import driver
+from epochal.tui.private import CalmApp
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.themes import read_themes
 from epochal.workbench.commands import STAGE_NAMES, STAGES, Keymap, read_keymap
@@ -27,6 +26,7 @@ from epochal.workbench.views.shell import shell_view
 
 
 FRAME_SECONDS = 0.25
+YOUNG_SECONDS = 10.0
 """How often a run under way is looked at: four frames a second at most; one that rests, half as often."""
 
 
@@ -52,7 +52,7 @@ def _screen(module: str, name: str) -> Callable[[], Screen[None]]:
     return make
 
 
-class Workbench(App[int], inherit_bindings=False):
+class Workbench(CalmApp[int], inherit_bindings=False):
     """The workbench on one project, or on none yet."""
 
     TITLE = "epochal"
@@ -75,7 +75,7 @@ class Workbench(App[int], inherit_bindings=False):
     ]
 
     def __init__(self, session: Session | None = None, *, first: str = "home", config: Path | None = None) -> None:
-        super().__init__(driver_class=driver())
+        super().__init__()
         self.session = session or Session()
         self._held = self.session.deliver if isinstance(self.session.deliver, Held) else Held()
         self.session.deliver = self._held
@@ -130,8 +130,10 @@ class Workbench(App[int], inherit_bindings=False):
 
     def _tick(self) -> None:
         self._ticks += 1
-        alive = any(r.alive for r in self.session.seen.runs)
-        if alive or self._ticks % 2 == 0:
+        seen = self.session.seen
+        # A run of seconds is seen moving; a longer one need not be painted more often than a slow connection takes.
+        young = any(r.alive for r in seen.runs) and (seen.state is None or seen.state.seconds < YOUNG_SECONDS)
+        if young or self._ticks % 2 == 0:
             self.session.look()
         if self._ticks % 4 == 0:
             self.session.refresh()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from textual.app import App
+from rich.console import Console, RenderableType
+from rich.control import Control
+from textual._compositor import ChopsUpdate
+from textual.app import App, ReturnType
 from textual.screen import Screen
+
+from epochal.tui.glyphs import driver
 
 
 def screen_lines(screen: Screen[object]) -> list[str]:
@@ -17,3 +22,31 @@ def screen_lines(screen: Screen[object]) -> list[str]:
 def is_running(app: App[object]) -> bool:
     """Whether the app still takes messages."""
     return app._running  # noqa: SLF001
+
+
+class _Narrow(ChopsUpdate):
+    """A repaint that sends the cells asked for: Textual's own begins at the left edge of the widget they lie in."""
+
+    def render_segments(self, console: Console) -> str:
+        """The bytes for the terminal."""
+        sent: list[str] = []
+        for y, first, last in self.spans:
+            for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
+                left, right = max(x, first), min(end, last)
+                if strip is None or left >= right:
+                    continue
+                piece = strip if (left, right) == (x, end) else strip.crop(left - x, right - x)
+                sent += [Control.move_to(left, y).segment.text, piece.render(console)]
+        return "".join(sent)
+
+
+class CalmApp(App[ReturnType]):
+    """An app that sends a terminal no more than it can draw and no more than has changed."""
+
+    def __init__(self) -> None:
+        super().__init__(driver_class=driver())
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        if type(renderable) is ChopsUpdate:
+            renderable = _Narrow(renderable.chops, renderable.spans, renderable.chop_ends)
+        super()._display(screen, renderable)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.events import Key
 from textual.widgets import Static
 
@@ -17,8 +17,9 @@ from epochal.project.runfile import read_run
 from epochal.runs.state import RunInfo
 from epochal.tui.app import config_folder, wanted_theme
 from epochal.tui.bridge import Call, Deliver
-from epochal.tui.glyphs import driver, glyphs
+from epochal.tui.glyphs import glyphs
 from epochal.tui.paint import flowed, toned
+from epochal.tui.private import CalmApp
 from epochal.tui.text import content, spread
 from epochal.tui.themes import read_themes
 from epochal.tui.widgets.chart import ChartView
@@ -32,7 +33,7 @@ from epochal.workbench.watcher import Seen, Watcher, Wish
 FRAME_SECONDS = 0.5
 
 
-class WatchApp(App[None], inherit_bindings=False):
+class WatchApp(CalmApp[None], inherit_bindings=False):
     """One run, live."""
 
     ENABLE_COMMAND_PALETTE = False
@@ -44,7 +45,7 @@ class WatchApp(App[None], inherit_bindings=False):
     BINDINGS: ClassVar[list[tuple[str, str, str]]] = [("ctrl+c", "quit", "leave"), ("ctrl+q", "quit", "leave")]  # type: ignore[assignment]
 
     def __init__(self, run_folder: Path) -> None:
-        super().__init__(driver_class=driver())
+        super().__init__()
         self._spec = read_run(run_folder)
         self._options, self._curves = Options(), Curves()
         self._seen = Seen()

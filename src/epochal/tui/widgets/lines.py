@@ -5,17 +5,20 @@ Only lines that changed are painted again, so a pane that is updated twice a sec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from textual.content import Content
-from textual.geometry import Region
+from textual.content import Content, Span
 from textual.message import Message
 from textual.strip import Strip
-from textual.visual import Visual
-from textual.widget import Widget
+
+from epochal.tui.widgets.painted import Painted
 
 
-class Lines(Widget):
+Laid = tuple[str, tuple[Span, ...], bool]
+"""A line's text, its styles, and whether the cursor is on it."""
+
+
+class Lines(Painted):
     """Lines shown from the top; the cursor's line is tinted and kept in sight."""
 
     DEFAULT_CSS = """
@@ -30,32 +33,26 @@ class Lines(Widget):
         self._lines: tuple[Content, ...] = ()
         self._cursor: int | None = None
         self._width = 0
+        self._laid: dict[Laid, Strip] = {}
+        """Lines in sight as they were laid out last."""
         self.top = 0
         """The first line in sight."""
 
     def show(self, lines: Sequence[Content], cursor: int | None = None) -> None:
         """Show these lines, the cursor on one of them."""
-        before, old_cursor, old_top = self._lines, self._cursor, self.top
+        before = self._lines
         self._lines, self._cursor = tuple(lines), cursor
         self._keep_in_sight()
         if self.styles.height is not None and self.styles.height.is_auto and len(before) != len(self._lines):
             self.refresh(layout=True)
-            return
-        if self.top != old_top:
-            self.refresh()
-            return
-        for y in range(self.size.height):
-            n = self.top + y
-            same = self._at(before, n) == self._at(self._lines, n)
-            if not same or (n in {old_cursor, cursor} and old_cursor != cursor):
-                self.refresh(Region(0, y, self.size.width, 1))
+        self.repaint()
 
     def scroll_lines(self, count: int) -> None:
         """Move the view, for panes without a cursor."""
         top = max(0, min(self.top + count, len(self._lines) - self.size.height))
         if top != self.top:
             self.top = top
-            self.refresh()
+            self.repaint()
 
     @staticmethod
     def _at(lines: Sequence[Content], n: int) -> Content | None:
@@ -76,7 +73,7 @@ class Lines(Widget):
     def on_resize(self) -> None:
         """The cursor stays in sight."""
         self._keep_in_sight()
-        self.refresh()
+        super().on_resize()
         if self.size.width != self._width:
             self._width = self.size.width
             self.post_message(self.Resized())
@@ -85,15 +82,26 @@ class Lines(Widget):
         """As many rows as there are lines, where the height is automatic."""
         return max(1, len(self._lines))
 
-    def render_line(self, y: int) -> Strip:
-        """One line, padded to the width."""
-        width = self.size.width
-        line = self._at(self._lines, self.top + y)
-        style = self.visual_style
-        if line is None:
-            return Strip.blank(width, style.rich_style)
-        line = line.truncate(width, ellipsis=True)
-        if self._cursor == self.top + y:
-            line = line.pad_right(max(0, width - line.cell_length)).stylize_before("on $ep-raised")
-        strips = Visual.to_strips(self, line, width, 1, style, apply_selection=False)
-        return strips[0].adjust_cell_length(width, style.rich_style) if strips else Strip.blank(width, style.rich_style)
+    def paint(self) -> list[Strip]:
+        """The lines in sight; what stood there before is not laid out again."""
+        old, self._laid = self._laid, {}
+        return [self._line(self.top + y, old) for y in range(self.size.height)]
+
+    def _line(self, n: int, old: Mapping[Laid, Strip]) -> Strip:
+        if not 0 <= n < len(self._lines):
+            return self.blank_line()
+        line, here = self._lines[n], n == self._cursor
+        key = (line.plain, tuple(line.spans), here)  # contents of other colours are equal to Textual
+        strip = old.get(key)
+        if strip is None or strip.cell_length != self.size.width:
+            shown = line.truncate(self.size.width, ellipsis=True)
+            if here:
+                shown = shown.pad_right(max(0, self.size.width - shown.cell_length)).stylize_before("on $ep-raised")
+            strip = self.line(shown)
+        self._laid[key] = strip
+        return strip
+
+    def repaint_all(self) -> None:
+        """Lay everything out anew."""
+        self._laid = {}
+        super().repaint_all()

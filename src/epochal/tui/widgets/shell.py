@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message
-from textual.reactive import reactive
-from textual.widget import Widget
+from textual.reactive import var
+from textual.strip import Strip
 
 from epochal.tui.glyphs import Glyphs, bar, glyphs
-from epochal.tui.text import Part, content, spread, stacked
+from epochal.tui.text import Part, content, spread
+from epochal.tui.widgets.painted import Painted
 from epochal.workbench.keys import Command, shown_key
 from epochal.workbench.views.rail import ShellView, Stage
 
@@ -40,12 +41,29 @@ def state_sign(state: str, signs: Glyphs) -> str:
     }.get(state, " ")
 
 
-class TopBar(Widget):
+class _Framing(Painted):
+    """A part of the frame: lines made from what it was given last."""
+
+    def lines(self) -> list[Content]:
+        """The lines as they are now."""
+        raise NotImplementedError
+
+    def paint(self) -> list[Strip]:
+        """The lines, and room below."""
+        shown = [self.line(content) for content in self.lines()[: self.size.height]]
+        return [*shown, *[self.blank_line()] * (self.size.height - len(shown))]
+
+
+class TopBar(_Framing):
     """Project at the left; saved, run and machine at the right."""
 
-    view: reactive[ShellView] = reactive(ShellView())
+    view: var[ShellView] = var(ShellView())
 
-    def render(self) -> Content:
+    def watch_view(self) -> None:
+        """Show it."""
+        self.repaint()
+
+    def lines(self) -> list[Content]:
         """One line."""
         signs = glyphs()
         left: list[Part] = [(" epochal", "bold $ep-accent")]
@@ -65,7 +83,7 @@ class TopBar(Widget):
             right += ["   "]
         if self.view.machine and self.size.width >= NARROW:
             right += [(self.view.machine, "$ep-quiet"), " "]
-        return spread(content(*left), content(*right), self.size.width)
+        return [spread(content(*left), content(*right), self.size.width)]
 
     def _bar(self, fraction: float | None, signs: Glyphs) -> list[Part]:
         if fraction is None:
@@ -79,11 +97,11 @@ class TopBar(Widget):
         ]
 
 
-class Rail(Widget):
+class Rail(_Framing):
     """The stages with their state."""
 
-    view: reactive[ShellView] = reactive(ShellView())
-    current: reactive[str] = reactive("")
+    view: var[ShellView] = var(ShellView())
+    current: var[str] = var("")
 
     class Picked(Message):
         """A stage was clicked."""
@@ -92,15 +110,23 @@ class Rail(Widget):
             super().__init__()
             self.stage = stage
 
-    def render(self) -> Content:
+    def watch_view(self) -> None:
+        """Show it."""
+        self.repaint()
+
+    def watch_current(self) -> None:
+        """Show it."""
+        self.repaint()
+
+    def lines(self) -> list[Content]:
         """Two lines a stage and a blank one, or one glyph each."""
         signs = glyphs()
         if self.size.width < 8:
-            return stacked(self._small(stage, signs) for stage in self.view.stages)
+            return [self._small(stage, signs) for stage in self.view.stages]
         lines: list[Content] = []
         for stage in self.view.stages:
             lines += [*self._wide(stage, signs), Content("")]
-        return stacked(lines)
+        return lines
 
     def _small(self, stage: Stage, signs: Glyphs) -> Content:
         here = stage.name == self.current
@@ -129,16 +155,28 @@ class Rail(Widget):
             self.post_message(self.Picked(self.view.stages[row].name))
 
 
-class NextLine(Widget):
+class NextLine(_Framing):
     """The next best action and why; or what went wrong and the remedy."""
 
-    view: reactive[ShellView] = reactive(ShellView())
-    said: reactive[str] = reactive("")
+    view: var[ShellView] = var(ShellView())
+    said: var[str] = var("")
     """What the pane itself suggests; wins over the session's suggestion."""
-    pending: reactive[str] = reactive("")
+    pending: var[str] = var("")
     """Keys of a sequence that is not complete."""
 
-    def render(self) -> Content:
+    def watch_view(self) -> None:
+        """Show it."""
+        self.repaint()
+
+    def watch_said(self) -> None:
+        """Show it."""
+        self.repaint()
+
+    def watch_pending(self) -> None:
+        """Show it."""
+        self.repaint()
+
+    def lines(self) -> list[Content]:
         """One line."""
         if self.view.error:
             body = content((f" {glyphs().problem} ", "bold $ep-bad"), (self.view.error, "$ep-text"))
@@ -147,15 +185,19 @@ class NextLine(Widget):
         else:
             body = content((" Next ", "bold $ep-accent"), " ", (self.said or self.view.next, "$ep-text"))
         right = content((f"{self.pending}{glyphs().ellipsis} ", "bold $ep-accent")) if self.pending else content("")
-        return spread(body, right, self.size.width)
+        return [spread(body, right, self.size.width)]
 
 
-class KeyFooter(Widget):
+class KeyFooter(_Framing):
     """The keys that work here, as many as fit, the most useful first."""
 
-    commands: reactive[Sequence[Command]] = reactive(())
+    commands: var[Sequence[Command]] = var(())
 
-    def render(self) -> Content:
+    def watch_commands(self) -> None:
+        """Show them."""
+        self.repaint()
+
+    def lines(self) -> list[Content]:
         """One line."""
         shell = [c for c in self.commands if not c.stages]
         tail = content(*(p for c in shell for p in self._item(c)))
@@ -167,7 +209,7 @@ class KeyFooter(Widget):
                 break
             used += item.cell_length
             line.append(item)
-        return content(*line, tail)
+        return [content(*line, tail)]
 
     @staticmethod
     def _item(command: Command) -> tuple[Part, ...]:
