@@ -19,7 +19,7 @@ _WILL = (
     "Every decision is one line in labels/, with who and when; undo works across restarts.",
 )
 _MEANWHILE = (
-    ("2 Data", "e changes a cell, ge the cells of all selected rows; each becomes a step of the recipe."),
+    ("2 Data", "e changes a value wherever it stands in its column, as a step of the recipe; U takes it back."),
     ("2 Data", "map_values (m, v) turns old labels into new ones, F shows how often each stands there."),
     ("6 Test", "the worst rows are where labels are wrong most often: Enter shows them in the data pane."),
 )
