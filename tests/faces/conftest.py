@@ -58,8 +58,9 @@ class Terminal:
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             os.chdir(folder)
-            # Given as Python knows it: pytest's readline put a LINES and COLUMNS of its own into the process.
-            os.execve(command[0], command, {**os.environ, **environment})
+            # pytest's readline puts a LINES and COLUMNS of its own into the process, which say nothing of this pty.
+            inherited = {name: value for name, value in os.environ.items() if name not in {"LINES", "COLUMNS"}}
+            os.execve(command[0], command, {**inherited, **environment})
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self._status: int | None = None
 

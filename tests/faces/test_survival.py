@@ -272,8 +272,7 @@ def terminated(face):
 def test_a_run_in_the_workbench_shows_its_chart_and_ends_in_a_checkpoint_with_it(terminal, threaded, end):
     face = begin(terminal, threaded)
     run = only_run(threaded)
-    shown = face.wait_for(lambda text: re.search(r"train 0\.\d", text))
-    assert "lives inside this workbench" in " ".join(shown.split())
+    face.wait_for(lambda text: re.search(r"train 0\.\d", text) and "lives inside this workbench" in text)
     until(lambda: face.read() and state(run).step > 100)
     assert read_sign(run).identity.pid == face.pid
 
