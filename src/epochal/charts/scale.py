@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from epochal.show import grouped
+
 
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
 
@@ -95,13 +97,3 @@ def label(value: float, step: float) -> str:
     if places < 9 and abs(round(step, places) - step) > step * 1e-6:
         places += 1
     return grouped(f"{value:.{min(places, 6)}f}")
-
-
-def grouped(text: str) -> str:
-    """Thousands apart by a thin gap: "11800" → "11 800"."""
-    sign = "-" if text.startswith("-") else ""
-    whole, dot, rest = text.removeprefix("-").partition(".")
-    if len(whole) > 4:
-        head = len(whole) % 3
-        whole = " ".join(([whole[:head]] if head else []) + [whole[i : i + 3] for i in range(head, len(whole), 3)])
-    return f"{sign}{whole}{dot}{rest}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from epochal.cli.arguments import add_json, add_project, count
 from epochal.cli.console import Console
+from epochal.show import grouped
 
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _export(client: DataClient, where: dict[str, Any], path: Path, console: Cons
     if console.as_json:
         console.document({"rows": answer["rows"], "path": str(path)})
     else:
-        console.say(f"{answer['rows']:,} rows written to {path}")
+        console.say(f"{grouped(answer['rows'])} rows written to {path}")
 
 
 def _rows(client: DataClient, where: dict[str, Any], wanted: int, console: Console) -> None:
@@ -155,4 +156,4 @@ def _rows(client: DataClient, where: dict[str, Any], wanted: int, console: Conso
         [["·" if v is None else v for v in row] for row in page.rows],
         right=[i for i, c in enumerate(view.columns) if c.right],
     )
-    console.say(f"{view.rows:,} rows × {len(names)} columns after cleaning")
+    console.say(f"{grouped(view.rows)} rows × {len(names)} columns after cleaning")

@@ -9,6 +9,7 @@ from typing import Any
 
 from epochal.cli.arguments import add_json, add_project
 from epochal.cli.console import Console
+from epochal.show import grouped
 
 
 SUMMARY = "predict the rows of a new file"
@@ -56,12 +57,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     else:
         console.say(f"{_rows(result)} predicted by run {result['run']}, written to {arguments.output}")
         if result.get("noted"):
-            console.say(f"{result['noted']:,} of them with a note: see the column `note`")
+            console.say(f"{grouped(result['noted'])} of them with a note: see the column `note`")
     return 0
 
 
 def _rows(result: Mapping[str, Any]) -> str:
-    return f"{result['rows']:,} row{'' if result['rows'] == 1 else 's'}"
+    return f"{grouped(result['rows'])} row{'' if result['rows'] == 1 else 's'}"
 
 
 def _print(path: Path) -> None:

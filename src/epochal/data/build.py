@@ -24,6 +24,7 @@ from epochal.data.split import PARTS_TABLE, Split, check_unchanged, make_split
 from epochal.data.sql import recipe_sql, rejects_sql
 from epochal.data.sqltext import as_text, identifier, is_date_type, is_float_type, is_text_type
 from epochal.project.paths import ProjectPaths
+from epochal.show import grouped
 from epochal.snapshot import write as snapshot_write
 from epochal.snapshot.manifest import Snapshot, SnapshotColumn, SplitFile, open_snapshot, open_split
 
@@ -258,7 +259,7 @@ def _check_target(project: Project, snapshot: Snapshot) -> None:
     column = snapshot.column(_known(name, types, "target"))
     if column.missing:
         raise SourceError(
-            f"the target {name!r} is missing in {column.missing:,} of {snapshot.rows:,} rows",
+            f"the target {name!r} is missing in {grouped(column.missing)} of {grouped(snapshot.rows)} rows",
             where="project.toml [columns] target",
             fix="add a step that leaves these rows out: drop_missing",
             code="target-missing",

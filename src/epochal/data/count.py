@@ -15,7 +15,7 @@ from epochal.data.sql import changed_condition, joined_rows, joined_value, marke
 from epochal.data.sqltext import as_text, table_name
 from epochal.data.stages import Stage, plan
 from epochal.data.views import Base, base_of
-from epochal.show import safe
+from epochal.show import grouped, safe
 
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _unknown(con: DuckDBPyConnection, stage: Stage) -> str:
     count: int = con.execute(
         f"SELECT count(*) FROM {table_name(stage.source)} WHERE ({stage.keep}\n) IS NULL"  # noqa: S608 - ours, checked
     ).fetchall()[0][0]
-    return f"; {count:,} of them because a value it looks at is missing" if count else ""
+    return f"; {grouped(count)} of them because a value it looks at is missing" if count else ""
 
 
 def _removed(con: DuckDBPyConnection, base: Base, stage: Stage) -> int:
@@ -218,7 +218,7 @@ _COLUMNS: Mapping[str, Callable[[Step, bool], str]] = {
 
 
 def _number(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+    return f"{grouped(count)} {word}{'' if count == 1 else 's'}"
 
 
 def _listed(columns: Sequence[str]) -> str:

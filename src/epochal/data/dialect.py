@@ -18,6 +18,7 @@ from typing import Any
 
 from epochal.core.errors import SourceError
 from epochal.core.settings import Source
+from epochal.show import grouped
 
 
 SAMPLE = 64 * 1024
@@ -79,9 +80,9 @@ def sniff(text: str, source: Source, where: str) -> Dialect:
         head = [""] * fields
     if len(head) > MAX_COLUMNS:
         raise SourceError(
-            f"it has {len(head):,} columns",
+            f"it has {grouped(len(head))} columns",
             where=where,
-            fix=f"at most {MAX_COLUMNS:,} can be read: cut it",
+            fix=f"at most {grouped(MAX_COLUMNS)} can be read: cut it",
             code="too-wide",
         )
     header_fields = len(head)

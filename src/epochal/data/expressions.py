@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from epochal.core.errors import StepError
 from epochal.core.steps import Step, nearest
 from epochal.data.stages import plan
-from epochal.show import safe
+from epochal.show import grouped, safe
 
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ def _check_function(node: Mapping[str, Any], where: str) -> None:
         width = node["arguments"][1]["expression"] if len(node["arguments"]) > 1 else {}
         text = _text_of(width)
         if not text.isdecimal() or int(text) > _MAX_PADDING:
-            raise _not_allowed(f"`{name}` to a width that is not a number up to {_MAX_PADDING:,}", where)
+            raise _not_allowed(f"`{name}` to a width that is not a number up to {grouped(_MAX_PADDING)}", where)
 
 
 def _check_type(node: Mapping[str, Any], where: str) -> None:

@@ -20,6 +20,7 @@ from epochal.core.ledger import Reject, RejectKind
 from epochal.data.dialect import MAX_COLUMNS, usable_names
 from epochal.data.encoding import ByteReader, as_utf8, detect
 from epochal.data.lines import MAX_RECORD, TEXT_LIMIT, Counts
+from epochal.show import grouped
 
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ def read_json(file: Path, source: Source, name: str, raw: RawTable, progress: Ca
             look.kinds[key] = _wider(look.kinds.get(key, ""), value)
         if len(look.kinds) > MAX_COLUMNS:
             raise SourceError(
-                f"its objects have more than {MAX_COLUMNS:,} keys", where=str(file), fix="cut it", code="too-wide"
+                f"its objects have more than {grouped(MAX_COLUMNS)} keys",
+                where=str(file),
+                fix="cut it",
+                code="too-wide",
             )
     if not look.kinds:
         raise SourceError("it holds no objects", where=str(file), fix="a row is an object: {…}", code="empty")

@@ -17,6 +17,7 @@ from epochal.core.errors import SourceError
 from epochal.core.settings import Source
 from epochal.core.steps import nearest
 from epochal.data.encoding import head_bytes
+from epochal.show import grouped
 
 
 Format = Literal["csv", "json", "jsonl", "parquet", "arrow", "sklearn", "hub"]
@@ -124,7 +125,7 @@ def _files(uri: str, folder: Path) -> tuple[Path, ...]:
     if not files:
         raise SourceError("no file matches", where=uri, fix="check the pattern; ** spans folders", code="not-found")
     if len(files) > MAX_FILES:
-        raise SourceError(f"more than {MAX_FILES:,} files match", where=uri, fix="name fewer", code="too-many")
+        raise SourceError(f"more than {grouped(MAX_FILES)} files match", where=uri, fix="name fewer", code="too-many")
     return tuple(files)
 
 

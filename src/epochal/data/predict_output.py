@@ -15,6 +15,7 @@ from epochal.core.errors import SourceError
 from epochal.core.steps import nearest
 from epochal.data.dialect import usable_names
 from epochal.fsio.files import new_file
+from epochal.show import grouped
 
 
 RAW, PREDICTIONS = "raw.parquet", "predictions.parquet"
@@ -46,7 +47,8 @@ def write_predictions(folder: Path, path: Path) -> dict[str, Any]:
         new = [n for n in said.schema_arrow.names if n != "_eid"]
         if raw.metadata.num_rows != said.metadata.num_rows:
             raise SourceError(
-                f"{raw.metadata.num_rows:,} rows were read and {said.metadata.num_rows:,} predicted", where=str(folder)
+                f"{grouped(raw.metadata.num_rows)} rows were read and {grouped(said.metadata.num_rows)} predicted",
+                where=str(folder),
             )
         names = [*own, *usable_names(new, taken=own)]
         schema = pa.schema(

@@ -17,7 +17,7 @@ from epochal.data.roles import choose_ignored, rank_targets
 from epochal.data.sources import opened
 from epochal.data.sqltext import as_text, identifier
 from epochal.data.views import Base, base_of
-from epochal.show import safe
+from epochal.show import grouped, safe
 
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _sources(con: DuckDBPyConnection, project: Project) -> Iterator[Problem]:
                 code="rejected-lines",
                 severity="warning",
                 where=f"source {safe(lines.name, 60)}",
-                what=f"{lines.rejected:,} of {lines.lines:,} lines do not fit and are left out",
+                what=f"{grouped(lines.rejected)} of {grouped(lines.lines)} lines do not fit and are left out",
                 fix="look at the rejects; correct the file or how it is read",
                 rows=lines.rejected,
             )
@@ -134,7 +134,7 @@ def _rows(looked: Looked) -> Iterator[Problem]:
             code="few-rows",
             severity="error" if rows < _TOO_FEW_ROWS else "warning",
             where="rows",
-            what=f"{rows:,} rows are left: figures will be uncertain",
+            what=f"{grouped(rows)} rows are left: figures will be uncertain",
             fix="add data, or look at the steps that remove rows",
             rows=rows,
         )
@@ -147,7 +147,7 @@ def _rows(looked: Looked) -> Iterator[Problem]:
             code="duplicates",
             severity="warning",
             where="rows",
-            what=f"{rows - different:,} rows are equal to another and may stand in training and test at once",
+            what=f"{grouped(rows - different)} rows are equal to another and may stand in training and test at once",
             fix="leave repeated rows out",
             rows=rows - different,
             step={"op": "drop_duplicates"},
@@ -164,7 +164,7 @@ def _rows(looked: Looked) -> Iterator[Problem]:
                 code="disputed-target",
                 severity="hint",
                 where=f"column {safe(target.name, 60)}",
-                what=f"{int(disputed):,} rows have equal inputs but different targets: no model can get all right",
+                what=f"{grouped(int(disputed))} rows have equal inputs but different targets: no model can get all right",
                 fix="look whether labels are wrong or an input is missing",
                 rows=int(disputed),
             )
@@ -190,7 +190,7 @@ def _target(looked: Looked) -> Iterator[Problem]:
             code="target-missing",
             severity="error",
             where=where,
-            what=f"{target.missing:,} rows have no target",
+            what=f"{grouped(target.missing)} rows have no target",
             fix="leave these rows out",
             rows=target.missing,
             step={"op": "drop_missing", "columns": [target.name]},
@@ -229,7 +229,7 @@ def _classes(looked: Looked, target: ColumnFacts) -> Iterator[Problem]:
             code="wrong-task",
             severity="error",
             where=where,
-            what=f"the target is a number with {target.distinct:,} different values",
+            what=f"the target is a number with {grouped(target.distinct)} different values",
             fix="learn the number instead",
             setting=("goal.task", "regression"),
         )
@@ -306,7 +306,7 @@ def _texts(looked: Looked, guesses: tuple[KindGuess, ...]) -> Iterator[Problem]:
                 code="kind",
                 severity="hint",
                 where=where,
-                what=f"{guess.fits:,} of {guess.filled:,} values read as {guess.kind}",
+                what=f"{grouped(guess.fits)} of {grouped(guess.filled)} values read as {guess.kind}",
                 fix=f"read it as {guess.kind}",
                 rows=guess.fits,
                 step=step,
@@ -316,7 +316,7 @@ def _texts(looked: Looked, guesses: tuple[KindGuess, ...]) -> Iterator[Problem]:
                 code="spaces",
                 severity="hint",
                 where=where,
-                what=f"{guess.spaced:,} values have spaces at an end",
+                what=f"{grouped(guess.spaced)} values have spaces at an end",
                 fix="trim them",
                 rows=guess.spaced,
                 step={"op": "trim", "columns": [guess.name]},
@@ -347,7 +347,7 @@ def _variants(looked: Looked, name: str) -> Iterator[Problem]:
             code="spelling",
             severity="warning",
             where=f"column {safe(name, 60)}",
-            what=f"{len(mapping):,} values look like others written otherwise, such as {safe(old, 40)!r} and {safe(new, 40)!r}",
+            what=f"{grouped(len(mapping))} values look like others written otherwise, such as {safe(old, 40)!r} and {safe(new, 40)!r}",
             fix="take the most frequent spelling",
             rows=int(sum(n for _, n in groups)),
             step={"op": "map_values", "column": name, "mapping": mapping},

@@ -17,7 +17,7 @@ from epochal.data.protocol import Proposal
 from epochal.data.roles import Ignored, choose_ignored, find_time, rank_targets
 from epochal.data.sqltext import identifier
 from epochal.data.views import Base, base_of
-from epochal.show import safe
+from epochal.show import grouped, safe
 
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def propose(engine: Engine, con: DuckDBPyConnection, project: Project, work: Wor
 def _no_rows(con: DuckDBPyConnection, project: Project) -> SourceError:
     """A source of which nothing could be read as a row."""
     rejected = con.execute("SELECT count(*) FROM rejects").fetchall()[0][0]
-    lines = "its only other line" if rejected == 1 else f"all {rejected:,} other lines"
+    lines = "its only other line" if rejected == 1 else f"all {grouped(rejected)} other lines"
     return SourceError(
         f"no row could be read: {lines} did not fit" if rejected else "it names columns but holds no rows",
         where=", ".join(s.uri for s in project.sources[:5]),
@@ -137,7 +137,7 @@ def _fits(guesses: Sequence[KindGuess]) -> str:
     off = [(g.name, g.filled - g.fits) for g in guesses if g.filled > g.fits]
     if not off:
         return "every value reads as one"
-    told = ", ".join(f"{n:,} in {safe(name, 40)}" for name, n in off[:3])
+    told = ", ".join(f"{grouped(n)} in {safe(name, 40)}" for name, n in off[:3])
     return f"all but {told}{' …' if len(off) > 3 else ''} read as one; those become rejects"
 
 
@@ -168,11 +168,11 @@ def _learn(
 
 def _task(fact: ColumnFacts) -> tuple[str, str]:
     if fact.kind != "number":
-        return "classification", f"{fact.distinct:,} different values are classes"
+        return "classification", f"{grouped(fact.distinct)} different values are classes"
     classes = fact.whole and fact.low in {0.0, 1.0} and fact.distinct == fact.high - fact.low + 1
     if classes and fact.distinct <= _MANY_CLASSES:
         return "classification", f"the whole numbers {fact.low:g} to {fact.high:g} look like classes"
-    return "regression", f"it is a number with {fact.distinct:,} different values"
+    return "regression", f"it is a number with {grouped(fact.distinct)} different values"
 
 
 def _metric(con: DuckDBPyConnection, base: Base, fact: ColumnFacts, task: str) -> tuple[str, str]:
@@ -197,12 +197,14 @@ def _rows(
     if target in facts and facts[target].missing:
         steps.append(Step(op="drop_missing", params={"columns": (target,)}))
         gone = facts[target].missing
-        reasons.append(("drop_missing", safe(target, 60), f"{gone:,} row{'s have' if gone > 1 else ' has'} no target"))
+        reasons.append(
+            ("drop_missing", safe(target, 60), f"{grouped(gone)} row{'s have' if gone > 1 else ' has'} no target")
+        )
     repeated = repeated_rows(con, base, facts)
     if repeated:
         steps.append(Step(op="drop_duplicates"))
         why = "an equal row could stand in the test and the training part at once"
-        reasons.append(("drop_duplicates", f"{repeated:,} row{'s' if repeated > 1 else ''}", why))
+        reasons.append(("drop_duplicates", f"{grouped(repeated)} row{'s' if repeated > 1 else ''}", why))
     return steps, reasons
 
 

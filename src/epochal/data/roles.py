@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from epochal.data.measure import ColumnFacts
 from epochal.data.sqltext import identifier
 from epochal.data.views import Base
+from epochal.show import grouped
 
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _teaches_nothing(fact: ColumnFacts, *, alone: bool) -> str:
     if fact.filled == 0:
         return "it is empty"
     if fact.missing >= 0.98 * fact.rows:
-        return f"it is empty in {fact.missing:,} of {fact.rows:,} rows"
+        return f"it is empty in {grouped(fact.missing)} of {grouped(fact.rows)} rows"
     if fact.distinct == 1 and not fact.missing:
         return "it is the same in every row"
     if fact.counts_rows:
@@ -133,7 +134,7 @@ def _teaches_nothing(fact: ColumnFacts, *, alone: bool) -> str:
     short = fact.length < 40 and fact.words < 8
     wordy = 0.95 if fact.words >= 2.5 else 0.7
     if short and fact.filled > 20 and fact.distinct >= wordy * fact.filled:
-        return f"{fact.distinct:,} different values in {fact.filled:,} rows: almost an id"
+        return f"{grouped(fact.distinct)} different values in {grouped(fact.filled)} rows: almost an id"
     return ""
 
 

@@ -17,6 +17,7 @@ from epochal.core.settings import Columns, SplitSettings
 from epochal.core.split import PARTS
 from epochal.core.steps import nearest
 from epochal.data.sqltext import as_text, identifier, is_date_type, is_number_type, literal
+from epochal.show import grouped
 
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _group(
 ) -> Dealt:
     group = _column(columns.group, "group", types)
     missing = _scalar(con, f"SELECT count(*) FROM {rows} WHERE {group} IS NULL")  # noqa: S608 - quoted
-    notices = (f"{missing:,} rows have no {columns.group}: each is a group of its own",) if missing else ()
+    notices = (f"{grouped(missing)} rows have no {columns.group}: each is a group of its own",) if missing else ()
     return _by_fraction(rows, fraction_sql(split.seed, f"coalesce({group}, _key)"), split), split, notices
 
 
@@ -145,7 +146,7 @@ def _stratified(
     classes = _scalar(con, f"SELECT count(DISTINCT class) FROM ({placed})")  # noqa: S608 - our own text
     if classes > _MAX_CLASSES:
         raise SourceError(
-            f"the target {columns.target!r} has {classes:,} values: too many to keep their shares",
+            f"the target {columns.target!r} has {grouped(classes)} values: too many to keep their shares",
             where="project.toml [split] kind",
             fix='write kind = "random"',
         )
@@ -211,7 +212,7 @@ def _time(
         or (_nth(con, rows, name, split.test) if split.test else _NEVER[is_date_type(kind)]),
     )
     missing = _scalar(con, f"SELECT count(*) FROM {rows} WHERE {name} IS NULL")  # noqa: S608 - quoted
-    notices = (f"{missing:,} rows have no {columns.time}: they are trained on",) if missing else ()
+    notices = (f"{grouped(missing)} rows have no {columns.time}: they are trained on",) if missing else ()
     test, validation = (f"{literal(str(v))}::{kind}" for v in (settled.test_from, settled.validation_from))
     dealt = (
         f"SELECT _eid, CASE WHEN {name} >= {test} THEN {TEST} WHEN {name} >= {validation} THEN {VALIDATION} "  # noqa: S608 - quoted
@@ -255,7 +256,7 @@ def _by_column(
         value, count = strange[0]
         shown = "no value" if value is None else repr(value)
         raise SourceError(
-            f"column {split.column!r} says {shown} for {count:,} rows, which is no part",
+            f"column {split.column!r} says {shown} for {grouped(count)} rows, which is no part",
             where="project.toml [split]",
             fix="name it in [split.values] as train, validation or test"
             if value is not None

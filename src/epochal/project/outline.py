@@ -11,6 +11,8 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from epochal.show import grouped
+
 
 Path = tuple[str | int, ...]
 
@@ -245,5 +247,5 @@ def excess(text: str, *, depth: int, dots: int, keys: int) -> tuple[str, int] | 
         if num_dots > dots:
             return f"a key of more than {dots} parts", match.start()
         if num_keys > keys:
-            return f"more than {keys:,} keys", match.start()
+            return f"more than {grouped(keys)} keys", match.start()
     return None

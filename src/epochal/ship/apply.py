@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from epochal.core.errors import EpochalError, SourceError
 from epochal.ship.columns import as_columns
+from epochal.show import grouped
 from epochal.train.bundle import Predictor
 
 
@@ -43,7 +44,7 @@ def predict_rows(predictor: Predictor, folder: Path, report: Callable[[str, floa
                     writer.write_table(table)
                     rows += table.num_rows
                     noted += table.num_rows - table.column("note").null_count
-                    report(f"{rows:,} of {total:,} rows", rows / total if total else None)
+                    report(f"{grouped(rows)} of {grouped(total)} rows", rows / total if total else None)
             finally:
                 if writer is not None:
                     writer.close()

@@ -127,3 +127,13 @@ def pad(text: str, width: int, *, right: bool = False) -> str:
     shown = fit(text, width)
     filling = " " * (width - cell_width(shown))
     return filling + shown if right else shown + filling
+
+
+def grouped(number: float | str) -> str:
+    """A number, or its text, with thousands apart: "11 800", "-1 234.5"."""
+    text = str(number)
+    sign = "-" if text.startswith("-") else ""
+    whole, dot, rest = text.removeprefix("-").partition(".")
+    head = len(whole) % 3
+    parts = ([whole[:head]] if head else []) + [whole[i : i + 3] for i in range(head, len(whole), 3)]
+    return f"{sign}{' '.join(parts)}{dot}{rest}"

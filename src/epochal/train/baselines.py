@@ -15,6 +15,7 @@ import numpy as np
 
 from epochal import fsio
 from epochal.core.errors import RunError
+from epochal.show import grouped
 from epochal.train.families.trees import BoostingLearner, TreeTarget, fit_tree_target, predict_trees, tree_rows
 from epochal.train.make import Prepared
 from epochal.train.prepare import Raw
@@ -96,7 +97,7 @@ def train_strong(prepared: Prepared, seed: int, ask: Callable[[], bool]) -> Stro
     for _ in _rounds(learner):
         if ask():
             return None
-    note = f"trained on {len(thinned.codes):,} of {len(data.train):,} rows" if step > 1 else ""
+    note = f"trained on {grouped(len(thinned.codes))} of {grouped(len(data.train))} rows" if step > 1 else ""
     return Strong(booster=learner.booster, target=target, note=note)
 
 

@@ -22,6 +22,7 @@ import torch
 from epochal.core.clock import Clock, SystemClock
 from epochal.core.settings import Project
 from epochal.core.tasks import FAMILIES, METRICS, families_for
+from epochal.show import grouped
 from epochal.snapshot.manifest import Snapshot, open_snapshot
 from epochal.train import baselines, scoring, seeds
 from epochal.train.gradient import num_batches
@@ -187,10 +188,10 @@ def _divide(data: TrainingData, seed: int, most: int) -> tuple[list[TrainingData
     if num_rows >= FEW_ROWS and len(data.validation):
         step = -(-len(data.train) // _MANY_ROWS)
         if step == 1:
-            return [data], f"judged on {len(data.validation):,} validation rows"
+            return [data], f"judged on {grouped(len(data.validation))} validation rows"
         thinned = replace(data, train=data.train.take(np.arange(0, len(data.train), step)))
-        words = f"trained on {len(thinned.train):,} of {len(data.train):,} rows"
-        return [thinned], f"{words}, judged on {len(data.validation):,} validation rows"
+        words = f"trained on {grouped(len(thinned.train))} of {grouped(len(data.train))} rows"
+        return [thinned], f"{words}, judged on {grouped(len(data.validation))} validation rows"
     rows = _joined(data)
     fold_of = _fold_numbers(rows.target, data.task, seed)
     divided = []
@@ -203,8 +204,8 @@ def _divide(data: TrainingData, seed: int, most: int) -> tuple[list[TrainingData
         check_learnable(data)
         return [data], "not judged: too few rows"
     if len(divided) == _FOLDS:
-        return divided, f"{_FOLDS}-fold cross-validation over {num_rows:,} training and validation rows"
-    return divided, f"judged on {len(divided)} of {_FOLDS} folds of {num_rows:,} training and validation rows"
+        return divided, f"{_FOLDS}-fold cross-validation over {grouped(num_rows)} training and validation rows"
+    return divided, f"judged on {len(divided)} of {_FOLDS} folds of {grouped(num_rows)} training and validation rows"
 
 
 def _joined(data: TrainingData) -> Rows:

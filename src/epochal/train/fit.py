@@ -24,6 +24,7 @@ from epochal.core.events import (
 )
 from epochal.fsio import NotSaved
 from epochal.project.runfile import RunSpec, with_resolved
+from epochal.show import grouped
 from epochal.train import baselines, scoring
 from epochal.train.baselines import Strong, Trivial
 from epochal.train.checkpoint import load_checkpoint, newest_checkpoint
@@ -109,7 +110,9 @@ def _prepare(spec: RunSpec) -> Generator[Event, None, Prepared]:
                 text=f"{rows.left_out} {part} rows have no target and are left out",
                 severity="warning",
             )
-    yield PhaseStarted(name="preparing", detail=f"{len(data.columns)} inputs, {len(data.train):,} rows to learn from")
+    yield PhaseStarted(
+        name="preparing", detail=f"{len(data.columns)} inputs, {grouped(len(data.train))} rows to learn from"
+    )
     prepared = prepare(data)
     if prepared.preparation.skipped:
         yield Noticed(

@@ -9,7 +9,7 @@ from typing import Any
 from epochal.core.settings import Project
 from epochal.core.steps import OPS, Step
 from epochal.data.protocol import ColumnInfo, Profile, View
-from epochal.show import cell_width, safe
+from epochal.show import cell_width, grouped, safe
 
 
 WIDEST = 28
@@ -65,7 +65,7 @@ class RecipeLine:
 
 def number(value: int) -> str:
     """A whole number in groups: 20 640."""
-    return f"{value:,}".replace(",", " ")
+    return grouped(value)
 
 
 def figure(value: float | None) -> str:

@@ -6,7 +6,7 @@ import math
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from epochal.charts.scale import grouped
+from epochal.show import grouped
 
 
 def duration(seconds: float) -> str:
