@@ -184,6 +184,8 @@ def test_ledger_and_rejects_account_for_every_line(client: DataClient, folder: P
         "lines": 1002, "header": 1, "rejected": 1, "read": 1000, "rejected_cells": 1,
     }  # fmt: skip
     assert ledger["sums"]
+    how = 't: utf-8, comma between fields, quoted by ", the first line names the columns'
+    assert ledger["reading"] == [how] == ledger["words"][:1]
     assert [s["removed"] for s in ledger["steps"]] == [0, 0, 20]
     assert "step 3, drop_missing: 20 rows were left out because weight is missing" in ledger["words"]
     rejects = client.ask(ReadRejects(**asked))

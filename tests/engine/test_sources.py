@@ -315,6 +315,21 @@ def test_a_cancelled_import_leaves_what_was_there(con, tmp_path):
     assert rows(con, "a") == [("1",)]
 
 
+def test_a_file_that_grows_while_it_is_read_is_told_and_leaves_nothing(con, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n" + "1,2\n" * 1000)
+
+    def grow(*_):
+        with path.open("a") as file:
+            file.write("3,4\n")
+
+    with pytest.raises(SourceError, match="while it was read") as caught:
+        sources.load(con, project("t.csv"), tmp_path, grow)
+    assert (caught.value.error_code, caught.value.where) == ("changing", str(path))
+    assert sources.opened(con) is None
+    assert load(con, tmp_path, "t.csv").rows > 1000
+
+
 def test_what_is_no_file_is_refused_before_it_can_block(con, tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
     for name, what in (

@@ -14,7 +14,7 @@ from epochal.data.recipe import ready_steps
 from epochal.data.sources import opened
 from epochal.data.sql import rejects_sql
 from epochal.data.views import base_of
-from epochal.show import safe
+from epochal.show import grouped, safe
 
 
 if TYPE_CHECKING:
@@ -26,8 +26,13 @@ _CUT = 2_000
 """Characters of a reject's text that are told."""
 
 
+_FILES_TOLD = 10
+"""Files of which the account says how they are read."""
+
+
 def read_ledger(engine: Engine, con: DuckDBPyConnection, project: Project, work: Work) -> dict[str, Any]:
-    """`Ledger.as_dict()` with "words" and, where rows cannot be dealt out yet, "open": why.
+    """`Ledger.as_dict()` with "reading" (how each text file is read), "words" and, where rows cannot be dealt out
+    yet, "open": why.
 
     Raises StepError when the recipe cannot be run.
     """
@@ -44,7 +49,10 @@ def read_ledger(engine: Engine, con: DuckDBPyConnection, project: Project, work:
             validation=0,
             test=0,
         ).as_dict()
-    return {**ledger, "words": _words(ledger, figures, why), **({"open": why} if why else {})}
+    imported = opened(con)
+    reading = list(imported.notes) if imported is not None else []
+    words = [*(safe(note, 300) for note in reading[:_FILES_TOLD]), *_words(ledger, figures, why)]
+    return {**ledger, "reading": reading, "words": words, **({"open": why} if why else {})}
 
 
 def _dealt_out(
@@ -97,25 +105,25 @@ def cast_rejects_by_source(con: DuckDBPyConnection, engine: Engine, steps: tuple
 def _words(ledger: Mapping[str, Any], figures: tuple[StepFigures, ...], why: str) -> list[str]:
     """One sentence a line of the account."""
     words = [_source_words(s) for s in ledger["sources"]]
-    words.append(f"{ledger['read']:,} rows were read")
+    words.append(f"{grouped(ledger['read'])} rows were read")
     words.extend(f"step {f.n}, {f.step.op}: {sentence(f)}" for f in figures)
-    kept = f"{ledger['kept']:,} rows are kept"
+    kept = f"{grouped(ledger['kept'])} rows are kept"
     if why:
         words.append(f"{kept}; not dealt out yet: {safe(why, 200)}")
     else:
         words.append(
-            f"{kept} = {ledger['train']:,} to train on + {ledger['validation']:,} to validate + {ledger['test']:,} to test"
+            f"{kept} = {grouped(ledger['train'])} to train on + {grouped(ledger['validation'])} to validate + {grouped(ledger['test'])} to test"
         )
     return words
 
 
 def _source_words(source: Mapping[str, Any]) -> str:
-    parts = [f"{source['header']:,} header"] if source["header"] else []
-    parts += [f"{source[k]:,} {k}" for k in ("blank", "continuation", "rejected") if source[k]]
-    parts.append(f"{source['read']:,} read")
-    text = f"{safe(source['name'], 60)}: {source['lines']:,} lines = {' + '.join(parts)}"
+    parts = [f"{grouped(source['header'])} header"] if source["header"] else []
+    parts += [f"{grouped(source[k])} {k}" for k in ("blank", "continuation", "rejected") if source[k]]
+    parts.append(f"{grouped(source['read'])} read")
+    text = f"{safe(source['name'], 60)}: {grouped(source['lines'])} lines = {' + '.join(parts)}"
     if source["rejected_cells"]:
-        text += f"; beside them {source['rejected_cells']:,} cells that could not be read"
+        text += f"; beside them {grouped(source['rejected_cells'])} cells that could not be read"
     return text
 
 

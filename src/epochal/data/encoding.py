@@ -99,7 +99,8 @@ class ByteReader:
         with self.path.open("rb") as raw:
             stream = _decompressed(raw, compression)
             try:
-                while chunk := stream.read(size):
+                # A plain file is read up to the size it had: one that grows as fast as it is read would never end.
+                while chunk := stream.read(size if compression else min(size, self.size - produced)):
                     self.done = raw.tell()
                     produced += len(chunk)
                     if compression and produced > max(EXPANSION_FLOOR, MAX_EXPANSION * max(self.done, 1)):

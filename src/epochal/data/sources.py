@@ -80,7 +80,7 @@ def load(
     with too few or too many fields are rows as well, filled up or cut, beside being rejects.
 
     Raises:
-        SourceError: A source cannot be read.
+        SourceError: A source cannot be read, or is written to meanwhile.
         Cancelled: `report` raised it.
     """
     from epochal.data.rawtable import RawTable
@@ -92,7 +92,8 @@ def load(
     if known is not None and known.import_id == wanted:
         return known
     raw = RawTable(con, keep_uneven=keep_uneven)
-    raw.start(sum(f.stat().st_size for source in project.sources for f in resolve(source, folder).files))
+    before = _states(project, folder)
+    raw.start(sum(size for _, size, _ in before.values()))
     try:
         prints: dict[str, str] = {}
         notes: list[str] = []
@@ -105,6 +106,7 @@ def load(
 
             raw.account(_read(source, place, raw, step, notes))
             prints[source.name] = fingerprint.of_place(place)
+        _refuse_changed(before, _states(project, folder))
         raw.finish(wanted, json.dumps({"fingerprints": prints, "notes": notes}))
     except BaseException:
         raw.abandon()
@@ -113,6 +115,24 @@ def load(
     if result is None:
         raise SourceError("the import is gone", where=str(folder), fix="try again")
     return result
+
+
+def _states(project: Project, folder: Path) -> dict[Path, tuple[int, int, int]]:
+    """What tells whether a file was written to: its node, size and time."""
+    files = {f: f.stat() for source in project.sources for f in resolve(source, folder).files}
+    return {f: (s.st_ino, s.st_size, s.st_mtime_ns) for f, s in files.items()}
+
+
+def _refuse_changed(before: Mapping[Path, object], after: Mapping[Path, object]) -> None:
+    """Rows of two moments are no table: some would be there twice, or half. Raises SourceError."""
+    changed = sorted(f for f in {*before, *after} if before.get(f) != after.get(f))
+    if changed:
+        raise SourceError(
+            "it was written to while it was read",
+            where=str(changed[0]),
+            fix="try again when it is whole, or read a copy of it",
+            code="changing",
+        )
 
 
 def opened(con: duckdb.DuckDBPyConnection) -> Imported | None:
