@@ -31,9 +31,9 @@ _FILES_TOLD = 10
 
 
 def read_ledger(engine: Engine, con: DuckDBPyConnection, project: Project, work: Work) -> dict[str, Any]:
-    """`Ledger.as_dict()` with "reading" (how each text file is read), "words" and, where rows cannot be dealt out
-    yet, "open": why.
+    """`Ledger.as_dict()` with "reading", "words" and, where rows cannot be dealt out yet, "open": why.
 
+    "reading" says how each text file is read: encoding, delimiter, quotes, header.
     Raises StepError when the recipe cannot be run.
     """
     steps = ready_steps(con, project, engine.folder, engine.columns)
