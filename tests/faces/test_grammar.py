@@ -279,6 +279,11 @@ class TestASetting:
         with pytest.raises(UsageError, match="no `=`"):
             parse_sets(["train.epochs"])
 
+    def test_their_order_does_not_matter(self):
+        for sets in (["split.kind=column", "split.column=fold"], ["split.column=fold", "split.kind=column"]):
+            split = apply_sets(parse_project({"name": "x"}), parse_sets(sets)).split
+            assert (split.kind, split.column) == ("column", "fold")
+
     def test_that_looks_like_a_number_may_name_a_column(self):
         project = apply_sets(parse_project({"name": "x"}), parse_sets(["columns.target=1985"]))
 

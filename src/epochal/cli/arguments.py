@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -132,20 +133,34 @@ def parse_value(text: str) -> Any:
 
 
 def apply_sets(project: Project, sets: dict[str, Any]) -> Project:
-    """The project with every --set applied, in order. Raises SettingsError naming the --set."""
+    """The project with every --set applied, whatever their order. Raises SettingsError naming the --set.
+
+    One may need another (`split.kind=column` needs `split.column`): what cannot be yet is tried again after the others.
+    """
+    waiting = list(sets.items())
+    while waiting:
+        failed: list[tuple[tuple[str, Any], SettingsError]] = []
+        for key, value in waiting:
+            try:
+                project = _with_set(project, key, value)
+            except SettingsError as error:
+                failed.append(((key, value), error))
+        if len(failed) == len(waiting):
+            (key, _value), first = failed[0]
+            raise SettingsError(
+                first.what, path=first.path, where=first.where or f"--set {key}", fix=first.fix, code=first.error_code
+            ) from None
+        waiting = [item for item, _error in failed]
+    return project
+
+
+def _with_set(project: Project, key: str, value: Any) -> Project:
     from epochal.core.settings import with_setting  # `--help` answers in a blink without it
 
-    for key, value in sets.items():
-        try:
-            project = with_setting(project, key, value)
-        except SettingsError as error:
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                try:  # a column may be called 1985
-                    project = with_setting(project, key, str(value))
-                    continue
-                except SettingsError:
-                    pass
-            raise SettingsError(
-                error.what, path=error.path, where=error.where or f"--set {key}", fix=error.fix, code=error.error_code
-            ) from None
-    return project
+    try:
+        return with_setting(project, key, value)
+    except SettingsError:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            with contextlib.suppress(SettingsError):  # a column may be called 1985
+                return with_setting(project, key, str(value))
+        raise
