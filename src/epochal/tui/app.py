@@ -25,9 +25,12 @@ from epochal.workbench.views.rail import ShellView
 from epochal.workbench.views.shell import shell_view
 
 
-FRAME_SECONDS = 0.25
+FRAME_SECONDS = 0.125
+"""Between two looks at a run that has just begun: one of a second or two is seen moving."""
+CALM_FRAMES = 4
+"""A run that lasts, and everything else, is looked at once in so many frames."""
 YOUNG_SECONDS = 10.0
-"""How often a run under way is looked at: four frames a second at most; one that rests, half as often."""
+"""Of training: a run has just begun."""
 
 
 def config_folder() -> Path:
@@ -131,11 +134,10 @@ class Workbench(CalmApp[int], inherit_bindings=False):
     def _tick(self) -> None:
         self._ticks += 1
         seen = self.session.seen
-        # A run of seconds is seen moving; a longer one need not be painted more often than a slow connection takes.
         young = any(r.alive for r in seen.runs) and (seen.state is None or seen.state.seconds < YOUNG_SECONDS)
-        if young or self._ticks % 2 == 0:
+        if young or self._ticks % CALM_FRAMES == 0:
             self.session.look()
-        if self._ticks % 4 == 0:
+        if self._ticks % (2 * CALM_FRAMES) == 0:
             self.session.refresh()
 
     # ── what every stage can do ──
