@@ -52,8 +52,6 @@ class Dialect:
     """How many fields the line with the names has."""
     newline: str
     """Line feed, also for carriage return + line feed; or carriage return, where most lines end in it alone."""
-    evenness: float = 1.0
-    """Share of the looked-at lines that have `fields` fields."""
 
 
 def sniff(text: str, source: Source, where: str) -> Dialect:
@@ -97,7 +95,6 @@ def sniff(text: str, source: Source, where: str) -> Dialect:
         fields=fields,
         header_fields=header_fields,
         newline=newline,
-        evenness=widths[fields] / len(records),
     )
 
 

@@ -37,7 +37,7 @@ _EVALUATIONS_CHEAP_SECONDS = 2.0
 """All evaluations together are always worth this."""
 _TRAINING_SHARE = 0.6
 """Of the budget: the rest is for reading, baselines, and a machine that gets busier."""
-_WORTH_IT = 1.2
+_WORTH_IT = 1.5
 """Several threads must be so many times faster than one: a busy machine punishes them later."""
 _LADDERS: dict[str, tuple[dict[str, int], ...]] = {
     "linear": (),
@@ -270,10 +270,3 @@ def _with_threads(prepared: Prepared, family: str, plan: Plan, dense: DenseRows 
         gain = rate.seconds_per_step / faster.seconds_per_step
         return several, faster, [f"{cores} threads: measured {gain:.1f} times as fast as one"]
     return plan, rate, []
-
-
-def describe(plan: Plan) -> Mapping[str, Any]:
-    """What of a plan belongs to the numbers it computes: a resume under another would not be the same run."""
-    resolved = plan.as_resolved()
-    resolved.pop("threads")
-    return resolved

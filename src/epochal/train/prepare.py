@@ -90,11 +90,6 @@ class Preparation:
         return tuple(e.column for e in self.encoders)
 
     @property
-    def number_names(self) -> tuple[str, ...]:
-        """Names of the raw numbers, in order."""
-        return tuple(name for e in self.encoders for name in e.names)
-
-    @property
     def categories(self) -> tuple[CategoryEncoder, ...]:
         """The encoders that give codes, in order."""
         return tuple(e for e in self.encoders if isinstance(e, CategoryEncoder))
