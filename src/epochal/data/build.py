@@ -38,6 +38,8 @@ BUILDER = 1
 """Raised when the same recipe would give other rows, so that older snapshots are not taken for equal."""
 
 _CLEANED = "_cleaned"
+_COLUMNS_AT_ONCE = 50
+"""Columns whose values are told apart in one statement: each takes memory of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +225,13 @@ def _account(con: duckdb.DuckDBPyConnection, imported: Imported, steps: Sequence
 def _described(
     con: duckdb.DuckDBPyConnection, types: Mapping[str, str], kinds: Mapping[str, str]
 ) -> tuple[SnapshotColumn, ...]:
-    figures = [f"count({identifier(n)}), count(DISTINCT {identifier(n)})" for n in types]
-    row = con.execute(f"SELECT {', '.join(['count(*)', *figures])} FROM {_CLEANED}").fetchone()  # noqa: S608 - quoted
-    total, *rest = row or (0,)
+    names = list(types)
+    total: int = con.execute(f"SELECT count(*) FROM {_CLEANED}").fetchall()[0][0]  # noqa: S608 - ours
+    rest: list[int] = []
+    for start in range(0, len(names), _COLUMNS_AT_ONCE):
+        part = (identifier(n) for n in names[start : start + _COLUMNS_AT_ONCE])
+        figures = ", ".join(f"count({n}), count(DISTINCT {n})" for n in part)
+        rest += con.execute(f"SELECT {figures} FROM {_CLEANED}").fetchall()[0]  # noqa: S608 - quoted
     return tuple(
         SnapshotColumn(
             name=name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -86,11 +86,20 @@ class KindGuess:
     spaced: int = 0
 
 
-def guess_kinds(con: DuckDBPyConnection, table: str, columns: Sequence[tuple[str, str]]) -> tuple[KindGuess, ...]:
-    """Guess for every text column of a table; others are what their type says and are left out."""
+def guess_kinds(
+    con: DuckDBPyConnection,
+    table: str,
+    columns: Sequence[tuple[str, str]],
+    report: Callable[[float], None] = lambda _share: None,
+) -> tuple[KindGuess, ...]:
+    """Guess for every text column of a table; others are what their type says and are left out.
+
+    `report` is told the share of the columns that were looked at.
+    """
     texts = [name for name, kind in columns if is_text_type(kind)]
     guesses: list[KindGuess] = []
     for start in range(0, len(texts), _COLUMNS_AT_ONCE):
+        report(start / len(texts))
         part = text_facts(con, table, texts[start : start + _COLUMNS_AT_ONCE])
         guesses.extend(_guess(con, table, facts) for facts in part)
     return tuple(guesses)

@@ -53,7 +53,7 @@ def propose(engine: Engine, con: DuckDBPyConnection, project: Project, work: Wor
         raise _no_rows(con, project)
     work.report("looking at every column")
     raw = base_of(engine, con, project, work)
-    guesses = guess_kinds(con, raw.table, raw.columns)
+    guesses = guess_kinds(con, raw.table, raw.columns, lambda share: work.report("looking at every column", share))
     steps, reasons = _cleaning(guesses, raw.kinds)
     cleaned = replace(project, clean=(*project.clean, *steps))
     work.report("looking for the target")
