@@ -14,7 +14,7 @@ from epochal.core.events import ENDED
 from epochal.journal.reduce import RunState
 from epochal.project.runfile import RunSpec
 from epochal.runs.control import send
-from epochal.runs.ending import heed_signals
+from epochal.runs.ending import heed_signals, wait_if_ending
 from epochal.runs.follow import Follower
 from epochal.runs.state import info_of
 
@@ -70,6 +70,7 @@ def follow(spec: RunSpec, console: Console) -> int:
                 console.notice(_ASKED[heeded - 1])
 
         state = wait_for_end(spec, console, heed)
+    wait_if_ending()  # a run that stopped because its process was told to end is no run that ended well
     code = _say_end(spec, state, console)
     return CTRL_C if heeded else code
 

@@ -15,6 +15,8 @@ from collections.abc import Callable
 
 _PATIENCE_SECONDS = 5.0
 """For what `leave` does before the process ends regardless."""
+_ending = threading.Event()
+"""Set once this process was told to end."""
 
 
 def heed_signals(leave: Callable[[], object] | None = None) -> None:
@@ -25,11 +27,18 @@ def heed_signals(leave: Callable[[], object] | None = None) -> None:
     """
 
     def heard(number: int, _frame: object) -> None:
+        _ending.set()
         # On a thread of its own: the main one may hold a lock that a checkpoint needs.
         threading.Thread(target=_end, args=(number, leave), name="epochal-ending", daemon=True).start()
 
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, heard)
+
+
+def wait_if_ending() -> None:
+    """Return at once, unless this process was told to end: then it ends here, with the exit code of the signal."""
+    if _ending.is_set():
+        threading.Event().wait()
 
 
 def _end(number: int, leave: Callable[[], object] | None) -> None:
