@@ -1,5 +1,6 @@
 """The journal on disk: what its lines are, and that nothing that happens to the file is misread."""
 
+import errno
 import json
 import os
 import random
@@ -333,3 +334,22 @@ def test_a_record_that_finds_no_room_leaves_the_journal_as_it_was(tmp_path):
 
     assert len(list(read_journal(tmp_path))) == int(out.stdout) > 0
     assert journal_file(tmp_path, 0).read_bytes().endswith(b"\n")
+
+
+def test_a_sync_that_failed_is_final(tmp_path, monkeypatch):
+    writer = JournalWriter(tmp_path)
+    writer.append(steps(1))
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fdatasync", _lost)
+        with pytest.raises(NotSaved, match="the disk lost what was written"):
+            writer.append(CheckpointSaved(step=1, epoch=0.1, folder="checkpoints/1", sha256="0"))
+
+    for attempt in (writer.sync, lambda: writer.append(steps(2)), writer.close):
+        with pytest.raises(NotSaved) as caught:
+            attempt()
+        assert caught.value.error_code == "sync-failed"
+    assert [record.n for record in read_journal(tmp_path)] == [0, 1]
+
+
+def _lost(_descriptor):
+    raise OSError(errno.EIO, "Input/output error")

@@ -15,6 +15,9 @@ from pathlib import Path
 from epochal.fsio import NotSaved, sync_folder
 
 
+SYNC_FAILED = "sync-failed"
+
+
 class Appender:
     """One open file that only grows at its end. One writer at a time; the caller holds a lock of its own."""
 
@@ -29,6 +32,8 @@ class Appender:
             raise _refused(path, error) from error
         self._closed = False
         self._unsynced = False
+        self._failed: NotSaved | None = None
+        """A sync that failed is final: the system tells of lost pages once, and the next sync would succeed over them."""
 
     @property
     def size(self) -> int:
@@ -43,8 +48,10 @@ class Appender:
         """Write at the end, in one piece where the system allows it.
 
         When the disk refuses midway, the file is cut back to where it was, as far as that is possible.
-        Raises NotSaved.
+        Raises NotSaved, for ever once a sync has failed.
         """
+        if self._failed is not None:
+            raise self._failed
         before = self.size
         try:
             view = memoryview(data)
@@ -67,15 +74,23 @@ class Appender:
     def sync(self) -> None:
         """Make what was appended before this call durable; does nothing when it already is.
 
-        May run while another thread appends. Raises NotSaved.
+        May run while another thread appends. Raises NotSaved (code sync-failed), then and for ever after.
         """
+        if self._failed is not None:
+            raise self._failed
         if not self._unsynced:
             return
         self._unsynced = False
         try:
             os.fdatasync(self._descriptor)
         except OSError as error:
-            raise _refused(self.path, error) from error
+            self._failed = NotSaved(
+                f"not saved: the disk lost what was written ({error.strerror or error})",
+                where=str(self.path),
+                fix="check the disk; what was saved before stays as it is",
+                code=SYNC_FAILED,
+            )
+            raise self._failed from error
 
     def close(self) -> None:
         """Close the file without syncing it. May be called twice."""

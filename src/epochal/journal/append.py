@@ -46,7 +46,8 @@ class JournalWriter:
         """Write one event and return its number.
 
         Events of the kinds in DURABLE are on the disk when this returns, with all before them.
-        Raises NotSaved when the disk refuses (the journal is as it was), RunError (code journal-closed) after `close`.
+        Raises NotSaved when the disk refuses: the journal is then as it was, unless its sync failed (code sync-failed),
+        after which it takes nothing more. Raises RunError (code journal-closed) after `close`.
         """
         with self._lock:
             if self._closed:

@@ -26,6 +26,7 @@ from epochal.core.events import (
     TrainingStarted,
 )
 from epochal.fsio import NotSaved, try_lock
+from epochal.fsio.streams import SYNC_FAILED
 from epochal.journal.append import JournalWriter
 from epochal.runs.control import Inbox
 from epochal.runs.identity import my_identity
@@ -82,7 +83,12 @@ class Keeper:
                 n = self.journal.append(event)
             except NotSaved as error:
                 number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
-                if number not in _NO_ROOM or self._clock.monotonic() > deadline or self.stop_now.is_set():
+                if (
+                    error.error_code == SYNC_FAILED
+                    or number not in _NO_ROOM
+                    or self._clock.monotonic() > deadline
+                    or self.stop_now.is_set()
+                ):
                     raise
                 self.stop_now.wait(_ROOM_RETRY_SECONDS)
                 continue
@@ -153,7 +159,7 @@ class Keeper:
             now = time.monotonic()
             if now - synced >= SYNC_SECONDS:
                 synced = now
-                with contextlib.suppress(NotSaved):  # the next record that must be durable meets it again
+                with contextlib.suppress(NotSaved):  # a failed sync is final: the next record meets it again
                     self.journal.sync()
             if now - beaten >= BEAT_SECONDS:
                 beaten = now
