@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from epochal import fsio
 from epochal.core.errors import RunError
@@ -20,7 +21,8 @@ from epochal.train.state import Counters, TrainState
 
 
 FORMAT = 1
-_KEPT = 2
+_NAME = re.compile(r"step-(\d{1,18})")
+_MANIFEST_BYTES = 1 << 20
 
 
 class BadCheckpoint(RunError):
@@ -99,15 +101,17 @@ def load_checkpoint(folder: Path, state: TrainState, belongs: Mapping[str, Any])
 
 
 def _all(run_folder: Path) -> list[Path]:
-    return sorted((run_folder / "checkpoints").glob("step-*"))
+    """All that are called like one, by their steps: a number of nine digits comes after one of eight."""
+    named = ((_NAME.fullmatch(p.name), p) for p in (run_folder / "checkpoints").glob("step-*"))
+    return [path for _, path in sorted((int(match[1]), path) for match, path in named if match)]
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
-    """The manifest, if every file is there as it says."""
+    """The manifest, if it is one and every file is there as it says."""
+    manifest = _read_json(folder / "manifest.json", _MANIFEST_BYTES)
+    if not _is_manifest(manifest):
+        return None
     try:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT:
-            return None
         whole = all(
             (folder / name).stat().st_size == file["size"] and _hash(folder / name) == file["sha256"]
             for name, file in manifest["files"].items()
@@ -117,11 +121,34 @@ def _read(folder: Path) -> dict[str, Any] | None:
     return manifest if whole else None
 
 
+def _read_json(path: Path, limit_bytes: int) -> Any:
+    """What a file of ours says, None when it is too large or no JSON."""
+    try:
+        if path.stat().st_size > limit_bytes:
+            return None
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _is_manifest(found: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a resume finds in it what it needs: the learner's files by their plain names, and where they belong."""
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        return False
+    tables = [found.get(key) for key in ("files", "belongs", "counters")]
+    if not all(isinstance(table, dict) for table in tables):
+        return False
+    names = list(found["files"])
+    return any(n.startswith("model.") for n in names) and all(n == Path(n).name for n in names)
+
+
 def _rotate(run_folder: Path, newest: Path) -> None:
-    """Keep the newest two; the best weights are in each."""
-    older = [f for f in _all(run_folder) if f != newest]
-    for folder in older[: -(_KEPT - 1)]:
-        fsio.remove_folder(folder)
+    """Keep the newest and the newest whole one before it; the best weights are in each."""
+    older = [f for f in reversed(_all(run_folder)) if f != newest]
+    kept = next((f for f in older if _read(f) is not None), None)
+    for folder in older:
+        if folder != kept:
+            fsio.remove_folder(folder)
 
 
 def _as_json(value: float | None) -> float | None:

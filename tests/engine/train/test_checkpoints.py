@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -127,3 +128,47 @@ class TestAFolder:
             save_checkpoint(folder, state, DATA)
 
         assert [p.name for p in sorted((folder / "checkpoints").iterdir())] == ["step-00000003", "step-00000004"]
+
+    def test_with_a_manifest_that_is_none_does_not_exist(self, start):
+        folder, fresh, go = start
+        state = fresh()
+        go(state, 1)
+        older = save_checkpoint(folder, state, DATA)
+        go(state, 1)
+        newer = save_checkpoint(folder, state, DATA)
+        manifest = newer.folder / "manifest.json"
+        good = json.loads(manifest.read_text())
+        outside = {**good["files"], "../../run.toml": good["files"][min(good["files"])]}
+        for wrong in (
+            {**good, "files": {}},
+            {**good, "files": []},
+            {**good, "files": outside},
+            {**good, "belongs": None},
+            {k: v for k, v in good.items() if k != "counters"},
+            [good],
+        ):
+            manifest.write_text(json.dumps(wrong))
+
+            assert newest_checkpoint(folder) == older.folder
+
+    def test_of_more_steps_is_newer_however_long_its_number(self, start):
+        folder, fresh, go = start
+        state = fresh()
+        go(state, 1)
+        saved = save_checkpoint(folder, state, DATA).folder
+        for steps in (99_999_999, 100_000_000):
+            shutil.copytree(saved, saved.with_name(f"step-{steps:08d}"))
+
+        assert newest_checkpoint(folder).name == "step-100000000"
+
+    def test_that_is_damaged_is_not_kept_in_the_place_of_a_whole_one(self, start):
+        folder, fresh, go = start
+        state = fresh()
+        for _ in range(2):
+            go(state, 1)
+            save_checkpoint(folder, state, DATA)
+        (folder / "checkpoints" / "step-00000002" / "manifest.json").write_text("{}")
+        go(state, 1)
+        save_checkpoint(folder, state, DATA)
+
+        assert [p.name for p in sorted((folder / "checkpoints").iterdir())] == ["step-00000001", "step-00000003"]
