@@ -245,6 +245,21 @@ def test_the_last_resort_ends_a_host_that_does_not_even_answer(spec, endless):
     assert kill_host(spec.folder) is False
 
 
+def test_stopping_a_run_that_does_not_answer_ends_its_process(spec, endless):
+    pid = start(spec, command=HOST)
+    status(spec, "running")
+    os.kill(pid, signal.SIGSTOP)
+    (spec.project_folder / "project.toml").write_text('name = "p"\n')
+    command = [sys.executable, "-m", "epochal", "stop", str(spec.project_folder)]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, stdin=subprocess.DEVNULL)
+
+    assert "did not answer: its process was ended" in done.stderr
+    assert f"epochal resume {spec.project_folder} {spec.number}" in done.stderr
+    assert done.returncode != 0
+    status(spec, "interrupted")
+
+
 def test_a_second_starter_is_refused_and_told_who_has_the_run(spec, endless):
     pid = start(spec, command=HOST)
 

@@ -1,14 +1,21 @@
-"""Ask a run to stop: it finishes the step, writes a checkpoint and ends. A second request stops at once."""
+"""Ask a run to stop: it finishes the step, writes a checkpoint and ends. A second request stops at once.
+
+A run whose process does not answer any more is ended after a while; its last checkpoint stays.
+"""
 
 from __future__ import annotations
 
 import argparse
+import time
 
 from epochal.cli.arguments import add_json, add_project, add_run, run_of
 from epochal.cli.console import Console
 
 
 SUMMARY = "stop a run with a checkpoint"
+
+_PATIENCE_SECONDS = 10.0
+"""With a run that is stuck, before its process is ended."""
 
 
 def prepare(parser: argparse.ArgumentParser) -> None:
@@ -22,13 +29,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Send the request and wait for the end."""
     from epochal.cli.following import exit_code, wait_for_end
     from epochal.core.errors import RunError
-    from epochal.runs.control import send
+    from epochal.runs.control import kill_host, send
 
     info = run_of(arguments, strict=False)
     if not info.alive:
         raise RunError(f"run {info.name} is {info.status}", fix="there is nothing to stop", code="not-running")
     send(info.folder, "stop")
-    state = wait_for_end(info.spec, console)
+    started = time.monotonic()
+
+    def look() -> None:
+        if info.status == "stuck" and time.monotonic() - started > _PATIENCE_SECONDS and kill_host(info.folder):
+            raise RunError(
+                f"run {info.name} did not answer: its process was ended without a checkpoint",
+                fix=f"epochal resume {arguments.dir} {info.spec.number} goes on from its last one",
+                code="killed",
+            )
+
+    state = wait_for_end(info.spec, console, look)
     if console.as_json:
         console.document({"run": info.name, "state": state.status})
     else:

@@ -292,7 +292,7 @@ def _next(state: RunState, unit: str) -> str:
     if status == "done":
         return "Enter goes to the sealed test set: rows it never saw."
     if status == "stuck":
-        return f"{safe(state.status_note)}; s asks it to stop."
+        return f"{safe(state.status_note)}; s asks it to stop, `epochal stop` ends it when it does not answer."
     last = state.checkpoints[-1] if state.checkpoints else None
     come = (
         f"r goes on from the checkpoint at {unit} {last.epoch:.0f}" if last else "r starts it again from the beginning"
