@@ -47,3 +47,17 @@ def test_a_sample_trains_in_a_minute_and_beats_its_trivial_baseline(name, tmp_pa
     model, trivial = tested["metrics"][metric.name], tested["baselines"]["trivial"][metric.name]
     assert model > trivial if metric.higher_is_better else model < trivial
     assert tested["ledger"]["sums"]
+
+
+def test_penguins_are_told_apart_whichever_rows_are_held_out(tmp_path):
+    folder = tmp_path / "penguins"
+    document("demo", "penguins", "--into", folder)
+    accuracies = []
+    for seed in range(5):
+        document("train", folder, "--set", f"split.seed={seed}")
+        tested = document("test", folder)
+        accuracies.append(tested["metrics"]["accuracy"])
+
+        assert tested["baselines"]["trivial"]["accuracy"] < accuracies[-1]
+        assert tested["ledger"]["sums"]
+    assert sum(accuracies) / 5 >= 0.98
