@@ -104,6 +104,8 @@ def _choice(request: dict[str, Any]) -> dict[str, Any]:
         Path(request["split"]),
         float(request["budget_seconds"]),
         lambda *facts: _say({"kind": "progress", **_named(facts)}),
+        inputs=tuple(request["inputs"]),
+        classes=tuple(request["classes"]),
     )
     return {"choice": plain(choice)}
 
@@ -112,8 +114,14 @@ def _trial(request: dict[str, Any]) -> dict[str, Any]:
     """Take one real step and measure."""
     from epochal.train.trial import try_one_step
 
-    project = parse_project(tomllib.loads(request["project"]))
-    return {"trial": plain(try_one_step(project, Path(request["snapshot"]), Path(request["split"])))}
+    trial = try_one_step(
+        parse_project(tomllib.loads(request["project"])),
+        Path(request["snapshot"]),
+        Path(request["split"]),
+        inputs=tuple(request["inputs"]),
+        classes=tuple(request["classes"]),
+    )
+    return {"trial": plain(trial)}
 
 
 def _die_with_input() -> None:

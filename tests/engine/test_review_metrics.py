@@ -5,6 +5,7 @@ import pytest
 from sklearn import metrics as golden
 
 from epochal.core.tasks import TASKS
+from epochal.review.intervals import estimates, resample
 from epochal.review.metrics import Labelled, Measured, Scorer, evaluate, labelled, scores
 from epochal.train.scoring import score
 
@@ -72,6 +73,63 @@ def test_number_metrics_agree_with_scikit_learn_also_far_from_zero() -> None:
         )
         assert found["mae"][i] == pytest.approx(golden.mean_absolute_error(truth, judged.prediction, sample_weight=w))
         assert found["r2"][i] == pytest.approx(golden.r2_score(truth, judged.prediction, sample_weight=w), abs=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-9, 1.0, 1e9, 1e200, 1e300])
+@pytest.mark.parametrize("middle", [0.0, 1000.0])
+def test_number_metrics_are_the_same_in_any_unit(scale: float, middle: float) -> None:
+    random = np.random.default_rng(0)
+    truth = middle + random.normal(size=300)
+    prediction = truth + 0.5 * random.normal(size=300)
+    r2, rmse = golden.r2_score(truth, prediction), golden.root_mean_squared_error(truth, prediction)
+    mae = golden.mean_absolute_error(truth, prediction)
+    expected = {"r2": r2, "rmse": rmse * scale, "mae": mae * scale}
+
+    judged = Measured(truth=truth * scale, prediction=prediction * scale)
+
+    assert scores(judged) == pytest.approx(expected, rel=1e-9, abs=0)
+    assert score("regression", judged.truth, judged.prediction) == pytest.approx(expected, rel=1e-9, abs=0)
+    found = estimates(judged, resample({"model": judged})["model"])
+    assert all(0 < e.value - e.low < 0.3 * e.value for e in found.values() if e.value and e.low is not None)
+    assert not any("same whichever" in e.why for e in found.values())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e-200, 1e200, 123456.7])
+def test_r2_is_undefined_for_equal_values_in_any_unit_and_says_so(value: float) -> None:
+    judged = Measured(truth=np.full(7, value), prediction=np.full(7, value) + np.arange(7) * (value or 1.0))
+
+    assert "r2" not in scores(judged)
+    assert "r2" not in score("regression", judged.truth, judged.prediction)
+    assert estimates(judged, resample({"model": judged})["model"])["r2"].why == "all true values are equal"
+
+
+@pytest.mark.filterwarnings("error")
+def test_r2_of_a_draw_without_the_outlier_keeps_its_digits() -> None:
+    truth = np.append(np.arange(20.0), 1e12)
+    judged = Measured(truth=truth, prediction=truth + np.tile([0.5, -1.0, 0.0], 7))
+    weights = np.stack([np.append(np.ones(20), 0.0), np.append(np.zeros(20), 3.0)])
+
+    r2 = evaluate(judged, weights)["r2"]
+
+    assert r2[0] == pytest.approx(golden.r2_score(truth[:20], judged.prediction[:20]))
+    assert np.isnan(r2[1]), "one row drawn thrice is constant"
+
+
+def test_ties_are_ties_for_training_and_test_alike() -> None:
+    """Sums that are off by rounding are left alone: dividing by them would rank rows that no model told apart."""
+    truth = np.array([0, 1, 2, 0, 1, 2, 0, 0])
+    p = np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.5, 0.4, 0.1], [0.2, 0.7, 0.1]] * 2)
+    judged = labelled(truth, p)
+
+    assert len(np.unique(p.sum(axis=1))) > 1, "the sums do differ by an ulp"
+    assert np.array_equal(judged.probabilities, p)
+    ours, theirs = scores(judged), score("classification", truth, p)
+    assert (ours["roc_auc"], ours["average_precision"]) == pytest.approx(
+        (theirs["roc_auc"], theirs["average_precision"]), abs=1e-12
+    )
+    assert labelled(truth, 2 * p).probabilities == pytest.approx(p), "what does not sum to one is brought to"
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])

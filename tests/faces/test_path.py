@@ -118,6 +118,24 @@ def test_a_missed_target_exits_with_1(trained):
     assert epochal("test", folder, "--require", "1.1", check=False).returncode == 1
 
 
+def test_a_required_metric_that_is_not_defined_is_missed_and_says_why(tmp_path):
+    write_flowers(tmp_path / "flowers.csv")
+    lines = (tmp_path / "flowers.csv").read_text().splitlines()
+    # Every held-out row is a daisy, of which no ranking can be told.
+    parts = ["test" if "daisy" in line and n % 5 == 0 else "train" for n, line in enumerate(lines)]
+    rows = [f"{line},{part}" for line, part in zip(lines[1:], parts[1:], strict=True) if line.endswith(",")]
+    (tmp_path / "flowers.csv").write_text("\n".join([f"{lines[0]},fold", *rows]) + "\n")
+    settings = ("model.family=linear", "goal.metric=roc_auc", "split.kind=column", "split.column=fold")
+    said = [word for setting in settings for word in ("--set", setting)]
+    epochal("new", tmp_path / "f", "--data", tmp_path / "flowers.csv", "--target", "kind", *said)
+    epochal("train", tmp_path / "f")
+
+    done = epochal("test", tmp_path / "f", "--require", "0.5", check=False)
+
+    assert done.returncode == 1
+    assert "ROC AUC is not defined (the test rows hold only one class), which misses the required 0.5" in done.stderr
+
+
 def test_every_row_of_a_new_file_comes_back_in_order_with_its_notes(trained, tmp_path):
     folder, _, _, _ = trained
     new = tmp_path / "new.csv"

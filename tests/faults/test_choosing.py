@@ -20,7 +20,8 @@ from epochal.runs.choose import CHOOSE_COMMAND, choose, last_choice
 PROJECT = Project(
     name="p", sources=(Source(name="a", uri="a.csv"),), columns=Columns(target="y"), model=Model(family="mlp")
 )
-DATA = {"snapshot_id": "s", "split_id": "t"}
+IDS = {"snapshot_id": "s", "split_id": "t"}
+DATA = {**IDS, "inputs": ("x", "z"), "classes": ("2", "10")}
 
 
 def child(body):
@@ -46,8 +47,10 @@ def test_progress_is_handed_on_and_the_answer_kept_as_evidence(tmp_path):
     assert choice["asked"]["budget_seconds"] == 300
     assert choice["asked"]["snapshot"] == str(tmp_path / ".epochal" / "snapshots" / "s")
     assert 'family = "mlp"' in choice["asked"]["project"]
-    assert last_choice(tmp_path, PROJECT, **DATA) == choice
-    assert last_choice(tmp_path, PROJECT, snapshot_id="other", split_id="t") is None
+    assert (choice["asked"]["inputs"], choice["asked"]["classes"]) == (["x", "z"], ["2", "10"])
+    assert last_choice(tmp_path, PROJECT, **IDS, inputs=("x", "z")) == choice
+    assert last_choice(tmp_path, PROJECT, snapshot_id="other", split_id="t", inputs=("x", "z")) is None
+    assert last_choice(tmp_path, PROJECT, **IDS, inputs=("x",)) is None, "other inputs make other evidence"
 
 
 def test_a_child_that_dies_is_told_with_its_last_words(tmp_path):
@@ -91,7 +94,14 @@ def test_the_real_child_ends_when_whoever_asked_is_gone():
     process = subprocess.Popen(
         [*CHOOSE_COMMAND, "/nowhere"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    request = {"project": 'name = "p"', "snapshot": "/dev/fd", "split": "/", "budget_seconds": 1}
+    request = {
+        "project": 'name = "p"',
+        "snapshot": "/dev/fd",
+        "split": "/",
+        "budget_seconds": 1,
+        "inputs": [],
+        "classes": [],
+    }
     process.stdin.write(json.dumps(request).encode() + b"\n")
     process.stdin.close()
 
@@ -116,7 +126,7 @@ def test_an_asker_that_is_killed_takes_the_child_with_it(tmp_path):
         from epochal.runs.choose import choose
         project = parse_project({{"name": "p", "source": [{{"name": "a", "uri": "a.csv"}}]}})
         command = {child("say(kind='progress', text=str(os.getpid())); sys.stdin.read(); os._exit(0)")!r}
-        choose(Path({str(tmp_path)!r}), project, snapshot_id="s", split_id="t", command=command,
+        choose(Path({str(tmp_path)!r}), project, snapshot_id="s", split_id="t", inputs=(), classes=(), command=command,
                report=lambda text, share: print(text, flush=True))
     """)
     asker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)

@@ -43,7 +43,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.require is None:
         return 0
     metric = METRICS[info.spec.project.metric]
-    value = result["metrics"][metric.name]
+    value = result["metrics"].get(metric.name)
+    if value is None:
+        why = result["without_interval"].get(metric.name, "it does not apply here")
+        console.notice(f"{metric.title} is not defined ({why}), which misses the required {arguments.require:g}")
+        return 1
     reached = value >= arguments.require if metric.higher_is_better else value <= arguments.require
     console.notice(
         f"{metric.title} {value:.4g} {'reaches' if reached else 'misses'} the required {arguments.require:g}"

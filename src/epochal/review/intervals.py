@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from epochal.core.tasks import METRICS
-from epochal.review.metrics import Judged, Labelled, Scorer, evaluate
+from epochal.review.metrics import Judged, Labelled, Measured, Scorer, evaluate
 from epochal.review.view import Comparison, Estimate, Verdict
 from epochal.review.words import chance
 
@@ -104,13 +104,13 @@ def from_samples(value: float, samples: NDArray[np.float64], units: int, *, cent
         return Estimate(value=value, why="no interval: there is only one row")
     if len(defined) < 0.5 * len(samples):
         return Estimate(value=value, why="no interval: most resamples lack a class")
-    if np.ptp(defined) <= 1e-12 * max(1.0, abs(value)):
+    if np.ptp(defined) <= 1e-12 * np.abs(defined).max():
         return Estimate(value=value, low=value, high=value, why="the same whichever rows are drawn")
     if centred:
         defined = np.maximum(0.0, defined - defined.mean() + value)
     if len(samples) < 1000:
         # Too few draws for their own tails: their spread is steadier.
-        spread = _Z * float(defined.std())
+        spread = _Z * _deviation(defined)
         low, high = max(value - spread, float(defined.min())), min(value + spread, float(defined.max()))
     else:
         low, high = (float(x) for x in np.quantile(defined, (_TAIL, 1 - _TAIL)))
@@ -168,8 +168,10 @@ def _rank_limits(judged: Labelled, q: float, rare: float, next_rare: float) -> t
 def _why_undefined(judged: Judged, metric: str) -> str:
     if judged.rows == 0:
         return "there are no rows"
-    if metric == "r2":
-        return "all true values are equal"
+    if metric == "r2" and isinstance(judged, Measured):
+        if judged.truth.min() == judged.truth.max():
+            return "all true values are equal"
+        return "the errors are too large beside the differences of the true values for a number"
     return "the test rows hold only one class" if metric in {"roc_auc", "average_precision"} else "not defined here"
 
 
@@ -203,8 +205,14 @@ def mean(values: NDArray[np.float64]) -> Estimate:
     value = float(values.mean())
     if len(values) < 2:
         return Estimate(value=value, why="no interval: there is only one row")
-    half = _Z * float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = _Z * _deviation(values) / math.sqrt(len(values) - 1)
     return Estimate(value=value, low=value - half, high=value + half)
+
+
+def _deviation(values: NDArray[np.float64]) -> float:
+    """Their standard deviation, also where their squares would leave what a float can hold."""
+    unit = float(np.abs(values).max()) or 1.0
+    return unit * float((values / unit).std())
 
 
 def compare(

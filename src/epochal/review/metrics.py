@@ -26,6 +26,12 @@ _SMALLEST = 1e-7
 """The least probability counted by log_loss, as in training: one sure error must not make everything infinite."""
 
 
+_ROUNDING = 1e-6
+"""Probabilities that sum to one but for so much are as the model gave them."""
+_CANCELLED = 1e-6
+"""A spread that is less than this of the squares it is taken from has lost its digits, and is computed anew."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Labelled:
     """What a classifier said about rows whose class is known."""
@@ -71,12 +77,14 @@ Judged = Labelled | Measured
 def labelled(truth: NDArray[np.int64], probabilities: NDArray[np.float64], *, positive: int | None = None) -> Labelled:
     """A classifier's probabilities as judged rows; the likeliest class is the prediction.
 
-    Probabilities (rows, classes) are brought to sum to one. Of two classes the positive is the given one, else the
+    Probabilities (rows, classes) are brought to sum to one where they are off by more than rounding: dividing the others
+    too would tear ties apart that training saw. Of two classes the positive is the given one, else the
     rarer in `truth`, else the second.
     """
     p = np.asarray(probabilities, dtype=np.float64)
     total = p.sum(axis=1, keepdims=True)
-    p = np.divide(p, total, out=np.full_like(p, 1 / max(1, p.shape[1])), where=total > 0)
+    whole = np.divide(p, total, out=np.full_like(p, 1 / max(1, p.shape[1])), where=total > 0)
+    p = np.where(np.abs(total - 1) > _ROUNDING, whole, p)
     truth = np.asarray(truth, dtype=np.int64)
     if p.shape[1] != 2:
         positive = None
@@ -106,7 +114,7 @@ class Scorer:
 
     def __call__(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Every metric of the task that applies: name → (resamples,), NaN where it is not defined."""
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             if isinstance(self._judged, Measured):
                 return _of_numbers(self._judged, weights)
             return self._of_classes(self._judged, weights)
@@ -152,17 +160,46 @@ def confidence_bins(judged: Labelled) -> NDArray[np.int64]:
 
 
 def _of_numbers(judged: Measured, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    error = judged.truth - judged.prediction
+    # In a unit near the largest value, squares neither overflow nor vanish; a power of two keeps every digit.
+    power = int(np.frexp(max(_largest(judged.truth), _largest(judged.prediction)))[1])
+    truth = np.ldexp(judged.truth, -power)
+    error = truth - np.ldexp(judged.prediction, -power)
+    unit = _largest(error) or 1.0
+    error = error / unit
     total = weights.sum(axis=1)
     squares = weights @ (error * error)
-    # The truth is centred first: r2 of values far from zero would drown in rounding.
-    centred = judged.truth - (judged.truth.mean() if judged.rows else 0.0)
-    spread = weights @ (centred * centred) - (weights @ centred) ** 2 / total
+    spread, spread_unit = _spread(truth, weights, total)
     return {
-        "rmse": np.sqrt(squares / total),
-        "mae": (weights @ np.abs(error)) / total,
-        "r2": np.where(spread > 1e-12 * np.maximum(1.0, squares), 1 - squares / spread, np.nan),
+        "rmse": np.ldexp(unit * np.sqrt(squares / total), power),
+        "mae": np.ldexp(unit * (weights @ np.abs(error)) / total, power),
+        "r2": 1 - squares * np.square(unit / spread_unit) / spread,
     }
+
+
+def _spread(
+    truth: NDArray[np.float64], weights: NDArray[np.float64], total: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], np.float64]:
+    """Squared distances from the mean, summed, and the unit they are in. NaN where all the true values are equal."""
+    # The truth is centred first: r2 of values far from zero would drown in rounding.
+    centred = truth - (truth.mean() if len(truth) else 0.0)
+    unit = np.float64(_largest(centred) or 1.0)
+    centred = centred / unit
+    squares = weights @ (centred * centred)
+    spread: NDArray[np.float64] = squares - (weights @ centred) ** 2 / total
+    for line in np.flatnonzero(~(spread > _CANCELLED * squares)):
+        drawn = weights[line] > 0
+        value, weight = truth[drawn], weights[line][drawn]
+        if not len(value) or value.min() == value.max():
+            spread[line] = np.nan
+            continue
+        away = (value - (weight @ value) / total[line]) / unit
+        spread[line] = weight @ (away * away)
+    return spread, unit
+
+
+def _largest(values: NDArray[np.float64]) -> float:
+    """The largest of them, without its sign; 0 for none."""
+    return float(np.abs(values).max(initial=0.0))
 
 
 def _counted(

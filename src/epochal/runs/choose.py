@@ -23,6 +23,9 @@ from epochal.runs.child import Report, ask_child
 
 CHOOSE_COMMAND = (sys.executable, "-P", "-m", "epochal.host", "--choose")
 
+_JUDGE = 2
+"""Raised when families are judged in another way, so that older evidence is not recalled as if it were today's."""
+
 
 def choose(
     folder: Path,
@@ -30,13 +33,15 @@ def choose(
     *,
     snapshot_id: str,
     split_id: str,
+    inputs: Sequence[str],
+    classes: Sequence[str],
     report: Report | None = None,
     cancelled: threading.Event | None = None,
     command: Sequence[str] = CHOOSE_COMMAND,
 ) -> dict[str, Any]:
     """The families ranked, with evidence, and the settings of the best: what `epochal.train.choose` answers, as data.
 
-    Blocks for about a fifth of the project's budget; `report` is called on this thread. Setting `cancelled` ends it.
+    Ids, inputs and classes are what the build says: families are tried on what a run would learn from. Blocks for about a fifth of the project's budget; `report` is called on this thread. Setting `cancelled` ends it.
     Raises Cancelled, RunError (code choose-failed), or the error the child met.
     """
     paths = ProjectPaths(folder)
@@ -44,6 +49,8 @@ def choose(
         "project": tomli_w.dumps(to_document(project)),
         "snapshot": str(paths.snapshots / snapshot_id),
         "split": str(paths.splits / split_id),
+        "inputs": list(inputs),
+        "classes": list(classes),
         "budget_seconds": duration_seconds(project.train.budget),
     }
     answer = ask_child(
@@ -57,13 +64,16 @@ def choose(
     )
     choice: dict[str, Any] = answer["choice"]
     paths.choices.mkdir(parents=True, exist_ok=True)
-    fsio.write_text(_evidence(paths, project, snapshot_id, split_id), json.dumps(choice, ensure_ascii=False) + "\n")
+    evidence = _evidence(paths, project, snapshot_id, split_id, inputs)
+    fsio.write_text(evidence, json.dumps(choice, ensure_ascii=False) + "\n")
     return choice
 
 
-def last_choice(folder: Path, project: Project, *, snapshot_id: str, split_id: str) -> dict[str, Any] | None:
+def last_choice(
+    folder: Path, project: Project, *, snapshot_id: str, split_id: str, inputs: Sequence[str]
+) -> dict[str, Any] | None:
     """The answer of an earlier `choose` on this data for this goal; None when there was none."""
-    path = _evidence(ProjectPaths(folder), project, snapshot_id, split_id)
+    path = _evidence(ProjectPaths(folder), project, snapshot_id, split_id, inputs)
     try:
         choice = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -71,8 +81,7 @@ def last_choice(folder: Path, project: Project, *, snapshot_id: str, split_id: s
     return choice if isinstance(choice, dict) else None
 
 
-def _evidence(paths: ProjectPaths, project: Project, snapshot_id: str, split_id: str) -> Path:
-    asked = json.dumps(
-        [snapshot_id, split_id, project.goal.task, project.metric, project.columns.target, project.train.budget]
-    )
+def _evidence(paths: ProjectPaths, project: Project, snapshot_id: str, split_id: str, inputs: Sequence[str]) -> Path:
+    goal = [project.goal.task, project.metric, project.columns.target, project.train.budget]
+    asked = json.dumps([_JUDGE, snapshot_id, split_id, list(inputs), *goal])
     return paths.choices / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,14 @@ def try_one_step(
     *,
     snapshot_id: str,
     split_id: str,
+    inputs: Sequence[str],
+    classes: Sequence[str],
     report: Report | None = None,
     cancelled: threading.Event | None = None,
 ) -> dict[str, Any]:
     """What `epochal.train.trial` answers, as data: healthy, loss, seconds, memory_bytes, disk_bytes, notes.
 
+    Ids, inputs and classes are what the build says: the step is one that a run would take.
     Raises Cancelled, RunError (code trial-failed), or the error that a run would meet.
     """
     paths = ProjectPaths(folder)
@@ -35,6 +39,8 @@ def try_one_step(
         "project": tomli_w.dumps(to_document(project)),
         "snapshot": str(paths.snapshots / snapshot_id),
         "split": str(paths.splits / split_id),
+        "inputs": list(inputs),
+        "classes": list(classes),
     }
     answer = ask_child(
         [*TRY_COMMAND, str(paths.folder)],

@@ -1,7 +1,8 @@
 """Which family learns this table best: each is trained for a short, equal time and judged on rows it did not see.
 
 Never on test rows. Where rows are few, by cross-validation over training and validation rows together; all families on
-the same folds, from the same seed.
+the same folds, from the same seed. A difference counts when it is larger than twice its standard error, paired over the
+folds (or over parts of the rows, where one division is all there is); where none counts, the simplest family is taken.
 """
 
 from __future__ import annotations
@@ -14,22 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
 from epochal.core.clock import Clock, SystemClock
 from epochal.core.settings import Project
 from epochal.core.tasks import FAMILIES, METRICS, families_for
-from epochal.show import grouped
-from epochal.snapshot.manifest import Snapshot, open_snapshot
-from epochal.train import baselines, scoring, seeds
+from epochal.snapshot.manifest import open_snapshot
+from epochal.train import baselines, scoring
+from epochal.train.folds import FOLDS, dealt_by, divide, parts_of
 from epochal.train.gradient import num_batches
 from epochal.train.make import DenseRows, Prepared, dense_rows, make_learner, prepare
 from epochal.train.plan import draft_plan, fit_to_budget
 from epochal.train.probe import Rate, measure
-from epochal.train.rows import Rows, TrainingData, check_learnable, training_data
+from epochal.train.rows import TrainingData, training_data
 from epochal.train.state import Plan, TrainState, advance, judge
 
 
@@ -37,13 +35,12 @@ SHARE = 0.2
 """Of the budget, for all families together."""
 MOST_SECONDS = 40.0
 """For all families together, however large the budget: more time would hardly change the order."""
-FEW_ROWS = 2000
-"""Under so many training and validation rows, families are judged by cross-validation."""
-_FOLDS = 5
 _FOLD_SECONDS = 1.5
 """In less, a network on a fold learns too little to be told from another: fewer folds are judged instead."""
-_MANY_ROWS = 50_000
-"""More training rows than this are thinned out for the choice, and it says so."""
+_PARTS = 10
+"""Where there is one division, it is so many parts of its judged rows that say how sure a value is …"""
+_PART_UNITS = 5
+"""… each of at least so many rows, or groups of rows: under three such parts say nothing."""
 
 Report = Callable[[float, str], None]
 
@@ -57,7 +54,7 @@ class Candidate:
     value: float
     """The metric on unseen rows, the mean over folds; NaN where it could not be judged."""
     spread: float | None
-    """Twice the standard error over folds; None with one fold."""
+    """Twice the standard error over folds, with one over parts of its rows; None where these are too few."""
     loss: float
     seconds_per_epoch: float
     """On all training rows, evaluations included."""
@@ -77,7 +74,7 @@ class Choice:
     """The families ranked, best first, with the evidence."""
 
     family: str
-    """The one to take."""
+    """The one to take: the best, or the simplest where nothing separates them."""
     reason: str
     """One sentence of evidence."""
     metric: str
@@ -103,6 +100,41 @@ class _Fold:
 
     prepared: Prepared
     dense: DenseRows
+    parts: np.ndarray | None = None
+    """The part of each judged row; None where folds, or nothing, say how sure a value is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Judged:
+    """What the metric says of one model, and of the same model on parts of the judged rows."""
+
+    value: float
+    samples: np.ndarray
+    """A value for each fold, or for each part of the only one: the same for all families, so differences are paired."""
+
+    @property
+    def error(self) -> float:
+        """Twice the standard error of the value; NaN where it is not known."""
+        return _error(self.samples)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Tried:
+    """One family's trial."""
+
+    candidate: Candidate
+    judged: _Judged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lesson:
+    """What one family made of one fold."""
+
+    value: float
+    loss: float
+    parameters: int
+    prediction: np.ndarray | None
+    """The best of it, of the judged rows; None where nothing was judged."""
 
 
 def choose(
@@ -112,69 +144,58 @@ def choose(
     budget_seconds: float,
     report: Report,
     *,
-    inputs: Sequence[str] | None = None,
-    classes: Sequence[str] | None = None,
+    inputs: Sequence[str],
+    classes: Sequence[str],
     clock: Clock | None = None,
 ) -> Choice:
     """Try every family that can do the task for an equal part of a fifth of `budget_seconds`; rank them.
 
-    `report(share done, what is being done)` is called as it goes. Without `inputs` and `classes` they are taken from
-    the snapshot as product.md says. Raises SourceError or NoTarget as reading for training does.
+    `report(share done, what is being done)` is called as it goes. `inputs` and `classes` are those of the build, as for
+    a run. Raises SourceError or NoTarget as reading for training does.
     """
     clock = clock or SystemClock()
     started = clock.monotonic()
     libraries = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    snapshot = open_snapshot(snapshot_folder)
-    chosen_inputs = tuple(inputs) if inputs is not None else inputs_of(project, snapshot)
-    names = tuple(classes) if classes is not None else classes_of(project, snapshot)
     report(0.0, "reading")
-    data = training_data(project, snapshot_folder, split_folder, inputs=chosen_inputs, classes=names)
+    beside = dealt_by(project, open_snapshot(snapshot_folder))
+    data = training_data(project, snapshot_folder, split_folder, inputs=inputs, classes=classes, beside=beside)
+    kind, seed = project.split.kind, project.train.seed
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         families = families_for(data.task)
         each = min(SHARE * budget_seconds, MOST_SECONDS) / len(families)
-        divided, method = _divide(data, project.train.seed, max(1, min(_FOLDS, int(each / _FOLD_SECONDS))))
+        divided, method = divide(data, kind, seed, max(1, min(FOLDS, int(each / _FOLD_SECONDS))))
         folds = [_prepared(d) for d in divided]
+        if len(folds) == 1:
+            folds = [replace(folds[0], parts=parts_of(divided[0], kind, seed, _PARTS, _PART_UNITS))]
         whole = _prepared(data)
-        found: list[Candidate] = []
+        found: list[_Tried] = []
         for i, family in enumerate(families):
             report(i / len(families), f"trying {family.title}")
             tried = _try_family(project, family.name, folds=folds, whole=whole, seconds=each, clock=clock)
-            found.append(replace(tried, memory_bytes=tried.memory_bytes + libraries))
+            known = replace(tried.candidate, memory_bytes=tried.candidate.memory_bytes + libraries)
+            found.append(replace(tried, candidate=known))
     finally:
         torch.set_num_threads(threads)
     report(1.0, "ranked")
-    candidates = _ranked(found, project.metric)
-    trivial = _trivial(project.metric, folds)
+    ranked = _ranked(found, project.metric)
+    trivial = _judge(
+        project.metric,
+        folds,
+        [baselines.train_trivial(f.prepared).predict(len(f.prepared.data.validation)) for f in folds],
+    )
+    taken, words = _decide(project.metric, found, ranked, trivial)
     return Choice(
-        family=candidates[0].family,
-        options=candidates[0].options,
-        reason=_reason(project.metric, candidates, trivial, method),
+        family=taken.family,
+        options=taken.options,
+        reason=f"{words}; the trivial baseline has {trivial.value:.3g}; {method}",
         metric=project.metric,
-        candidates=candidates,
-        trivial=trivial,
+        candidates=tuple(t.candidate for t in ranked),
+        trivial=trivial.value,
         method=method,
         seconds=clock.monotonic() - started,
     )
-
-
-def inputs_of(project: Project, snapshot: Snapshot) -> tuple[str, ...]:
-    """The columns learnt from: all that [columns] gives no other part, and that are neither ids nor images."""
-    columns = project.columns
-    named = {columns.target, columns.key, columns.group, columns.time, *columns.ignore}
-    return tuple(c.name for c in snapshot.columns if c.name not in named and c.kind not in {"id", "image"})
-
-
-def classes_of(project: Project, snapshot: Snapshot) -> tuple[str, ...]:
-    """For classification the target's values as text, sorted; else none."""
-    if project.goal.task != "classification":
-        return ()
-    found: set[str] = set()
-    for name in snapshot.files:
-        values = pq.read_table(snapshot.folder / name, columns=[project.columns.target])[project.columns.target]
-        found.update(pc.unique(pc.cast(values, pa.string())).drop_null().to_pylist())
-    return tuple(sorted(found))
 
 
 def _prepared(data: TrainingData) -> _Fold:
@@ -182,55 +203,9 @@ def _prepared(data: TrainingData) -> _Fold:
     return _Fold(prepared=prepared, dense=dense_rows(prepared))
 
 
-def _divide(data: TrainingData, seed: int, most: int) -> tuple[list[TrainingData], str]:
-    """The divisions families are judged on, at most so many, and in words how."""
-    num_rows = len(data.train) + len(data.validation)
-    if num_rows >= FEW_ROWS and len(data.validation):
-        step = -(-len(data.train) // _MANY_ROWS)
-        if step == 1:
-            return [data], f"judged on {grouped(len(data.validation))} validation rows"
-        thinned = replace(data, train=data.train.take(np.arange(0, len(data.train), step)))
-        words = f"trained on {grouped(len(thinned.train))} of {grouped(len(data.train))} rows"
-        return [thinned], f"{words}, judged on {grouped(len(data.validation))} validation rows"
-    rows = _joined(data)
-    fold_of = _fold_numbers(rows.target, data.task, seed)
-    divided = []
-    for fold in range(most):
-        here = fold_of == fold
-        part = replace(data, train=rows.take(np.flatnonzero(~here)), validation=rows.take(np.flatnonzero(here)))
-        if len(part.validation) and len(np.unique(part.train.target)) > 1:
-            divided.append(part)
-    if not divided:
-        check_learnable(data)
-        return [data], "not judged: too few rows"
-    if len(divided) == _FOLDS:
-        return divided, f"{_FOLDS}-fold cross-validation over {grouped(num_rows)} training and validation rows"
-    return divided, f"judged on {len(divided)} of {_FOLDS} folds of {grouped(num_rows)} training and validation rows"
-
-
-def _joined(data: TrainingData) -> Rows:
-    first, second = data.train, data.validation
-    return Rows(
-        inputs=pa.concat_tables([first.inputs, second.inputs]),
-        target=np.concatenate([first.target, second.target]),
-        eids=np.concatenate([first.eids, second.eids]),
-        keys=pa.chunked_array([*first.keys.chunks, *second.keys.chunks], type=first.keys.type),
-    )
-
-
-def _fold_numbers(target: np.ndarray, task: str, seed: int) -> np.ndarray:
-    """The fold of each row: dealt out at random, class by class, so that folds hold the classes alike."""
-    shuffled = seeds.generator(seed, "folds").permutation(len(target))
-    if task == "classification":
-        shuffled = shuffled[np.argsort(target[shuffled], kind="stable")]
-    numbers = np.empty(len(target), dtype=np.int64)
-    numbers[shuffled] = np.arange(len(target)) % _FOLDS
-    return numbers
-
-
 def _try_family(
     project: Project, family: str, *, folds: list[_Fold], whole: _Fold, seconds: float, clock: Clock
-) -> Candidate:
+) -> _Tried:
     """Train on every fold within `seconds` in all, and estimate what the whole training would cost."""
     end = clock.monotonic() + seconds
     draft = replace(draft_plan(project, family, whole.prepared), device="cpu")
@@ -242,19 +217,21 @@ def _try_family(
         now = clock.monotonic()
         until = now + (end - now) / (len(folds) - i)
         results.append(_trial(project, family, fitted, fold=fold, rate=rate, end=until, clock=clock))
-    values = np.array([r[0] for r in results])
-    error = 2 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    parameters = results[0][2]
+    values = np.array([r.value for r in results])
+    said = [r.prediction for r in results if r.prediction is not None]
+    samples = _samples(project.metric, folds, said) if len(said) == len(folds) else np.array([])
+    judged = _Judged(value=float(values.mean()), samples=samples)
+    parameters = results[0].parameters
     dense = whole.dense.train
     rows_bytes = dense.numbers.nbytes + dense.codes.nbytes if family != "trees" else whole.prepared.train.numbers.nbytes
     changed = {k: v for k, v in fitted.options.items() if v != draft.options[k]}
     per_epoch = rate.of_epoch(steps_per_epoch, fitted.evaluate_every)
-    return Candidate(
+    candidate = Candidate(
         family=family,
         title=FAMILIES[family].title,
-        value=float(values.mean()),
-        spread=_or_none(error),
-        loss=float(np.mean([r[1] for r in results])),
+        value=judged.value,
+        spread=_or_none(judged.error),
+        loss=float(np.mean([r.loss for r in results])),
         seconds_per_epoch=per_epoch,
         seconds=per_epoch * fitted.epochs,
         epochs=fitted.epochs,
@@ -264,12 +241,13 @@ def _try_family(
         why=FAMILIES[family].why,
         options=changed,
     )
+    return _Tried(candidate=candidate, judged=judged)
 
 
 def _trial(
     project: Project, family: str, fitted: Plan, *, fold: _Fold, rate: Rate, end: float, clock: Clock
-) -> tuple[float, float, int]:
-    """Train on one fold until `end` at the latest: the best value, its loss, and the number of parameters.
+) -> _Lesson:
+    """Train on one fold until `end` at the latest: what the best of it says.
 
     The passes are cut to what the time allows before it starts, so that the learning rate still comes down in time.
     """
@@ -292,43 +270,106 @@ def _trial(
             judge(state, data.task, data.validation.target, positive)
         if clock.monotonic() > end and state.counters.evaluations:
             break
-    return state.counters.best_value, state.counters.best_loss, state.learner.num_parameters
+    counters, prediction = state.counters, None
+    if counters.best_step is not None:
+        state.learner.recall()
+        prediction = state.learner.evaluate().prediction
+    return _Lesson(
+        value=counters.best_value,
+        loss=counters.best_loss,
+        parameters=state.learner.num_parameters,
+        prediction=prediction,
+    )
 
 
-def _ranked(found: Sequence[Candidate], metric: str) -> tuple[Candidate, ...]:
+def _score(metric: str, data: TrainingData, prediction: np.ndarray, here: np.ndarray | slice = slice(None)) -> float:
+    """The metric over some of the judged rows; NaN where it is not defined."""
+    positive = data.positive if data.task == "classification" else 0
+    found = scoring.score(data.task, data.validation.target[here], prediction[here], positive=positive)
+    return found.get(metric, math.nan)
+
+
+def _samples(metric: str, folds: Sequence[_Fold], predictions: Sequence[np.ndarray]) -> np.ndarray:
+    """The metric on each fold; with one fold, on each part of its rows."""
+    if len(folds) > 1:
+        return np.array([_score(metric, f.prepared.data, p) for f, p in zip(folds, predictions, strict=True)])
+    parts = folds[0].parts
+    if parts is None:
+        return np.array([])
+    data = folds[0].prepared.data
+    return np.array([_score(metric, data, predictions[0], parts == n) for n in range(int(parts.max()) + 1)])
+
+
+def _judge(metric: str, folds: Sequence[_Fold], predictions: Sequence[np.ndarray]) -> _Judged:
+    values = [_score(metric, f.prepared.data, p) for f, p in zip(folds, predictions, strict=True)]
+    return _Judged(value=float(np.mean(values)), samples=_samples(metric, folds, predictions))
+
+
+def _error(samples: np.ndarray) -> float:
+    """Twice the standard error of their mean; NaN where there are fewer than two."""
+    known = samples[np.isfinite(samples)]
+    if len(known) < 2:
+        return math.nan
+    # spread_of takes equal values for one unit apart, which suits a scale and not an error.
+    return 2 * scoring.spread_of(known) / math.sqrt(len(known) - 1) if np.ptp(known) else 0.0
+
+
+def _apart(one: _Judged, other: _Judged) -> bool:
+    """Whether the difference is more than chance would make it; False where that is not known."""
+    if len(one.samples) != len(other.samples):
+        return False
+    return abs(one.value - other.value) > _error(one.samples - other.samples)
+
+
+def _ranked(found: Sequence[_Tried], metric: str) -> tuple[_Tried, ...]:
     """Best first: by the metric, among equals by the loss; what could not be judged comes last."""
     sign = -1.0 if METRICS[metric].higher_is_better else 1.0
 
-    def place(candidate: Candidate) -> tuple[bool, float, float]:
-        return math.isnan(candidate.value), sign * candidate.value, candidate.loss
+    def place(tried: _Tried) -> tuple[bool, float, float]:
+        return math.isnan(tried.judged.value), sign * tried.judged.value, tried.candidate.loss
 
     return tuple(sorted(found, key=place))
 
 
-def _reason(metric: str, ranked: Sequence[Candidate], trivial: float, method: str) -> str:
-    """Why the first was taken, in one sentence."""
+def _decide(
+    metric: str, offered: Sequence[_Tried], ranked: Sequence[_Tried], trivial: _Judged
+) -> tuple[Candidate, str]:
+    """The family to take, and why in words. `offered` begins with the simplest."""
     first, others = ranked[0], ranked[1:]
-    if math.isnan(first.value):
-        return f"{first.title}: {METRICS[metric].title} could not be judged on so few rows"
-    said = f"{first.title} has the best {METRICS[metric].title}: {_figure(first)}"
-    if others and not math.isnan(others[0].value):
-        said += f", before {others[0].title} with {_figure(others[0])}"
-        if first.spread is not None and abs(first.value - others[0].value) < first.spread:
+    title = METRICS[metric].title
+    if math.isnan(first.judged.value):
+        taken = offered[0].candidate
+        return taken, f"{title} could not be judged on so few rows: {taken.title} is taken as the simplest"
+    why = ""
+    if math.isnan(first.judged.error):
+        why = "too few rows were judged to tell a difference from chance"
+    elif not math.isnan(trivial.value) and not (
+        METRICS[metric].better(first.judged.value, trivial.value) and _apart(first.judged, trivial)
+    ):
+        why = "none is shown to do better than the trivial baseline"
+    if why:
+        taken = next(t for t in offered if t is first or _as_good(metric, t.judged, first.judged, trivial)).candidate
+        said = f"nothing separates the families ({why}): {taken.title} is taken as the simplest"
+        said += f", its {title} is {_figure(taken)}"
+        best = first.candidate
+        return taken, said + (f", the best was {_figure(best)} ({best.title})" if best is not taken else "")
+    said = f"{first.candidate.title} has the best {title}: {_figure(first.candidate)}"
+    if others and not math.isnan(others[0].judged.value):
+        said += f", before {others[0].candidate.title} with {_figure(others[0].candidate)}"
+        if not _apart(first.judged, others[0].judged):
             said += " (too close to call)"
-    return f"{said}; the trivial baseline has {trivial:.3g}; {method}"
+    return first.candidate, said
+
+
+def _as_good(metric: str, one: _Judged, best: _Judged, trivial: _Judged) -> bool:
+    """Whether a family may stand for the best when nothing separates them: it is not plainly worse."""
+    if math.isnan(one.value):
+        return False
+    if math.isnan(best.error):
+        near = math.isclose(one.value, best.value, rel_tol=0.01)
+        return near or not METRICS[metric].better(trivial.value, one.value)
+    return not _apart(best, one)
 
 
 def _figure(candidate: Candidate) -> str:
     return f"{candidate.value:.3g}" + (f" ± {candidate.spread:.1g}" if candidate.spread else "")
-
-
-def _trivial(metric: str, folds: Sequence[_Fold]) -> float:
-    values = []
-    for fold in folds:
-        data = fold.prepared.data
-        predicted = baselines.train_trivial(fold.prepared).predict(len(data.validation))
-        positive = data.positive if data.task == "classification" else 0
-        values.append(
-            scoring.score(data.task, data.validation.target, predicted, positive=positive).get(metric, math.nan)
-        )
-    return float(np.mean(values)) if values else math.nan

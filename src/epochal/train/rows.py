@@ -40,6 +40,8 @@ class Rows:
     """Stable keys."""
     left_out: int = 0
     """Rows of the part whose target is missing: nothing can be learnt from or judged by them."""
+    beside: pa.ChunkedArray | None = None
+    """Values of one more column that was asked for, such as the group: never learnt from."""
 
     def __len__(self) -> int:
         return len(self.target)
@@ -51,6 +53,7 @@ class Rows:
             target=self.target[index],
             eids=self.eids[index],
             keys=self.keys.take(index),
+            beside=self.beside.take(index) if self.beside is not None else None,
         )
 
 
@@ -90,12 +93,19 @@ def read_training(spec: RunSpec) -> TrainingData:
 
 
 def training_data(
-    project: Project, snapshot_folder: Path, split_folder: Path, *, inputs: Sequence[str], classes: Sequence[str]
+    project: Project,
+    snapshot_folder: Path,
+    split_folder: Path,
+    *,
+    inputs: Sequence[str],
+    classes: Sequence[str],
+    beside: str = "",
 ) -> TrainingData:
-    """As `read_training`, for settings that belong to no run yet."""
+    """As `read_training`, for settings that belong to no run yet; the rows carry the column `beside`, if one is named."""
     snapshot = open_snapshot(snapshot_folder)
+    target = project.columns.target
     train, validation = (
-        read_part(snapshot, split_folder, part, inputs=inputs, target=project.columns.target, classes=classes)
+        read_part(snapshot, split_folder, part, inputs=inputs, target=target, classes=classes, beside=beside)
         for part in PARTS[:2]
     )
     data = TrainingData(
@@ -143,6 +153,7 @@ def read_part(
     inputs: Sequence[str],
     target: str,
     classes: Sequence[str],
+    beside: str = "",
 ) -> Rows:
     """The rows of one part. For classification give the class names; without them the target is a number.
 
@@ -154,13 +165,14 @@ def read_part(
             "the split belongs to other data", where=str(split_folder), fix="train again", code="no-snapshot"
         )
     names = {column.name for column in snapshot.columns}
-    for name in (target, *inputs):
+    further = (beside,) if beside else ()
+    for name in (target, *inputs, *further):
         if name not in names:
             raise NoTarget(f"there is no column {name!r} in the prepared data", where="[columns]", fix="train again")
     number = PARTS.index(part)
     try:
         parts = pq.read_table(split_folder / "parts.parquet", columns=["part"])["part"].to_numpy()
-        table = _rows_where(snapshot, parts == number, ["_eid", "_key", *dict.fromkeys((*inputs, target))])
+        table = _rows_where(snapshot, parts == number, ["_eid", "_key", *dict.fromkeys((*inputs, target, *further))])
     except (OSError, pa.ArrowException) as error:
         raise SourceError(
             f"the prepared data cannot be read: {error}",
@@ -182,6 +194,7 @@ def read_part(
         eids=table.column("_eid").to_numpy(),
         keys=table.column("_key"),
         left_out=left_out,
+        beside=table.column(beside) if beside else None,
     )
 
 

@@ -149,12 +149,13 @@ def mean_absolute_error(truth_N: np.ndarray, value_N: np.ndarray) -> float:
 
 def r2(truth_N: np.ndarray, value_N: np.ndarray) -> float:
     """Share of the variation explained; NaN for under two rows or a constant truth."""
-    if len(truth_N) < 2:
+    if len(truth_N) < 2 or truth_N.min() == truth_N.max():
         return math.nan
     away_N = truth_N - truth_N.mean()
     unit = _unit(away_N)
     spread = float(((away_N / unit) ** 2).sum())
-    return 1 - float((((truth_N - value_N) / unit) ** 2).sum()) / spread if spread > 0 else math.nan
+    with np.errstate(over="ignore"):
+        return 1 - float((((truth_N - value_N) / unit) ** 2).sum()) / spread
 
 
 def spread_of(values: np.ndarray) -> float:

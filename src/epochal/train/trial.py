@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import resource
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,8 +17,6 @@ import pyarrow.compute as pc
 import torch
 
 from epochal.core.settings import Project
-from epochal.snapshot.manifest import open_snapshot
-from epochal.train.choose import classes_of, inputs_of
 from epochal.train.make import dense_rows, make_learner, prepare
 from epochal.train.plan import make_plan
 from epochal.train.rows import Rows, training_data
@@ -45,19 +44,14 @@ class Trial:
     """What the budget changed, in words."""
 
 
-def try_one_step(project: Project, snapshot_folder: Path, split_folder: Path) -> Trial:
-    """Prepare, plan and take one step with the rows that hold most.
+def try_one_step(
+    project: Project, snapshot_folder: Path, split_folder: Path, *, inputs: Sequence[str], classes: Sequence[str]
+) -> Trial:
+    """Prepare, plan and take one step with the rows that hold most. `inputs` and `classes` are those of the build.
 
     Raises EpochalError for data or settings that cannot be trained, as a run would.
     """
-    snapshot = open_snapshot(snapshot_folder)
-    data = training_data(
-        project,
-        snapshot_folder,
-        split_folder,
-        inputs=inputs_of(project, snapshot),
-        classes=classes_of(project, snapshot),
-    )
+    data = training_data(project, snapshot_folder, split_folder, inputs=inputs, classes=classes)
     family = project.model.family
     prepared = prepare(data)
     dense = None if family == "trees" else dense_rows(prepared)

@@ -58,7 +58,15 @@ def _try(
         )
         return {}
     report("taking one real step", None)
-    trial = try_one_step(file.folder, project, snapshot_id=built.snapshot_id, split_id=built.split_id, report=report)
+    trial = try_one_step(
+        file.folder,
+        project,
+        snapshot_id=built.snapshot_id,
+        split_id=built.split_id,
+        inputs=built.inputs,
+        classes=built.classes,
+        report=report,
+    )
     if not trial["healthy"]:
         problems.append(
             {

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from epochal.core.errors import EpochalError, RunError
 from epochal.core.settings import Model, Project, parse_project, with_setting
-from epochal.data.protocol import Head, OpenView, Proposal, ReadHead, View
-from epochal.project.file import create_project
+from epochal.data.protocol import Built, Head, OpenView, Proposal, ReadHead, View
+from epochal.project.file import ProjectFile, create_project
 from epochal.project.runfile import RunSpec
 from epochal.review.view import ReviewView, read_view
 from epochal.runs import choose as run_choose
@@ -190,12 +190,20 @@ def measure(session: Session, *, again: bool = True) -> None:
     def work(report: Progress) -> Mapping[str, Any]:
         _project, built = operations.build(session.data, file, report=report, cancelled=cancelled)
         session.deliver(lambda: session.built_now(built))
-        ids = {"snapshot_id": built.snapshot_id, "split_id": built.split_id}
-        known = None if again else run_choose.last_choice(file.folder, file.project, **ids)
+        known = None if again else _recalled(file, built)
         if known is not None:
             return known
         report("trying each family for a short, equal time", None)
-        return run_choose.choose(file.folder, file.project, **ids, report=report, cancelled=cancelled)
+        return run_choose.choose(
+            file.folder,
+            file.project,
+            snapshot_id=built.snapshot_id,
+            split_id=built.split_id,
+            inputs=built.inputs,
+            classes=built.classes,
+            report=report,
+            cancelled=cancelled,
+        )
 
     def done(answer: Mapping[str, Any]) -> None:
         session.choice = choice_from(answer)
@@ -230,10 +238,15 @@ def recall_choice(session: Session) -> None:
     """Show what an earlier trial said of this data, if there was one."""
     built = session.built
     if session.choice is None and built is not None and session.file is not None:
-        answer = run_choose.last_choice(
-            session.file.folder, session.project, snapshot_id=built.snapshot_id, split_id=built.split_id
-        )
+        answer = _recalled(session.file, built)
         session.choice = choice_from(answer) if answer else None
+
+
+def _recalled(file: ProjectFile, built: Built) -> Mapping[str, Any] | None:
+    """What an earlier trial said of this very data, if there was one."""
+    return run_choose.last_choice(
+        file.folder, file.project, snapshot_id=built.snapshot_id, split_id=built.split_id, inputs=built.inputs
+    )
 
 
 def take_family(session: Session, family: str) -> bool:

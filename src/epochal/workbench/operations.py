@@ -233,22 +233,32 @@ def _with(source: Source, key: str, value: Any) -> Source:
     return replace(source, **{key: value})
 
 
-def choose_family(file: ProjectFile, built: Built, *, report: Report = quiet) -> Mapping[str, Any]:
+def choose_family(
+    file: ProjectFile, built: Built, *, project: Project | None = None, report: Report = quiet
+) -> Mapping[str, Any]:
     """Choose the family on evidence and write it down, unless the person took one meanwhile.
+
+    `project` are the settings that were built, when they are not the file's.
 
     Returns the evidence: family, options, settings, reason, metric, candidates.
     """
     choice = run_choose.choose(
-        file.folder, file.project, snapshot_id=built.snapshot_id, split_id=built.split_id, report=report
+        file.folder,
+        project or file.project,
+        snapshot_id=built.snapshot_id,
+        split_id=built.split_id,
+        inputs=built.inputs,
+        classes=built.classes,
+        report=report,
     )
     base = file.project
     if base.model.family:
         return choice
     model = Model(family=choice["family"], options=choice.get("options", {}))
-    project = replace(base, model=model)
+    chosen = replace(base, model=model)
     for dotted, value in choice.get("settings", {}).items():
-        project = with_setting(project, dotted, value)
-    file.change(project, f"choose {model.family}", base=base)
+        chosen = with_setting(chosen, dotted, value)
+    file.change(chosen, f"choose {model.family}", base=base)
     return choice
 
 
@@ -280,7 +290,7 @@ def make_run(
             client, file, project=wanted, accept_split=accept_split, report=report, cancelled=cancelled
         )
     if not project.model.family:
-        choose_family(file, built, report=report)
+        choose_family(file, built, project=project, report=report)
         project = replace(project, model=file.project.model)
     return launch.make_run(file.folder, project, body_of(built), overrides or {})
 

@@ -8,13 +8,13 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from epochal.core.settings import with_setting
 from epochal.core.tasks import FAMILIES
-from epochal.snapshot.manifest import open_snapshot
-from epochal.train.choose import choose, classes_of, inputs_of
+from epochal.train.choose import choose
 from epochal.train.device import NoDevice, choose_device
 from epochal.train.gradient import num_batches
 from epochal.train.make import prepare
@@ -28,11 +28,25 @@ def folders(spec):
     return cache / "snapshots" / "snap", cache / "splits" / "split"
 
 
+def tried(spec, budget, report=lambda *_: None):
+    return choose(spec.project, *folders(spec), budget, report, inputs=spec.inputs, classes=spec.classes)
+
+
+def divided(spec, parts, settings):
+    """The run with its rows divided so, by a project that says so."""
+    path = folders(spec)[1] / "parts.parquet"
+    pq.write_table(pq.read_table(path).set_column(1, "part", pa.array(parts, pa.int8())), path)
+    project = spec.project
+    for dotted, value in settings.items():
+        project = with_setting(project, dotted, value)
+    return replace(spec, project=project)
+
+
 class TestAChoice:
     def test_ranks_every_family_with_its_evidence(self, spec_of, blobs):
         spec = spec_of(blobs(200), target="label")
         heard = []
-        choice = choose(spec.project, *folders(spec), 20.0, lambda share, text: heard.append((share, text)))
+        choice = tried(spec, 20.0, lambda share, text: heard.append((share, text)))
 
         assert {c.family for c in choice.candidates} == set(FAMILIES)
         assert [c.value for c in choice.candidates] == sorted((c.value for c in choice.candidates), reverse=True)
@@ -45,7 +59,7 @@ class TestAChoice:
 
     def test_takes_the_line_for_what_is_a_line(self, spec_of, line):
         spec = spec_of(line(200), target="y", task="regression")
-        choice = choose(spec.project, *folders(spec), 20.0, lambda *_: None)
+        choice = tried(spec, 20.0)
 
         assert choice.family != "trees"
         assert choice.candidates[0].value < 2 < choice.trivial
@@ -55,8 +69,6 @@ class TestAChoice:
         table = pa.table({"x": rng.normal(size=200), "label": rng.choice(["a", "b"], 200)})
         spec = spec_of(table, target="label")
         snapshot, split = folders(spec)
-        import pyarrow.parquet as pq
-
         parts = pq.read_table(split / "parts.parquet")["part"].to_numpy()
         rows = pq.read_table(snapshot / "rows-0.parquet")
         # A test row that were read would name a class there is none of, and reading would refuse it.
@@ -65,18 +77,76 @@ class TestAChoice:
             rows.set_column(rows.column_names.index("label"), "label", pa.array(labels)), snapshot / "rows-0.parquet"
         )
 
-        choice = choose(spec.project, snapshot, split, 5.0, lambda *_: None, inputs=spec.inputs, classes=spec.classes)
+        choice = tried(spec, 5.0)
 
         assert not np.isnan(choice.candidates[0].value)
 
-    def test_finds_inputs_and_classes_as_the_project_says(self, spec_of, blobs):
-        spec = spec_of(blobs(), target="label")
-        snapshot = open_snapshot(folders(spec)[0])
-        project = with_setting(spec.project, "columns.ignore", ["flag"])
-        project = with_setting(project, "columns.key", "first")
+    @pytest.mark.parametrize("column", [None, "patient"])
+    def test_learns_nothing_of_a_group_from_its_other_rows(self, spec_of, column):
+        """Ten near-equal rows of each patient, whose label is a coin: rows of one patient on both sides tell it."""
+        rng = np.random.default_rng(0)
+        where, coin = rng.normal(size=(60, 4)), rng.integers(0, 2, 60)
+        patient = np.repeat(np.arange(60), 10)
+        near = where[patient] + rng.normal(0, 0.01, (600, 4))
+        table = pa.table(
+            {
+                **{f"x{i}": near[:, i] for i in range(4)},
+                "patient": patient,
+                "label": np.array(["a", "b"])[coin[patient]],
+            }
+        )
+        spec = spec_of(table, target="label", inputs=["x0", "x1", "x2", "x3"])
+        if column:
+            dealt = [2 if p % 5 == 0 else 1 if p % 10 == 1 else 0 for p in patient]
+            spec = divided(spec, dealt, {"split.kind": "group", "columns.group": column})
+        choice = tried(spec, 20.0)
 
-        assert inputs_of(project, snapshot) == ("second", "colour")
-        assert classes_of(project, snapshot) == spec.classes
+        if column:
+            assert choice.candidates[0].value < 0.75
+            assert "whole groups at a time" in choice.method
+        else:
+            assert choice.candidates[0].value > 0.9, "without groups the same rows look easy: the trap is real"
+
+    @pytest.mark.parametrize("validation", [True, False])
+    def test_of_a_split_in_time_judges_by_what_comes_later(self, spec_of, validation):
+        """A label that rows near in time share and that changes at random: the past alone does not tell it."""
+        rng = np.random.default_rng(1)
+        when = np.arange(600.0)
+        label = np.repeat(np.concatenate([rng.permutation(["a", "b"]) for _ in range(30)]), 10)
+        table = pa.table({"phase": when + rng.normal(0, 0.1, 600), "when": when, "label": label})
+        spec = spec_of(table, target="label", inputs=["phase"])
+        last = 1 if validation else 0
+        dealt = np.where(when >= 500, 2, np.where(when >= 400, last, 0))
+        choice = tried(divided(spec, dealt, {"split.kind": "time", "columns.time": "when"}), 20.0)
+
+        assert choice.candidates[0].value < 0.75
+        assert choice.method == (
+            "judged on 100 validation rows"
+            if validation
+            else "trained on the 400 earlier training rows, judged on the 100 latest"
+        )
+
+    def test_of_a_split_by_column_is_judged_on_its_validation_part(self, spec_of, blobs):
+        spec = divided(spec_of(blobs(), target="label"), np.arange(300) % 3, {"split.column": "flag", "split.kind": "column"})
+
+        assert tried(spec, 8.0).method == "judged on 100 validation rows"
+
+    def test_says_how_sure_it_is_also_when_there_is_time_for_one_fold_only(self, spec_of, blobs):
+        choice = tried(spec_of(blobs(400), target="label"), 5.0)
+
+        assert "1 of 5 folds" in choice.method
+        assert all(c.spread is not None for c in choice.candidates)
+
+    @pytest.mark.parametrize(("rows", "why"), [(400, "none is shown to do better"), (40, "too few rows")])
+    def test_of_noise_says_that_nothing_separates_the_families_and_takes_the_simplest(self, spec_of, rows, why):
+        rng = np.random.default_rng(0)
+        table = pa.table({"x": rng.normal(size=rows), "y": rng.normal(size=rows)})
+        choice = tried(spec_of(table, target="y", task="regression"), 5.0)
+
+        assert choice.family == "linear"
+        assert choice.reason.startswith("nothing separates the families")
+        assert why in choice.reason
+        assert "has the best" not in choice.reason
 
 
 class TestAPlan:
