@@ -73,7 +73,13 @@ def whole(tmp_path_factory) -> Path:
         (run / part).mkdir(parents=True)
     digest = hashlib.sha256(tensors()).hexdigest()
     (run / "bundle" / "model.safetensors").write_bytes(tensors())
-    (run / "bundle" / "bundle.toml").write_text(f'[weights]\nfile = "model.safetensors"\nsha256 = "{digest}"\n')
+    (run / "bundle" / "baselines").mkdir()
+    (run / "bundle" / "baselines" / "strong.txt").write_text("tree\n")
+    strong = hashlib.sha256(b"tree\n").hexdigest()
+    (run / "bundle" / "bundle.toml").write_text(
+        f'[files]\n"model.safetensors" = {{ size = {len(tensors())}, sha256 = "{digest}" }}\n'
+        f'"baselines/strong.txt" = {{ size = 5, sha256 = "{strong}" }}\n'
+    )
     (run / "report" / "predictions.parquet").write_bytes(PARQUET)
     (folder / STEP / "model.safetensors").write_bytes(tensors())
     files = {"model.safetensors": {"size": len(tensors()), "sha256": digest}}
@@ -136,6 +142,10 @@ def test_a_whole_project_has_no_findings(folder):
         (f"{STEP}/manifest.json", cut, "checkpoint", "error"),
         (f"{STEP}/manifest.json", Path.unlink, "checkpoint", "error"),
         (f"{RUN}/bundle/model.safetensors", lambda p: p.write_bytes(p.read_bytes()[:-1] + b"\1"), "bundle", "error"),
+        (f"{RUN}/bundle/baselines/strong.txt", swap("tree", "tray"), "bundle", "error"),
+        (f"{RUN}/bundle/baselines/strong.txt", Path.unlink, "bundle", "error"),
+        (f"{RUN}/bundle/bundle.toml", swap("baselines/", "../"), "bundle", "error"),
+        (f"{RUN}/bundle/bundle.toml", swap("[files]", "[flies]"), "bundle", "error"),
         (f"{RUN}/bundle/bundle.toml", cut, "bundle", "error"),
         (f"{RUN}/report/predictions.parquet", cut, "damaged", "error"),
         (".epochal/snapshots/s/rows-0.parquet", Path.unlink, "cache", "warning"),

@@ -11,6 +11,7 @@ from epochal.core.errors import SourceError
 from epochal.core.settings import parse_project
 from epochal.data import sources
 from epochal.data.predict_input import prepare, write_predictions
+from epochal.data.sql import TRY_APART
 
 
 CLEAN = [
@@ -30,7 +31,7 @@ def read(tmp_path):
     into = tmp_path / "into"
     into.mkdir()
 
-    def reading(text, inputs=("b", "twice", "c"), clean=CLEAN):
+    def reading(text, inputs=("b", "twice", "c"), clean=CLEAN, types=None):
         (tmp_path / "new.csv").write_bytes(text.encode() if isinstance(text, str) else text)
         document = {
             "name": "p",
@@ -40,6 +41,7 @@ def read(tmp_path):
         }
         with duckdb.connect() as con:
             con.execute("SET python_enable_replacements=false; SET enable_external_access=false")
+            con.execute(TRY_APART)
             told = prepare(
                 con,
                 parse_project(document),
@@ -48,6 +50,7 @@ def read(tmp_path):
                 inputs=inputs,
                 into=into,
                 report=sources.silent,
+                types=types,
             )
         return told, pq.read_table(into / "rows.parquet"), into
 
@@ -140,3 +143,42 @@ def test_a_failure_leaves_the_old_file(read, tmp_path):
     with pytest.raises(SourceError, match=r"cannot be written as \.xlsx"):
         write_predictions(into, tmp_path / "out.xlsx")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["into", "new.csv", "out.csv"]
+
+
+HARD = [
+    {"op": "compute", "column": "v", "as": "cast(substr(g, 2) as int) + cast(substr(g, 2) as int)"},
+    {"op": "filter", "where": "cast(substr(g, 2) as int) < 9"},
+    {"op": "set_kind", "columns": ["b"], "kind": "number"},
+    {"op": "compute", "column": "w", "as": "v * 2"},
+]
+
+
+def test_a_value_that_a_step_fails_on_is_missing_and_noted_and_the_others_are_predicted(read):
+    _, rows, _ = read("g,b\na1,1\nother,2\na9,x\na2,3\n", inputs=("v", "w", "b"), clean=HARD)
+    assert rows["v"].to_pylist() == [2, None, 18, 4]
+    assert rows["w"].to_pylist() == [4, None, 36, 8]
+    assert rows["b"].to_pylist() == [1.0, 2.0, None, 3.0]
+    assert rows["_note"].to_pylist() == [
+        None,
+        "v: cannot be computed (step 1); step 2 cannot be decided: cast(substr(g, 2) as int) < 9",
+        "cleaning would leave it out (step 2): it is not cast(substr(g, 2) as int) < 9; b: cannot be read: x",
+        None,
+    ]
+
+
+def test_inputs_come_as_the_types_they_were_learnt_as(read):
+    types = {"n": "DOUBLE", "whole": "BIGINT", "flag": "BOOLEAN", "day": "TIMESTAMP", "t": "VARCHAR"}
+    text = "n,whole,flag,day,t,note\n1.5,2.5,yes,2024-01-02,7,mine\nx,3,maybe,soon,,\n"
+    _, rows, _ = read(text, inputs=tuple(types), clean=[], types=types)
+    assert [str(t) for t in rows.schema.types[1:6]] == ["double", "double", "bool", "timestamp[us]", "string"]
+    assert rows["whole"].to_pylist() == [2.5, 3.0]
+    assert rows["_note"].to_pylist() == [
+        None,
+        "n: cannot be read: x; flag: cannot be read: maybe; day: cannot be read: soon",
+    ]
+
+
+def test_inputs_named_as_our_own_columns_of_notes_are_no_trouble(read):
+    _, rows, _ = read("line,note\n1,a\n2\n", inputs=("line", "note"), clean=[])
+    assert rows["note"].to_pylist() == ["a", None]
+    assert rows["_note"].to_pylist() == [None, "the line has too few fields"]

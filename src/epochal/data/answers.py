@@ -15,7 +15,7 @@ from epochal.core.steps import parse_step
 from epochal.data import account, count, export, pages, problems, profile, propose, protocol, views
 from epochal.data.engine import Engine, Work, connect, limit_memory, open_engine, seal
 from epochal.data.recipe import ready_steps
-from epochal.data.sql import recipe_sql
+from epochal.data.sql import TRY_APART, recipe_sql
 
 
 if TYPE_CHECKING:
@@ -204,6 +204,7 @@ def _prepare_prediction(self: Answers, request: protocol.PreparePrediction, work
     spill = into / "spill"
     con = connect(":memory:", spill)
     try:
+        con.execute(TRY_APART)
         seal(con, folders=[into])
         with work.on(con):
             return prepare(
@@ -213,6 +214,7 @@ def _prepare_prediction(self: Answers, request: protocol.PreparePrediction, work
                 uri=request.uri,
                 inputs=request.inputs,
                 into=into,
+                types=request.types,
                 report=work.tell,
             )
     finally:

@@ -22,7 +22,8 @@ from epochal.data.protocol import Built
 from epochal.data.recipe import ready_steps
 from epochal.data.split import PARTS_TABLE, Split, check_unchanged, make_split
 from epochal.data.sql import recipe_sql, rejects_sql
-from epochal.data.sqltext import as_text, identifier, is_date_type, is_float_type, is_text_type
+from epochal.data.sqltext import as_text, identifier, is_text_type
+from epochal.data.stored import stored_type, stored_value
 from epochal.project.paths import ProjectPaths
 from epochal.show import grouped
 from epochal.snapshot import write as snapshot_write
@@ -162,10 +163,10 @@ def _clean(
     recipe = recipe_sql(imported.columns, steps)
     described = con.execute(f"DESCRIBE {recipe}").fetchall()
     types = {d[0]: d[1] for d in described if d[0] not in {"_eid", "_source", "_line", "_key"}}
-    wanted = {name: _stored(kind) for name, kind in types.items()}
+    wanted = {name: stored_type(kind) for name, kind in types.items()}
     if project.goal.task == "classification" and project.columns.target in wanted:
         wanted[project.columns.target] = "VARCHAR"  # classes are named, and a name is a text
-    values = ", ".join(f"{_value(name, types[name], wanted[name])} AS {identifier(name)}" for name in types)
+    values = ", ".join(f"{stored_value(name, types[name], wanted[name])} AS {identifier(name)}" for name in types)
     key = "_key"
     if project.columns.key:
         key_column = _known(project.columns.key, types, "key")
@@ -185,27 +186,6 @@ def _known(name: str, types: Mapping[str, str], role: str) -> str:
             code="unknown-column",
         )
     return name
-
-
-def _stored(kind: str) -> str:
-    """The type a column has in a snapshot: one of a few that every reader understands alike."""
-    if kind in {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}:
-        return "BIGINT"
-    if is_float_type(kind) or kind in {"HUGEINT", "UBIGINT", "UHUGEINT"} or kind.startswith("DECIMAL"):
-        return "DOUBLE"
-    if is_date_type(kind):
-        return "TIMESTAMP"
-    return "BOOLEAN" if kind == "BOOLEAN" else "VARCHAR"
-
-
-def _value(name: str, kind: str, wanted: str) -> str:
-    """A column's value as a snapshot holds it: no number that is none, no text that is empty."""
-    named = identifier(name)
-    if wanted == "DOUBLE" and is_float_type(kind):
-        return f"CASE WHEN isfinite({named}) THEN {named}::DOUBLE END"
-    if wanted == "VARCHAR":
-        return f"nullif({as_text(name, kind)}, '')"
-    return f"{named}::{wanted}"
 
 
 def _account(con: duckdb.DuckDBPyConnection, imported: Imported, steps: Sequence[Step]) -> _Account:

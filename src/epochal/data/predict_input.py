@@ -1,6 +1,7 @@
 """New rows for a trained model: read as a source is, cleaned by the recipe, none dropped.
 
-A row that cleaning would have removed stays and is marked in words. Steps that need the target are skipped, for new
+A row that cleaning would have removed stays and is marked in words; a value that a step fails on is missing, and its
+row says so. Inputs become what a snapshot holds, as those that were learnt from did. Steps that need the target are skipped, for new
 rows have none. What the file holds itself comes back unchanged beside the predictions.
 """
 
@@ -19,8 +20,9 @@ from epochal.core.steps import OPS, Step, nearest
 from epochal.data import sources
 from epochal.data.predict_output import RAW, write_predictions
 from epochal.data.recipe import ready_steps
-from epochal.data.sql import columns_after, marked_sql, rejects_sql
+from epochal.data.sql import columns_after, noted_sql, rejected_condition
 from epochal.data.sqltext import as_text, identifier, literal
+from epochal.data.stored import may_be_lost, replayed_value
 
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 ROWS = "rows.parquet"
 
 _BATCH = 50_000
+_LINE_NOTES = "_line_notes"
 _REASONS = {"short": "the line has too few fields", "long": "the line has too many fields"}
 
 
@@ -43,6 +46,7 @@ def prepare(
     inputs: Sequence[str],
     into: Path,
     report: Progress,
+    types: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Read new rows and clean them without dropping one.
 
@@ -50,13 +54,14 @@ def prepare(
     the file's own columns as text).
 
     Args:
-        con: A connection to an empty database of its own.
+        con: A connection to an empty database of its own, `TRY_APART` in force.
         project: The run's frozen settings.
         folder: The project's folder, which relative addresses and mappings start from.
         uri: Where the new rows are.
         inputs: The columns the model learnt from.
         into: A folder that is there.
         report: Told what is being done.
+        types: The types the inputs were learnt as, where known.
 
     Returns:
         {"rows": rows read, "columns": the file's columns}.
@@ -73,14 +78,18 @@ def prepare(
     steps = _fitting_steps(con, project, folder, present)
     after = dict(columns_after(present, steps))
     _check_inputs(inputs, after, project, present)
-    _note_cells(con, present, steps)
-    listed = ", ".join(identifier(c) for c in inputs)
-    notes = f"nullif(concat_ws('; ', {_removed_note(steps)}, cell.note), '')"
-    marked = marked_sql(present, steps)
+    _note_lines(con)
+    noted = noted_sql(present, steps)
+    kinds = {row[0]: row[1] for row in con.execute(f"DESCRIBE {noted}").fetchall()}
+    learnt = {c: (types or {}).get(c, "") for c in inputs}
+    values = ", ".join(f"{replayed_value(c, kinds[c], t)} AS {identifier(c)}" for c, t in learnt.items())
+    notes = [_removed_note(steps), *(c for c in kinds if c.startswith("_removed_note_"))]
+    notes += [_lost_note(c, kinds[c], t) for c, t in learnt.items() if may_be_lost(kinds[c], t)]
+    notes = [f"nullif({note}, '')" for note in (*notes, "_line_note")]
     _write(
         con,
-        f"SELECT row._eid, {listed}, {notes} AS _note FROM ({marked}) AS row LEFT JOIN _noted AS cell ON cell.line = row._line "  # noqa: S608 - quoted
-        "ORDER BY row._eid",
+        f"SELECT _eid, {values}, nullif(concat_ws('; ', {', '.join(notes)}), '') AS _note FROM ({noted}) "  # noqa: S608 - quoted
+        f"LEFT JOIN {_LINE_NOTES} ON _noted_line = _line ORDER BY _eid",
         into / ROWS,
     )
     texts = ", ".join(f"{as_text(name, kind)} AS {identifier(name)}" for name, kind in imported.columns)
@@ -180,20 +189,21 @@ def _removed_note(steps: Sequence[Step]) -> str:
         else:
             why = "it repeats an earlier row"
         cases.append(f"WHEN {n} THEN {literal(f'cleaning would leave it out (step {n}): {why}')}")
-    return f"CASE row._removed {' '.join(cases)} END" if cases else "NULL"
+    return f"CASE _removed {' '.join(cases)} END" if cases else "NULL"
 
 
-def _note_cells(con: duckdb.DuckDBPyConnection, present: Sequence[tuple[str, str]], steps: Sequence[Step]) -> None:
-    """Make `_noted` (line, note): what could not be read in a line."""
+def _lost_note(column: str, kind: str, learnt: str) -> str:
+    """SQL: what a value was that is missing as the type that was learnt from."""
+    said = f"{literal(f'{column}: cannot be read: ')} || left({as_text(column, kind)}, 40)"
+    return f"CASE WHEN {rejected_condition(column, kind, replayed_value(column, kind, learnt))} THEN {said} END"
+
+
+def _note_lines(con: duckdb.DuckDBPyConnection) -> None:
+    """Make the table of lines that were read, but not as they should be."""
     cases = " ".join(f"WHEN {literal(k)} THEN {literal(v)}" for k, v in _REASONS.items())
-    selects = [f"SELECT line, CASE kind {cases} END AS note FROM rejects"]  # noqa: S608 - our own text
-    for _n, column, select in rejects_sql(present, steps):
-        said = literal(f"{column}: cannot be read: ")
-        selects.append(f"SELECT line, {said} || left(text, 40) AS note FROM ({select})")  # noqa: S608 - quoted
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE _noted AS SELECT line, string_agg(note, '; ') AS note FROM ("  # noqa: S608 - our own text
-        + " UNION ALL ".join(selects)
-        + ") GROUP BY line"
+        f"CREATE OR REPLACE TEMP TABLE {_LINE_NOTES} AS SELECT line AS _noted_line, "  # noqa: S608 - our own text
+        f"string_agg(CASE kind {cases} END, '; ') AS _line_note FROM rejects GROUP BY line"
     )
 
 

@@ -370,6 +370,8 @@ class PreparePrediction(Request):
     uri: str
     inputs: tuple[str, ...]
     into: str
+    types: Mapping[str, str] = field(default_factory=dict)
+    """What the inputs were learnt as: the snapshot's types."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ step ever leaves one behind.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from epochal.core.steps import Step
 from epochal.data.sqltext import as_text, identifier, literal, table_name
@@ -17,6 +18,8 @@ from epochal.data.stages import INTERNAL, Columns, Plan, Stage, plan
 
 _CHAIN = 50
 """Columns that a statement names one after the other; more are put so that DuckDB need not look at each for each."""
+_NOTED = 40
+"""Characters of a value that a note repeats."""
 
 
 def recipe_sql(columns: Columns, steps: Sequence[Step], source: str = "raw", *, upto: int | None = None) -> str:
@@ -49,20 +52,41 @@ def marked_sql(columns: Columns, steps: Sequence[Step], source: str = "raw", *, 
     row says how many of its cells step N changed and `_rejected_N` how many it could not read (rows removed before
     count nothing). Raises StepError as `plan` does.
     """
+    return _all_marked(columns, steps, source, partial(_marked_select, counted=counted))
+
+
+def noted_sql(columns: Columns, steps: Sequence[Step], source: str = "raw") -> str:
+    """As `marked_sql`, for rows the recipe was not made for: no value of any row makes it fail.
+
+    Where a step fails on a value, the value becomes missing; a condition that fails removes nothing. A column
+    `_removed_note_N` says in words what step N could not do. The connection must have TRY_APART in force. Raises
+    StepError as `plan` does.
+    """
+    return _all_marked(columns, steps, source, _noted_select)
+
+
+TRY_APART = "SET disabled_optimizers = 'common_subexpressions'"
+"""DuckDB takes an expression that stands twice out of its TRY to work it out once; there it would fail the statement."""
+
+
+def _all_marked(
+    columns: Columns, steps: Sequence[Step], source: str, select_of: Callable[[Stage, str], tuple[str, list[str]]]
+) -> str:
+    """Every stage by `select_of`, which gives its SELECT over rows that carry `_removed`, and columns it puts beside."""
     laid = plan(columns, steps, source)
     start = f"SELECT *, CAST(NULL AS INTEGER) AS _removed\nFROM {table_name(source)}"
     parts = [f"_marked_0 AS (\n{_indented(start)}\n)"]
     relation = "_marked_0"
-    counters: list[str] = []
+    beside: list[str] = []
     for stage in laid.stages:
         name = f"_marked_{stage.n}"
-        select, own = _marked_select(stage, relation, counted=counted)
-        counters += own
+        select, own = select_of(stage, relation)
+        beside += own
         parts.append(f"{name} AS (\n{_indented(select)}\n)")
         relation = name
     listed = [identifier(c) for c in (*INTERNAL, *(name for name, _ in laid.after))]
     return (
-        "WITH " + ",\n".join(parts) + f"\nSELECT {', '.join([*listed, '_removed', *counters])}\n"
+        "WITH " + ",\n".join(parts) + f"\nSELECT {', '.join([*listed, '_removed', *beside])}\n"
         f"FROM {relation}\nORDER BY _eid"
     )
 
@@ -189,24 +213,53 @@ def _marked_select(stage: Stage, relation: str, *, counted: bool) -> tuple[str, 
         f",\n  CASE WHEN _removed IS NULL THEN {expression} ELSE 0 END AS {name}"
         for name, expression in counters.items()
     )
+    cells = {c: _guarded(stage, e) for c, e in stage.cells.items()}
+    added = {c: _guarded(stage, e) for c, e in stage.added.items()}
+    return _marking(stage, relation, cells, added, more), list(counters)
+
+
+def _marking(stage: Stage, relation: str, cells: dict[str, str], added: Mapping[str, str], more: str) -> str:
+    """The stage's SELECT with these expressions for its cells and new columns; `more` are columns beside the row."""
     if stage.joins:
-        return _joined(stage, relation, more), list(counters)
+        return _joined(stage, relation, more)
     if stage.step.op == "select":
         left = {c for c, _ in stage.after}
         gone = ", ".join(identifier(c) for c, _ in stage.before if c not in left)
-        return f"SELECT *{f' EXCLUDE ({gone})' if gone else ''}\nFROM {relation}", []
+        return f"SELECT *{f' EXCLUDE ({gone})' if gone else ''}\nFROM {relation}"
     if stage.step.op == "drop_columns" or stage.renamed:
-        return stage_sql(stage).replace(f"FROM {table_name(stage.source)}", f"FROM {relation}"), []
-    cells = {c: _guarded(stage, e) for c, e in stage.cells.items()}
+        return stage_sql(stage).replace(f"FROM {table_name(stage.source)}", f"FROM {relation}")
     if stage.keep:
         kept = f"({stage.keep}) IS NOT TRUE" if stage.step.op == "filter" else f"NOT ({stage.keep})"
-        cells["_removed"] = f"CASE WHEN _removed IS NOT NULL THEN _removed WHEN {kept} THEN {stage.n} END"
+        cells["_removed"] = f"CASE WHEN _removed IS NOT NULL THEN _removed WHEN TRY({kept}) THEN {stage.n} END"
     if stage.first_of:
         partition = ", ".join(["_removed IS NULL", *(identifier(c) for c in stage.first_of)])
         number = f"row_number() OVER (PARTITION BY {partition} ORDER BY _eid)"
         cells["_removed"] = f"CASE WHEN _removed IS NOT NULL THEN _removed WHEN {number} > 1 THEN {stage.n} END"
-    added = {c: _guarded(stage, e) for c, e in stage.added.items()}
-    return f"SELECT {_star(cells)}{_added(added)}{more}\nFROM {relation}", list(counters)
+    return f"SELECT {_star(cells)}{_added(added)}{more}\nFROM {relation}"
+
+
+def _noted_select(stage: Stage, relation: str) -> tuple[str, list[str]]:
+    """The stage over any rows at all, and the name of the column of its notes, where it may have some."""
+    types = dict(stage.before)
+    cells = {c: f"TRY({e})" for c, e in stage.cells.items()}
+    added = {c: f"TRY({e})" for c, e in stage.added.items()}
+    notes: list[str] = []
+    if stage.converts:
+        for column, expression in cells.items():
+            said = f"{literal(f'{column}: cannot be read: ')} || left({as_text(column, types[column])}, {_NOTED})"
+            notes.append(f"CASE WHEN {rejected_condition(column, types[column], expression)} THEN {said} END")
+    elif stage.step.op == "compute":
+        # A list of the value is there even where the value is missing: without one, it could not be worked out.
+        notes += [
+            f"CASE WHEN TRY([{expression}]) IS NULL THEN {literal(f'{column}: cannot be computed (step {stage.n})')} END"
+            for column, expression in (*stage.cells.items(), *stage.added.items())
+        ]
+    elif stage.step.op == "filter":
+        said = literal(f"step {stage.n} cannot be decided: {stage.step.params['where']}")
+        notes.append(f"CASE WHEN _removed IS NULL AND TRY([{stage.keep}]) IS NULL THEN {said} END")
+    name = f"_removed_note_{stage.n}"
+    more = f",\n  concat_ws('; ', {', '.join(notes)}) AS {name}" if notes else ""
+    return _marking(stage, relation, cells, added, more), [name] if notes else []
 
 
 def _sum(terms: Sequence[str]) -> str:

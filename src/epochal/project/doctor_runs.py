@@ -101,7 +101,7 @@ def _checkpoints(name: str, folder: Path) -> Iterator[Finding]:
 def _listed(manifest: object) -> dict[str, Any]:
     files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict) or not files:
-        raise shapes.NotWhole("has a manifest that lists no files")
+        raise shapes.NotWhole("does not list its files")
     return files
 
 
@@ -114,17 +114,16 @@ def _as_listed(path: Path, facts: object) -> None:
 
 
 def _bundle(name: str, folder: Path) -> Iterator[Finding]:
-    """The weights are the ones the bundle was made with."""
+    """Every file is the one the bundle was made with."""
     path = folder / "bundle" / "bundle.toml"
     if not os.path.lexists(path):
         return
     where = f"{name}/bundle"
     try:
-        weights = shapes.toml(path).get("weights")
-        weights = weights if isinstance(weights, dict) else {}
-        shapes.demand(bool(weights.get("file")), "does not name its weights")
-        digest = shapes.sha256(path.with_name(Path(str(weights["file"])).name))
-        shapes.demand(digest == weights.get("sha256"), "holds weights that are not the ones trained")
+        for file, facts in _listed(shapes.toml(path)).items():
+            inside = not Path(file).is_absolute() and ".." not in Path(file).parts
+            shapes.demand(inside, "lists a file outside its folder")
+            _as_listed(path.parent / file, facts)
     except shapes.NotWhole as wrong:
         yield error("bundle", where, f"the model {wrong}", "train again, or bring it back from a backup")
 

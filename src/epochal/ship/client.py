@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
@@ -44,6 +45,22 @@ test_run.__test__ = False  # type: ignore[attr-defined]
 def predict(spec: RunSpec, folder: Path, report: Report) -> dict[str, Any]:
     """Predict `folder`/rows.parquet into `folder`/predictions.parquet: {"rows": int, "noted": int}. Raises RunError."""
     return _ask(["predict", str(spec.folder), str(folder.absolute())], report)
+
+
+def learnt_types(spec: RunSpec) -> dict[str, str]:
+    """What the model's inputs were learnt as: the snapshot's types, by column. Raises RunError."""
+    path = spec.folder / "bundle" / "bundle.toml"
+    try:
+        columns = tomllib.loads(path.read_text(encoding="utf-8"))["columns"]
+        return {str(column["name"]): str(column["type"]) for column in columns}
+    except FileNotFoundError as error:
+        raise RunError(
+            "this run has no finished model", where=str(path), fix="train it to its end", code="bad-bundle"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(
+            f"the model cannot be read: {error}", where=str(path), fix="train again", code="bad-bundle"
+        ) from error
 
 
 def _ask(arguments: list[str], report: Report) -> dict[str, Any]:

@@ -133,5 +133,5 @@ def _table(spec: RunSpec, part: Rows, said: Mapping[str, Predictions], notes: Se
 
 
 def bundle_file(spec: RunSpec) -> Path:
-    """What stands for the whole bundle: it holds the weights' own sha256."""
+    """What stands for the whole bundle: it holds the sha256 of every other file."""
     return spec.folder / "bundle" / "bundle.toml"

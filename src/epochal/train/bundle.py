@@ -2,12 +2,12 @@
 
 `bundle/` holds bundle.toml (what it is), model.safetensors or model.txt (what was learnt), fitted.safetensors (what a
 network took from the training rows beside its weights), preparation.json and .safetensors, reference.json (what the
-inputs looked like), validation.parquet (what it said of the validation rows) and baselines/. No pickle; sizes are checked against the architecture before weights are taken.
+inputs looked like), validation.parquet (what it said of the validation rows) and baselines/. No pickle: bundle.toml has
+size and sha256 of every other file, and sizes are checked against the architecture before weights are taken.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import tomllib
@@ -28,10 +28,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from epochal import fsio
-from epochal.core.errors import RunError
 from epochal.show import safe
 from epochal.train import gradient
 from epochal.train.baselines import Strong, Trivial, load_baselines, save_baselines
+from epochal.train.bundle_files import BadBundle, listed_files, verify_files
 from epochal.train.families.networks import NETWORKS
 from epochal.train.families.trees import TreeTarget, predict_trees
 from epochal.train.make import Made, Prepared
@@ -45,10 +45,18 @@ INTERVAL = 0.9
 """Share of true numbers that lie between lower and upper, as far as validation rows speak for others."""
 
 
-class BadBundle(RunError):
-    """A model folder that is not whole, or not of this version."""
-
-    code = "bad-bundle"
+# RuntimeError is torch's word for sizes and shapes that cannot be; RecursionError is one too.
+_UNREADABLE = (
+    OSError,
+    ArithmeticError,
+    KeyError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    SafetensorError,
+    lgb.basic.LightGBMError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +205,7 @@ def write_bundle(
             "classes": list(data.classes),
             "positive": data.positive if data.task == "classification" else 0,
             "columns": [{"name": c.name, "kind": c.kind, "type": c.type} for c in data.columns],
-            "weights": {"file": weights.name, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()},
+            "weights": {"file": weights.name},
             "shape": {
                 "numbers": prepared.shape.numbers,
                 "cardinalities": list(prepared.shape.cardinalities),
@@ -206,6 +214,7 @@ def write_bundle(
             "target": {"mean": made.target.mean, "spread": made.target.spread},
             "options": dict(options),
             **({"interval": {"share": INTERVAL, "half_width": half_width}} if half_width is not None else {}),
+            "files": listed_files(temporary),
         }
         fsio.write_text(temporary / "bundle.toml", tomli_w.dumps(document))
 
@@ -217,6 +226,7 @@ def load_bundle(folder: Path) -> Predictor:
         facts = tomllib.loads((folder / "bundle.toml").read_text(encoding="utf-8"))
         if facts.get("format") != FORMAT:
             raise BadBundle(f"model format {facts.get('format')!r} is not known to this version", where=str(folder))
+        verify_files(folder, facts)
         preparation = load_preparation(folder)
         trivial, strong = load_baselines(folder / "baselines")
         return Predictor(
@@ -230,7 +240,7 @@ def load_bundle(folder: Path) -> Predictor:
             half_width=facts.get("interval", {}).get("half_width"),
             trivial=trivial,
             strong=strong,
-            model=_load_model(folder, facts),
+            model=_load_model(folder, facts, preparation),
             target=gradient.Target(task=facts["task"], mean=facts["target"]["mean"], spread=facts["target"]["spread"]),
             options=facts["options"],
         )
@@ -240,16 +250,14 @@ def load_bundle(folder: Path) -> Predictor:
             where=str(error.filename or folder),
             fix="train it to its end, or resume it",
         ) from error
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError, lgb.basic.LightGBMError) as error:
+    except _UNREADABLE as error:
         raise BadBundle(f"the model cannot be read: {error}", where=str(folder), fix="train again") from error
 
 
-def _load_model(folder: Path, facts: Mapping[str, Any]) -> nn.Module | lgb.Booster:
+def _load_model(folder: Path, facts: Mapping[str, Any], preparation: Preparation) -> nn.Module | lgb.Booster:
     path = folder / facts["weights"]["file"]
     if path.parent != folder:
         raise BadBundle("the model's weights are named outside its folder", where=str(folder))
-    if hashlib.sha256(path.read_bytes()).hexdigest() != facts["weights"]["sha256"]:
-        raise BadBundle("the model's weights are not the ones it was saved with", where=str(path), fix="train again")
     if facts["family"] == "trees":
         return lgb.Booster(model_str=path.read_text(encoding="utf-8"))
     shape = Shape(
@@ -257,8 +265,16 @@ def _load_model(folder: Path, facts: Mapping[str, Any]) -> nn.Module | lgb.Boost
         cardinalities=tuple(facts["shape"]["cardinalities"]),
         outputs=facts["shape"]["outputs"],
     )
-    extra = folder / "fitted.safetensors"
-    fitted: dict[str, Tensor] = load_tensors(extra.read_bytes()) if extra.exists() else {}
+    # A network is made before its weights are read: of a shape that is not the data's it could fill the memory.
+    fits = Shape(
+        numbers=preparation.num_dense,
+        cardinalities=preparation.cardinalities,
+        outputs=max(1, len(facts["classes"])),
+    )
+    if shape != fits:
+        raise BadBundle("the model does not fit its preparation", where=str(folder), fix="train again")
+    extra = "fitted.safetensors"
+    fitted: dict[str, Tensor] = load_tensors((folder / extra).read_bytes()) if extra in facts["files"] else {}
     module = NETWORKS[facts["family"]].build(shape, facts["options"], fitted)
     own = module.state_dict()
     with safe_open(path, framework="pt") as stored:
@@ -267,3 +283,14 @@ def _load_model(folder: Path, facts: Mapping[str, Any]) -> nn.Module | lgb.Boost
         raise BadBundle("the weights do not fit the model they are said to be of", where=str(path), fix="train again")
     module.load_state_dict(load_tensors(path.read_bytes()))
     return module.eval()
+
+
+__all__ = [
+    "INTERVAL",
+    "BadBundle",
+    "Predictions",
+    "Predictor",
+    "interval_half_width",
+    "load_bundle",
+    "write_bundle",
+]

@@ -208,13 +208,12 @@ def _number_or_none(text: str | None) -> float | None:
 
 
 def _texts(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """As text; whole numbers alike whether they came as 3 or as 3.0."""
-    kind = values.type
-    if pa.types.is_floating(kind):
-        whole = pc.all(pc.equal(pc.fill_null(values, 0), pc.trunc(pc.fill_null(values, 0)))).as_py()
-        if whole:
-            values = pc.cast(values, pa.int64(), safe=False)
-    return pc.cast(values, pa.string())
+    """As text; whole numbers alike whether they came as 3 or as 3.0, and whatever stands in the rows beside them."""
+    texts = pc.cast(values, pa.string())
+    if not pa.types.is_floating(values.type):
+        return texts
+    whole = pc.and_(pc.equal(values, pc.trunc(values)), pc.less(pc.abs(values), float(1 << 53)))
+    return pc.if_else(pc.fill_null(whole, False), pc.cast(pc.cast(values, pa.int64(), safe=False), pa.string()), texts)
 
 
 def _seconds(values: pa.ChunkedArray) -> np.ndarray:

@@ -366,6 +366,7 @@ def predict(client: DataClient, run_folder: Path, uri: str, path: Path, report: 
                 uri=uri if _is_scheme(uri) else str(Path(uri).expanduser().absolute()),
                 inputs=spec.inputs,
                 into=scratch,
+                types=ship_client.learnt_types(spec),
             ),
             progress=report,
         )

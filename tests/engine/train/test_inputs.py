@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import tomllib
 from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import tomli_w
 
 from epochal.core.errors import EpochalError, SettingsError
 from epochal.train.bundle import BadBundle, load_bundle
@@ -160,7 +164,66 @@ class TestPredicting:
         run(spec)
         weights = spec.folder / "bundle" / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
-        with pytest.raises(BadBundle, match="not the ones"):
+        with pytest.raises(BadBundle, match=r"model\.safetensors is not the one"):
             load_bundle(spec.folder / "bundle")
         with pytest.raises(BadBundle, match="no finished model"):
             load_bundle(spec.folder / "elsewhere")
+
+    @pytest.fixture
+    def bundle(self, spec_of, blobs):
+        spec = spec_of(blobs(), target="label", family="mlp", train={"epochs": 1})
+        run(spec)
+        return spec.folder / "bundle"
+
+    @pytest.mark.parametrize(
+        "name", ["preparation.json", "preparation.safetensors", "baselines/baselines.json", "reference.json"]
+    )
+    def test_refuses_any_file_that_is_not_the_one_saved_and_names_it(self, bundle, name):
+        content = bytearray((bundle / name).read_bytes())
+        content[-3] ^= 1
+        (bundle / name).write_bytes(content)
+
+        with pytest.raises(BadBundle, match=f"{name} is not the one") as caught:
+            load_bundle(bundle)
+        assert (caught.value.error_code, caught.value.where) == ("bad-bundle", str(bundle / name))
+
+    def test_refuses_a_model_that_does_not_say_what_its_files_are(self, bundle):
+        rewrite(bundle, lambda facts: facts.pop("files"))
+
+        with pytest.raises(BadBundle, match="none can be verified"):
+            load_bundle(bundle)
+
+    def test_reads_no_file_that_is_not_listed(self, bundle):
+        rewrite(bundle, lambda facts: facts["files"].pop("preparation.json"))
+
+        with pytest.raises(BadBundle, match=r"does not list its file preparation\.json"):
+            load_bundle(bundle)
+
+    @pytest.mark.parametrize(("length", "count"), [(200 << 20, 0), (None, 60_000)])
+    def test_refuses_a_header_that_would_fill_the_memory(self, bundle, length, count):
+        empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+        header = json.dumps({f"t{i}": empty for i in range(count)}).encode()
+        hostile = (len(header) if length is None else length).to_bytes(8, "little") + header
+        (bundle / "model.safetensors").write_bytes(hostile)
+        said = {"size": len(hostile), "sha256": hashlib.sha256(hostile).hexdigest()}
+        rewrite(bundle, lambda facts: facts["files"].update({"model.safetensors": said}))
+
+        with pytest.raises(BadBundle, match=r"header larger than 8 MiB|more than 50000 tensors"):
+            load_bundle(bundle)
+
+    @pytest.mark.parametrize(
+        "hostile", [{"shape": {"numbers": 1 << 60}}, {"options": {"width": 1 << 60}}, {"options": {"width": -1}}]
+    )
+    def test_refuses_shapes_that_cannot_be(self, bundle, hostile):
+        ((table, values),) = hostile.items()
+        rewrite(bundle, lambda facts: facts[table].update(values))
+
+        with pytest.raises(BadBundle):
+            load_bundle(bundle)
+
+
+def rewrite(bundle, change):
+    """Change what a bundle says of itself."""
+    facts = tomllib.loads((bundle / "bundle.toml").read_text())
+    change(facts)
+    (bundle / "bundle.toml").write_text(tomli_w.dumps(facts))
