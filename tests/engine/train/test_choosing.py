@@ -127,7 +127,9 @@ class TestAChoice:
         )
 
     def test_of_a_split_by_column_is_judged_on_its_validation_part(self, spec_of, blobs):
-        spec = divided(spec_of(blobs(), target="label"), np.arange(300) % 3, {"split.column": "flag", "split.kind": "column"})
+        spec = divided(
+            spec_of(blobs(), target="label"), np.arange(300) % 3, {"split.column": "flag", "split.kind": "column"}
+        )
 
         assert tried(spec, 8.0).method == "judged on 100 validation rows"
 
