@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from epochal import fsio
+from epochal.fsio.files import new_file
+from epochal.fsio.streams import replace_volatile
 from epochal.project.file import ProjectFile
 
 
@@ -182,6 +184,22 @@ class TestOneWrite:
     def test_where_there_is_no_folder_is_refused(self, tmp_path):
         with pytest.raises(fsio.NotSaved):
             fsio.write_text(tmp_path / "no" / "file", "x")
+
+
+@pytest.mark.parametrize("name", ["a" * 250, "名" * 80, "é" * 120], ids=["letters", "CJK", "accents"])
+def test_every_way_to_write_takes_a_name_as_long_as_the_file_system_does(tmp_path, name):
+    path = tmp_path / name
+    fsio.write_text(path, "1")
+    with new_file(path) as making:
+        making.write_text("2")
+    replace_volatile(path, b"3")
+    fsio.place_file(path, tmp_path / "copy")
+    fsio.place_file(tmp_path / "copy", path)
+    path.unlink()
+    with fsio.new_folder(path):
+        pass
+    fsio.remove_folder(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["copy"]
 
 
 class TestAnAppendedLine:

@@ -35,15 +35,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _temporary(path: Path) -> Path:
-    """A new name beside `path`, short enough for any file system."""
+def beside(path: Path) -> Path:
+    """A new name for what becomes `path`, short enough for any file system: they limit names in bytes."""
     stem = os.fsencode(path.name)[:80].decode("utf-8", "ignore")
     return path.with_name(f".{stem}.{secrets.token_hex(6)}.tmp")
 
 
 def clear_leftovers(path: Path) -> int:
     """Remove what killed writers of `path` left beside it, and count it. Only for who holds the lock on `path`."""
-    pattern = re.compile(re.escape(_temporary(path).name[:-16]) + r"[0-9a-f]{12}\.tmp")
+    pattern = re.compile(re.escape(beside(path).name[:-16]) + r"[0-9a-f]{12}\.tmp")
     removed = 0
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
         for name in [e.name for e in entries if pattern.fullmatch(e.name)]:
@@ -58,7 +58,7 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     A file that is there keeps its permissions; a new one gets `mode`. A symbolic link at `path` is replaced, never
     written through. Raises NotSaved when the disk refuses.
     """
-    temporary = _temporary(path)
+    temporary = beside(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         try:
@@ -93,7 +93,7 @@ def place_file(source: Path, path: Path, *, mode: int = 0o644) -> None:
 
     Raises NotSaved when the disk refuses.
     """
-    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.tmp")
+    temporary = beside(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         try:
@@ -137,7 +137,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     Raises NotSaved when the disk refuses or `path` is taken; whatever is raised inside leaves nothing behind.
     """
-    temporary = _temporary(path)
+    temporary = beside(path)
     try:
         temporary.mkdir(mode=0o755, parents=True)
         yield temporary
@@ -159,7 +159,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def remove_folder(path: Path) -> None:
     """Take a folder away at once: renamed out of sight first, then deleted."""
-    trash = path.with_name(f".trash{_temporary(path).name}")
+    trash = path.with_name(f".trash{beside(path).name}")
     path.rename(trash)
     shutil.rmtree(trash, ignore_errors=True)
 

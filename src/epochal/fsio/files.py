@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from epochal.fsio import NotSaved, sync_folder
+from epochal.fsio import NotSaved, beside, sync_folder
 
 
 @contextlib.contextmanager
@@ -18,7 +17,7 @@ def new_file(path: Path) -> Iterator[Path]:
     A symbolic link at `path` is replaced, never written through. Raises NotSaved when the disk refuses; whatever is
     raised inside leaves what was there before.
     """
-    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.tmp")
+    temporary = beside(path)
     try:
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)

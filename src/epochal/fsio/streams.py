@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from pathlib import Path
 
-from epochal.fsio import NotSaved, sync_folder
+from epochal.fsio import NotSaved, beside, sync_folder
 
 
 SYNC_FAILED = "sync-failed"
@@ -118,7 +117,7 @@ def replace_volatile(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
     Raises NotSaved.
     """
-    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.tmp")
+    temporary = beside(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         try:
