@@ -115,6 +115,13 @@ def test_a_step_that_could_do_nothing_is_refused():
             parse_step(empty)
 
 
+def test_a_number_that_no_number_column_holds_is_refused():
+    with pytest.raises(SettingsError) as refused:
+        parse_step({"op": "clip", "columns": ["a"], "high": 10**400})
+    assert "at most 1.8e308" in refused.value.fix
+    assert parse_step({"op": "clip", "columns": ["a"], "high": 10**300})
+
+
 @pytest.mark.parametrize("op", [None, 5, "", "trimm", ["trim"]])
 def test_an_unknown_step_is_refused(op):
     with pytest.raises(SettingsError) as unknown:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -356,7 +357,8 @@ def _check(op: str, param: Param, value: Any, path: tuple[str | int, ...]) -> An
             ok = isinstance(value, (list, tuple)) and bool(value) and all(isinstance(v, str) for v in value)
             value = tuple(value) if ok else value
         case "number":
-            ok = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
+            # A whole number beyond what a number column holds has no place there: 400 digits are no limit of anything.
+            ok = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
         case "integer":
             ok = isinstance(value, int) and not isinstance(value, bool)
         case "boolean":
@@ -386,7 +388,7 @@ _EXPECTED: dict[str, str] = {
     "columns": "a list of column names",
     "text": "a text",
     "texts": "a list of texts",
-    "number": "a finite number",
+    "number": "a finite number, at most 1.8e308",
     "integer": "a whole number",
     "boolean": "true or false",
     "expression": "an SQL expression",

@@ -193,6 +193,8 @@ def connect(database: Path | str, spill: Path) -> DuckDBPyConnection:
         "python_enable_replacements": False,
     }
     con = duckdb.connect(str(database), config=config)
+    # A date with an offset becomes local time: the machine's zone would be in the rows, and not in the snapshot's id.
+    con.execute("SET TimeZone = 'UTC'")
     con.execute("SET enable_progress_bar = true")
     con.execute("SET enable_progress_bar_print = false")
     return con

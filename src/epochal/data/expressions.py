@@ -27,7 +27,7 @@ _MAX_PADDING = 1_000
 """Widest value that padding may make."""
 _MAX_LAMBDAS = 2
 _MAX_GROWTH = 1 << 16
-"""How many times longer replacements inside replacements may make a text."""
+"""How many times longer nested calls that put texts into texts may make one."""
 _COLUMN_LENGTH = 100
 """Characters that a column's value is taken to have where its growth is estimated."""
 
@@ -183,7 +183,7 @@ def _walk(root: Mapping[str, Any], columns: Mapping[str, str], where: str) -> No
                 continue
             growth *= _growth(node)
             if growth > _MAX_GROWTH:
-                raise _not_allowed("a replacement inside another that makes texts this much longer", where)
+                raise _not_allowed("a call inside another that makes texts this much longer", where)
         stack.extend((child, bound, growth) for key, child in node.items() if key not in _NO_CHILDREN)
 
 
@@ -191,16 +191,49 @@ _NO_CHILDREN = frozenset({"qualified_name", "column_names", "literal", "query_lo
 
 
 def _growth(node: Mapping[str, Any]) -> float:
-    """How many times longer a text may become by this node alone: only replacements multiply."""
-    if node.get("class") != "FUNCTION" or str(node["function_name"]).lower() not in {"replace", "regexp_replace"}:
+    """How many times longer a text may become by this node alone.
+
+    Replacements multiply, and so does whatever is put between or in place of the items of a list: a text may have been
+    cut into as many items as it has characters.
+    """
+    if node.get("class") != "FUNCTION":
         return 1.0
+    name = str(node["function_name"]).lower()
     arguments = [a["expression"] for a in node["arguments"]]
-    if len(arguments) < 3:
-        return 1.0
-    found, put = arguments[1], arguments[2]
-    lengths = {"COLUMN_REF": _COLUMN_LENGTH, "CONSTANT": len(_text_of(put))}
-    exact = node["function_name"].lower() == "replace" and found.get("class") == "CONSTANT"
-    return max(1.0, lengths.get(put.get("class"), _MAX_PADDING) / max(1, len(_text_of(found)) if exact else 1))
+    if name in {"replace", "regexp_replace"} and len(arguments) >= 3:
+        found = arguments[1]
+        exact = name == "replace" and found.get("class") == "CONSTANT"
+        return max(1.0, _length(arguments[2]) / max(1, len(_text_of(found)) if exact else 1))
+    if name in _SEPARATOR and len(arguments) > 1:
+        return 1.0 + _length(arguments[_SEPARATOR[name]])
+    if name == "list_transform":
+        return max(1.0, *(_put_in(a["expr"], _parameters(a["lhs"])) for a in arguments if a.get("class") == "LAMBDA"))
+    return 1.0
+
+
+_SEPARATOR = {"array_to_string": 1, "concat_ws": 0}
+"""Functions that put a text between others, and which of their arguments it is."""
+
+
+def _length(node: Mapping[str, Any]) -> float:
+    """Characters that an expression is taken to give."""
+    lengths = {"COLUMN_REF": _COLUMN_LENGTH, "CONSTANT": len(_text_of(node))}
+    return lengths.get(str(node.get("class")), _MAX_PADDING)
+
+
+def _put_in(body: Any, items: frozenset[str]) -> float:
+    """Characters that a lambda's body puts into each item besides the item itself; at least 1."""
+    made, stack = 0.0, [body]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Mapping):
+            own = node.get("class") == "COLUMN_REF" and node["column_names"][0].lower() in items
+            if node.get("class") in {"COLUMN_REF", "CONSTANT"}:
+                made += 0 if own else _length(node)
+            stack.extend(child for key, child in node.items() if key not in _NO_CHILDREN)
+        elif isinstance(node, list):
+            stack.extend(node)
+    return max(1.0, made)
 
 
 def _text_of(node: Mapping[str, Any]) -> str:
@@ -258,6 +291,14 @@ def _check_function(node: Mapping[str, Any], where: str) -> None:
         raise _not_allowed(f"the function `{safe(name, 60)}`", where, close[0] if close else "")
     if node.get("filter") or node.get("distinct") or node.get("order_bys", {}).get("orders"):
         raise _not_allowed("an aggregate over rows", where)
+    if name == "age" and len(node["arguments"]) != 2:
+        # With one it counts to today: the same recipe would give other rows tomorrow, under the same snapshot id.
+        raise StepError(
+            "`age` of one date depends on the day it is asked",
+            where=where,
+            fix="give the day to count to: age(DATE '2024-12-31', \"born\")",
+            code="not-allowed",
+        )
     if name in {"lpad", "rpad"}:
         width = node["arguments"][1]["expression"] if len(node["arguments"]) > 1 else {}
         text = _text_of(width)
