@@ -9,6 +9,7 @@ import pytest
 from epochal.core.errors import EpochalError, SettingsError, SourceError, SplitChanged
 from epochal.core.ledger import Ledger
 from epochal.core.settings import parse_project, with_setting
+from epochal.core.split import DEALT_ANEW
 from epochal.data import sources
 from epochal.data.build import build
 from epochal.project.paths import ProjectPaths
@@ -161,6 +162,27 @@ def test_changed_data_that_moves_the_test_set_is_refused_until_accepted(tmp_path
     assert accepted.settings["split.fingerprint"] == accepted.fingerprint
     assert any("has changed since" in n for n in accepted.notices)
     assert built(recorded(project, accepted.settings), tmp_path).split_id == accepted.split_id
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"test": 0.3}, {"validation": 0.2}, {"kind": "random"}], ids=lambda c: next(iter(c))
+)
+def test_a_changed_split_drops_what_was_recorded_and_says_so(tmp_path, change):
+    """However it was changed: by a command, or by hand in project.toml, where what was recorded stays in its place."""
+    write(tmp_path)
+    project = make(tmp_path)
+    project = recorded(project, built(project, tmp_path).settings)
+    changed = replace(project, split=replace(project.split, **change))
+
+    answer = built(changed, tmp_path)
+
+    assert answer.notices == (DEALT_ANEW,)
+    kept = recorded(changed, answer.settings)
+    fresh = built(make(tmp_path, split={"kind": "stratified", **change}), tmp_path)
+    assert (answer.split_id, answer.fingerprint) == (fresh.split_id, fresh.fingerprint)
+    assert bool(kept.split.cuts) == (kept.split.kind == "stratified")
+    again = built(kept, tmp_path)
+    assert (again.notices, again.settings, again.split_id) == ((), {}, answer.split_id)
 
 
 def test_reordered_lines_change_nothing_about_the_split(tmp_path):

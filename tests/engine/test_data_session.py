@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from epochal.core.settings import Model, with_setting
+from epochal.core.split import DEALT_ANEW, fingerprint_of
 from epochal.core.steps import Step
 from epochal.testing import tiny_project
+from epochal.workbench import flow, operations
 from epochal.workbench.data_session import DataSession
 from epochal.workbench.session import Session
+from epochal.workbench.views.train import train_view
 
 
 class Desk:
@@ -147,6 +154,65 @@ def test_what_a_column_is_for_is_given_and_taken_back_by_the_same_key(desk):
     assert (columns().target, columns().ignore) == ("mass", ())
     desk.data.recipe.set_role("mass", "target")
     assert columns().target == ""
+
+
+def test_a_decision_that_drops_what_was_recorded_of_the_split_is_told_at_once(desk):
+    session = desk.data.session
+    split, columns = session.project.split, session.project.columns
+    recorded = replace(split, fingerprint=fingerprint_of("18-ab", split, columns))
+    session.file.record(replace(session.project, split=recorded), "record the split")
+
+    assert session.set("split.seed", split.seed + 1)
+    assert DEALT_ANEW in session.notice
+    session.notice = ""
+    assert session.set("train.epochs", 2)
+    assert session.notice == ""
+
+
+def test_what_a_build_notices_is_shown_and_the_new_hash_is_kept_with_it(desk):
+    session = desk.data.session
+    source = session.project.sources[0]
+    session.file.record(replace(session.project, sources=(replace(source, sha256="0" * 64),)), "first read")
+    told: list[str] = []
+
+    _project, built = operations.build(session.data, session.file, tell=told.append)
+
+    assert told == list(built.notices)
+    assert "has changed since it was last read" in told[0]
+    assert session.project.sources[0].sha256 not in {"", "0" * 64}
+    assert told[0] in (session.folder / "history.jsonl").read_text()
+
+
+def test_what_is_not_told_is_not_recorded(desk):
+    session = desk.data.session
+    source = session.project.sources[0]
+    session.file.record(replace(session.project, sources=(replace(source, sha256="0" * 64),)), "first read")
+
+    def gone(_notice: str) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        operations.build(session.data, session.file, tell=gone)
+    assert session.project.sources[0].sha256 == "0" * 64
+
+
+def test_a_run_shows_what_its_build_noticed(desk):
+    session = desk.data.session
+    source = session.project.sources[0]
+    project = replace(session.project, sources=(replace(source, sha256="0" * 64),), model=Model(family="linear"))
+    session.file.change(with_setting(project, "train.epochs", 1), "first read")
+
+    flow.train(session)
+    desk.until(lambda: session.notice)
+    assert "has changed since it was last read" in session.notice
+    deadline = time.monotonic() + 120
+    while session.info is None or session.info.status != "done":
+        assert time.monotonic() < deadline
+        session.look(fresh=True)
+        desk.calls.get(timeout=30)()
+        time.sleep(0.1)
+    view = train_view(session.seen.runs, session.info.name, session.seen.state, datetime.now(UTC))
+    assert any("has changed since it was last read" in finding.text for finding in view.coach)
 
 
 def test_a_sort_that_is_called_off_leaves_the_rows_as_they_are(desk):

@@ -55,6 +55,23 @@ def problems(client: DataClient, folder: Path, document: Any) -> dict[str, dict[
     return {p["code"]: p for p in answer["problems"]}
 
 
+@pytest.mark.parametrize(("kind", "said"), [("time", "they are trained on"), ("group", "a group of its own")])
+def test_rows_without_what_they_are_dealt_out_by_are_a_problem(
+    client: DataClient, folder: Path, kind: str, said: str
+) -> None:
+    uri = written(folder, "who,y", [f"{i if i % 10 else ''},{i % 2}" for i in range(100)])
+    document = {
+        "name": "p",
+        "source": [{"name": "s", "uri": uri}],
+        "columns": {"target": "y", kind: "who"},
+        "clean": [{"op": "set_kind", "columns": ["who"], "kind": "number"}],
+        "split": {"kind": kind},
+    }
+    found = problems(client, folder, document)[f"{kind}-missing"]
+    assert (found["severity"], found["rows"]) == ("warning", 10)
+    assert said in found["what"]
+
+
 def test_penguins_as_they_were_recorded(client: DataClient, folder: Path) -> None:
     found = proposal(client, folder, str(PENGUINS))
     assert settings_of(found) == {

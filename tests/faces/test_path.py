@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from epochal.cli.documents import KEYS, LEDGER, SOURCE
+from epochal.core.split import DEALT_ANEW
 
 
 def epochal(*words, cwd=None, check=True):
@@ -273,6 +274,41 @@ def test_changed_data_never_move_the_test_set_unseen(tmp_path):
 
     document("train", folder, "--set", "train.epochs=2", "--accept-split")
     assert document("train", folder, "--set", "train.epochs=2")["state"] == "done"
+
+
+def test_a_changed_source_is_reported_with_the_new_hash_and_in_the_run(tmp_path):
+    write_flowers(tmp_path / "flowers.csv")
+    folder = tmp_path / "f"
+    document("new", folder, "--data", tmp_path / "flowers.csv", "--set", "model.family=linear")
+    before = (folder / "project.toml").read_text()
+    with (tmp_path / "flowers.csv").open("a") as file:
+        file.writelines(f"g{i},30,7,red,poppy,\n" for i in range(40))
+
+    said = "source flowers has changed since it was last read"
+    for looking in (("data", "--ledger"), ("data",), ("check",)):
+        looked = epochal(looking[0], folder, *looking[1:], check=False)
+        assert said in looked.stdout + looked.stderr
+    refused = epochal("train", folder, check=False)
+    assert (refused.returncode, said in refused.stderr) == (2, True)
+    assert (folder / "project.toml").read_text() == before, "looking and refusing record nothing"
+
+    run = epochal("train", folder, "--accept-split", "--set", "train.epochs=2", "--json")
+
+    assert said in run.stderr
+    assert (folder / "project.toml").read_text() != before
+    assert said in (folder / "history.jsonl").read_text(), "the new hash stands beside the notice"
+    path = Path(json.loads(run.stdout)["path"])
+    assert said in (path / "run.toml").read_text()
+    assert said in (path / "journal.jsonl").read_text()
+    again = epochal("train", folder, "--set", "train.epochs=2")
+    assert said not in again.stdout + again.stderr
+
+
+def test_another_seed_for_one_run_says_what_it_drops(trained):
+    folder, _, _, _ = trained
+    run = epochal("train", folder, "--set", "train.epochs=2", "--set", "split.seed=8", "--json")
+    assert DEALT_ANEW in run.stderr
+    assert DEALT_ANEW in (Path(json.loads(run.stdout)["path"]) / "run.toml").read_text()
 
 
 def test_the_cache_may_be_deleted_at_any_time(trained):

@@ -20,6 +20,7 @@ from epochal.core.settings import (
     to_document,
     with_setting,
 )
+from epochal.core.split import DEALT_ANEW, fingerprint_of, followed, is_dealt_anew, said_of_change
 from epochal.core.tasks import FAMILIES, METRICS, TASKS, families_for
 
 
@@ -149,10 +150,29 @@ class TestSettingByPath:
             with_setting(project(source=two), "source.d.header", False)
 
     @pytest.mark.parametrize(("key", "value"), [("seed", 1), ("kind", "random"), ("test", 0.3), ("validation", 0.2)])
-    def test_that_deals_rows_out_anew_drops_what_was_recorded(self, key, value):
-        recorded = {"kind": "stratified", "fingerprint": "f", "cuts": {"a": [0.1, 0.2]}}
-        changed = with_setting(project(split=recorded), f"split.{key}", value).split
-        assert (changed.fingerprint, dict(changed.cuts)) == ("", {})
+    def test_that_deals_rows_out_anew_leaves_it_to_the_build_to_drop_what_was_recorded_and_to_say_so(self, key, value):
+        before = project(split={"kind": "stratified", "cuts": {"a": [0.1, 0.2]}})
+        before = with_setting(before, "split.fingerprint", fingerprint_of("3-ab", before.split, before.columns))
+        assert not is_dealt_anew(before.split, before.columns)
+
+        changed = with_setting(before, f"split.{key}", value)
+
+        assert (changed.split.fingerprint, changed.split.cuts) == (before.split.fingerprint, before.split.cuts)
+        assert said_of_change(before, changed) == DEALT_ANEW
+        dropped = followed(changed.split, changed.columns)
+        assert (dropped.fingerprint, dict(dropped.cuts)) == ("", {})
+
+    def test_of_a_split_that_is_set_back_drops_nothing(self):
+        before = project(split={"kind": "stratified", "cuts": {"a": [0.1, 0.2]}})
+        before = with_setting(before, "split.fingerprint", fingerprint_of("3-ab", before.split, before.columns))
+
+        back = with_setting(with_setting(before, "split.seed", 1), "split.seed", 0)
+
+        assert followed(back.split, back.columns) == before.split
+
+    def test_to_none_takes_it_out(self):
+        dated = project(split={"kind": "time", "test_from": "2024-01-01"})
+        assert with_setting(dated, "split.test_from", None).split.test_from is None
 
     def test_of_another_family_drops_the_options_of_the_old(self):
         before = project(model={"family": "mlp", "width": 8})

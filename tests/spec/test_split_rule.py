@@ -1,5 +1,7 @@
 """The split: the rule of `core.split` for all rows at once, shares exact at first, and nobody moved by new rows."""
 
+from dataclasses import replace
+
 import duckdb
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from epochal.core.errors import SourceError, SplitChanged
 from epochal.core.settings import Columns, SplitSettings
-from epochal.core.split import PARTS, fraction, part_of
+from epochal.core.split import DEALT_ANEW, PARTS, fraction, part_of, rows_of
 from epochal.data.split import PARTS_TABLE, between, check_unchanged, fraction_sql, make_split
 
 
@@ -124,6 +126,50 @@ def test_the_fingerprint_tells_another_test_set_whatever_the_order(con):
     check_unchanged(made.settings.fingerprint, turned.settings.fingerprint)
     with pytest.raises(SplitChanged, match="rows were held out"):
         check_unchanged(made.settings.fingerprint, grown.settings.fingerprint)
+
+
+def test_what_is_recorded_is_followed_only_while_the_rule_is_the_same(con):
+    rows = [(f"k{i}", "rare" if i % 10 == 0 else "common") for i in range(1000)]
+    _, made = deal(con, rows, {"y": "VARCHAR"}, SplitSettings(kind="stratified", seed=3), target="y")
+
+    parts, other = deal(con, rows, {"y": "VARCHAR"}, replace(made.settings, seed=4), target="y")
+
+    assert other.notices == (DEALT_ANEW,)
+    check_unchanged(made.settings.fingerprint, other.settings.fingerprint)
+    for name, n in (("rare", 100), ("common", 900)):
+        own = [parts[k] for k, y in rows if y == name]
+        assert (own.count("test"), own.count("validation")) == (0.2 * n, 0.1 * n)
+
+
+def test_what_moves_nobody_drops_nothing(con):
+    rows = [(f"k{i}", f"g{i % 37}") for i in range(400)]
+    _, made = deal(con, rows, {"who": "VARCHAR"}, SplitSettings(kind="group"), group="who")
+    _, again = deal(con, rows, {"who": "VARCHAR"}, replace(made.settings, column="x"), group="who", target="who")
+    assert (again.notices, again.settings.fingerprint) == ((), made.settings.fingerprint)
+
+
+def test_other_shares_choose_the_dates_anew_and_dates_of_a_person_stand(con):
+    rows = [(f"k{i}", f"2024-01-{i:02d}") for i in range(1, 31)]
+    _, made = deal(con, rows, {"at": "TIMESTAMP"}, SplitSettings(kind="time"), time="at")
+
+    _, shares = deal(con, rows, {"at": "TIMESTAMP"}, replace(made.settings, test=0.1), time="at")
+    _, dates = deal(con, rows, {"at": "TIMESTAMP"}, replace(made.settings, test=0.1, test_from="2024-01-30"), time="at")
+
+    assert (shares.notices, shares.settings.test_from) == ((DEALT_ANEW,), "2024-01-28")
+    assert (dates.notices, dates.settings.test_from) == ((DEALT_ANEW,), "2024-01-30")
+
+
+def test_a_fingerprint_that_names_no_rule_still_guards_the_test_rows(con):
+    rows = [(f"k{i}",) for i in range(200)]
+    _, made = deal(con, rows, {}, SplitSettings())
+    of_old = rows_of(made.settings.fingerprint)
+    _, again = deal(con, rows, {}, SplitSettings(fingerprint=of_old))
+    assert again.notices == ()
+    check_unchanged(of_old, again.settings.fingerprint)
+    _, other = deal(con, rows, {}, SplitSettings(fingerprint=of_old, seed=1))
+    with pytest.raises(SplitChanged) as refused:
+        check_unchanged(of_old, other.settings.fingerprint)
+    assert "[split] changed on purpose" in refused.value.fix
 
 
 @given(st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True))

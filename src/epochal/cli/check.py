@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from epochal.workbench.data_client import DataClient
 
     with DataClient() as client:
-        result = check_project(client, arguments.dir, console.progress)
+        result = check_project(client, arguments.dir, console.progress, tell=console.notice)
     if console.as_json:
         console.document(result)
     else:

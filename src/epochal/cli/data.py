@@ -34,6 +34,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Ask the data host and show."""
     from epochal.core.settings import to_document
+    from epochal.data.protocol import ReadNotices
     from epochal.project.outputs import refuse_overwriting
     from epochal.project.read import read_project
     from epochal.workbench.data_client import DataClient
@@ -42,8 +43,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.export:
         refuse_overwriting(arguments.export, arguments.dir, project)
     document = to_document(project)
-    where = {"folder": str(arguments.dir.absolute()), "document": document}
+    where: dict[str, Any] = {"folder": str(arguments.dir.absolute()), "document": document}
     with DataClient() as client:
+        for notice in client.ask(ReadNotices(**where), progress=console.progress)["notices"]:
+            console.notice(notice)
         if arguments.sql:
             _sql(client, where, console)
         elif arguments.profile:

@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                 client,
                 arguments.dir,
                 arguments.data,
+                tell=console.notice,
                 target=arguments.target,
                 task=arguments.task,
                 adjust=lambda project: apply_sets(project, sets),

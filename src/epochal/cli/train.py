@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         spec = operations.make_run(
             client,
             file,
+            tell=console.notice,
             adjust=(lambda project: apply_sets(project, sets)) if sets else None,
             overrides=sets,
             accept_split=arguments.accept_split,

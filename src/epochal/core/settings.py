@@ -263,8 +263,10 @@ def with_setting(project: Project, dotted: str, value: Any) -> Project:
 
     `source.delimiter` is of the only source, `source.NAME.delimiter` of the one of that name.
 
-    Raises SettingsError when there is no such setting or the value cannot be. Changing what a split is drops
-    what was recorded of the old one.
+    None takes a setting out. Raises SettingsError when there is no such setting or the value cannot be.
+
+    What was recorded of another split stays until the next build, which drops it and says so
+    (`epochal.core.split.followed`): dropped here, nobody would hear of it.
     """
     parts = dotted.split(".", 2)
     document = to_document(project)
@@ -284,9 +286,8 @@ def with_setting(project: Project, dotted: str, value: Any) -> Project:
             if parts[0] == "model" and parts[1] == "family" and value != table.get("family"):
                 table = {}
             table[parts[1]] = value
-        if parts[0] == "split" and parts[1] in {"kind", "validation", "test", "seed", "column"}:
-            for recorded in ("cuts", "fingerprint", "validation_from", "test_from"):
-                table.pop(recorded, None)
+            if value is None:
+                del table[parts[1]]
         document[parts[0]] = table
     return parse_project(document)
 

@@ -148,6 +148,14 @@ def _read_sql(self: Answers, request: protocol.ReadSql, work: Work) -> dict[str,
         return {"sql": recipe_sql(engine.columns, ready_steps(con, project, engine.folder, engine.columns))}
 
 
+def _read_notices(self: Answers, request: protocol.ReadNotices, work: Work) -> dict[str, Any]:
+    from epochal.data import sources
+
+    with self.project(request, work) as (project, _engine, con):
+        imported = sources.opened(con)
+        return {"notices": list(sources.changed(project, imported)) if imported else []}
+
+
 def _build(self: Answers, request: protocol.Build, work: Work) -> protocol.Built:
     from epochal.data.build import build
 
@@ -241,6 +249,7 @@ _HANDLERS: Mapping[type[protocol.Request], Callable[[Answers, Any, Work], Any]] 
     protocol.ReadLedger: _read_ledger,
     protocol.ReadRejects: _read_rejects,
     protocol.ReadSql: _read_sql,
+    protocol.ReadNotices: _read_notices,
     protocol.FindProblems: _find_problems,
     protocol.Propose: _propose,
     protocol.Build: _build,

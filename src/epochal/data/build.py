@@ -14,6 +14,7 @@ from epochal import fsio
 from epochal.core.errors import SettingsError, SourceError
 from epochal.core.ledger import Ledger, SourceLines, StepCount
 from epochal.core.settings import Project, table_of
+from epochal.core.split import rows_of
 from epochal.core.steps import Step, nearest
 from epochal.data import sources
 from epochal.data.count import count_recipe
@@ -79,8 +80,9 @@ def build(
         rows = f"read_parquet({_quoted(str(snapshot.folder / snapshot.files[0]))})"
         types = {c.name: c.type for c in snapshot.columns}
         split = make_split(con, rows, types, project.split, project.columns)
+        changed = sources.changed(project, imported)
         if not accept_split:
-            check_unchanged(project.split.fingerprint, split.settings.fingerprint)
+            check_unchanged(project.split.fingerprint, split.settings.fingerprint, changed)
         split_file = _split_file(con, paths, snapshot, split)
     ledger = Ledger(
         sources=tuple(SourceLines(**s) for s in extra["sources"]),
@@ -89,7 +91,6 @@ def build(
         validation=split.validation,
         test=split.test,
     )
-    changed, recorded = _fingerprints(project, imported)
     return Built(
         snapshot_id=snapshot.id,
         split_id=split_file.id,
@@ -97,7 +98,7 @@ def build(
         inputs=inputs_of(project, snapshot.columns),
         classes=_classes(con, rows, project),
         fingerprint=split.settings.fingerprint,
-        settings={**recorded, **_split_settings(project, split)},
+        settings={**_new_prints(project, imported), **_split_settings(project, split)},
         notices=(*changed, *split.notices, *_thin(split)),
     )
 
@@ -269,7 +270,8 @@ def _check_target(project: Project, snapshot: Snapshot) -> None:
 def _split_file(con: duckdb.DuckDBPyConnection, paths: ProjectPaths, snapshot: Snapshot, split: Split) -> SplitFile:
     """The split on disk, written unless an equal one is there."""
     settings = {k: v for k, v in table_of(split.settings, defaults=True).items() if k != "fingerprint"}
-    told = json.dumps([BUILDER, snapshot.id, settings, split.settings.fingerprint], sort_keys=True, default=str)
+    test_rows = rows_of(split.settings.fingerprint)
+    told = json.dumps([BUILDER, snapshot.id, settings, test_rows], sort_keys=True, default=str)
     split_id = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     if not snapshot.rows:
         raise SourceError(
@@ -292,7 +294,7 @@ def _split_file(con: duckdb.DuckDBPyConnection, paths: ProjectPaths, snapshot: S
         train=split.train,
         validation=split.validation,
         test=split.test,
-        fingerprint=split.settings.fingerprint,
+        fingerprint=test_rows,
         settings=json.loads(json.dumps(settings, default=str)),
     )
     with suppress(SourceError):
@@ -315,31 +317,24 @@ def _classes(con: duckdb.DuckDBPyConnection, rows: str, project: Project) -> tup
 
 
 def _split_settings(project: Project, split: Split) -> dict[str, Any]:
-    """What of the split is to be recorded: dotted paths and values."""
+    """What of the split is to be recorded: dotted paths and values, None for what is taken out."""
     new = split.settings
     recorded: dict[str, Any] = {}
-    if new.cuts and dict(new.cuts) != dict(project.split.cuts):
-        recorded["split.cuts"] = {k: list(v) for k, v in new.cuts.items()}
+    if dict(new.cuts) != dict(project.split.cuts):
+        recorded["split.cuts"] = {k: list(v) for k, v in new.cuts.items()} or None
     for name in ("validation_from", "test_from"):
         value = getattr(new, name)
-        if value and str(value) != str(getattr(project.split, name) or ""):
+        if str(value or "") != str(getattr(project.split, name) or ""):
             recorded[f"split.{name}"] = value
     if new.fingerprint != project.split.fingerprint:
         recorded["split.fingerprint"] = new.fingerprint
     return recorded
 
 
-def _fingerprints(project: Project, imported: Imported) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Notices of sources that changed since they were first read, and what to record of them."""
-    notices: list[str] = []
-    recorded: dict[str, Any] = {}
-    for source in project.sources:
-        now = imported.fingerprints.get(source.name, "")
-        if now and now != source.sha256:
-            recorded[f"source.{source.name}.sha256"] = now
-            if source.sha256:
-                notices.append(f"source {source.name} has changed since it was last read ({source.uri})")
-    return tuple(notices), recorded
+def _new_prints(project: Project, imported: Imported) -> dict[str, Any]:
+    """The sources' fingerprints that are to be recorded; that one replaces another is told by `sources.changed`."""
+    prints = {s.name: imported.fingerprints.get(s.name, "") for s in project.sources}
+    return {f"source.{s.name}.sha256": prints[s.name] for s in project.sources if prints[s.name] not in {"", s.sha256}}
 
 
 def _thin(split: Split) -> tuple[str, ...]:

@@ -66,6 +66,7 @@ def find_problems(engine: Engine, con: DuckDBPyConnection, project: Project, wor
     checks: tuple[tuple[str, Callable[[], Iterable[Problem]]], ...] = (
         ("the sources", lambda: _sources(con, project)),
         ("the rows", lambda: _rows(looked)),
+        ("the split", lambda: _split(looked)),
         ("the target", lambda: _target(looked)),
         ("the columns", lambda: _columns(looked)),
         ("the texts", lambda: _texts(looked, guess_kinds(con, base.table, base.columns))),
@@ -83,7 +84,7 @@ def _sources(con: DuckDBPyConnection, project: Project) -> Iterator[Problem]:
     for source in project.sources:
         where = f"source {safe(source.name, 60)}"
         now = imported.fingerprints.get(source.name, "") if imported else ""
-        if now and source.sha256 and now != source.sha256:
+        if source.sha256 and now not in {"", source.sha256}:
             yield Problem(
                 code="source-changed",
                 severity="warning",
@@ -125,6 +126,23 @@ def _sources(con: DuckDBPyConnection, project: Project) -> Iterator[Problem]:
                 fix="look at the rejects; correct the file or how it is read",
                 rows=lines.rejected,
             )
+
+
+def _split(looked: Looked) -> Iterator[Problem]:
+    """What of the split a build would only tell of: rows without the value they are dealt out by."""
+    kind, said = looked.project.split.kind, looked.project.columns
+    name = {"time": said.time, "group": said.group}.get(kind, "")
+    facts = looked.facts.get(name)
+    if facts is not None and facts.missing:
+        yield Problem(
+            code=f"{kind}-missing",
+            severity="warning",
+            where=f"column {safe(name, 60)}",
+            what=f"{grouped(facts.missing)} rows have no {safe(name, 60)}: "
+            + ("they are trained on" if kind == "time" else "each is a group of its own"),
+            fix=f"fill it, or leave these rows out, if the {kind} matters for them",
+            rows=facts.missing,
+        )
 
 
 def _rows(looked: Looked) -> Iterator[Problem]:

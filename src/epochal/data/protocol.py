@@ -182,10 +182,14 @@ class Built:
     inputs: tuple[str, ...]
     classes: tuple[str, ...]
     fingerprint: str
-    """Of the test rows: count and sum of md5, as it stands in [split]."""
+    """Of the test rows and the rule that chose them, as it stands in [split]."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted paths and values to record in project.toml: split.cuts, split.fingerprint, source sha256 …"""
+    """Dotted paths and values to record in project.toml (None: taken out): split.cuts, split.fingerprint, source sha256 …
+
+    They are recorded only by who tells the notices.
+    """
     notices: tuple[str, ...] = ()
+    """What a person must hear: a source or the split that changed, rows without a time or group, empty parts."""
 
 
 # ── requests ──
@@ -329,6 +333,14 @@ class ReadSql(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadNotices(Request):
+    """{"notices": [str]}: what whoever reads the data should hear: sources that changed since their sha256 was recorded."""
+
+    folder: str
+    document: Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FindProblems(Request):
     """{"problems": [Problem as dict]}: data, leakage, licence, personal data, settings."""
 
@@ -397,6 +409,7 @@ REQUESTS: dict[str, type[Request]] = {
         ReadLedger,
         ReadRejects,
         ReadSql,
+        ReadNotices,
         FindProblems,
         Build,
         Export,

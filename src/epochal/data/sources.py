@@ -52,6 +52,15 @@ class Imported:
         return sum(s.read for s in self.lines)
 
 
+def changed(project: Project, imported: Imported) -> tuple[str, ...]:
+    """Each source that is not what it was when its sha256 was recorded, in words."""
+    return tuple(
+        f"source {source.name} has changed since it was last read ({source.uri})"
+        for source in project.sources
+        if source.sha256 and imported.fingerprints.get(source.name, "") not in {"", source.sha256}
+    )
+
+
 def lines_dict(lines: SourceLines) -> dict[str, str | int]:
     """One source's lines as plain data."""
     return asdict(lines)

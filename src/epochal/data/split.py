@@ -6,7 +6,7 @@ What is decided at the first split (cuts per class, dates) is recorded and follo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from epochal.core.errors import SourceError, SplitChanged
 from epochal.core.settings import Columns, SplitSettings
-from epochal.core.split import PARTS
+from epochal.core.split import DEALT_ANEW, PARTS, fingerprint_of, followed, is_dealt_anew, rows_of
 from epochal.core.steps import nearest
 from epochal.data.sqltext import as_text, identifier, is_date_type, is_number_type, literal
 from epochal.show import grouped
@@ -38,7 +38,7 @@ class Split:
     """A split that was made: which rows are where stands in `PARTS_TABLE`."""
 
     settings: SplitSettings
-    """As given, with what was decided now: cuts, dates, fingerprint."""
+    """As given, with what was decided now: cuts, dates, fingerprint; without what belonged to another rule."""
     train: int
     validation: int
     test: int
@@ -64,6 +64,8 @@ def make_split(
 
     Raises SourceError when a column it needs is not there or cannot serve.
     """
+    anew = (DEALT_ANEW,) if is_dealt_anew(split, columns) else ()
+    split = followed(split, columns)
     dealt, settled, notices = _DEAL[split.kind](con, rows, types, split, columns)
     made = f"SELECT _eid, part::TINYINT AS part FROM ({dealt}) ORDER BY _eid"  # noqa: S608 - quoted
     con.execute(f"CREATE OR REPLACE TEMP TABLE {PARTS_TABLE} AS {made}")
@@ -74,26 +76,33 @@ def make_split(
     ).fetchone()
     held, total = found or (0, 0)
     return Split(
-        settings=replace(settled, fingerprint=f"{held}-{int(total or 0) % 2**64:016x}"),
+        settings=replace(
+            settled, fingerprint=fingerprint_of(f"{held}-{int(total or 0) % 2**64:016x}", settled, columns)
+        ),
         train=counted.get(TRAIN, 0),
         validation=counted.get(VALIDATION, 0),
         test=counted.get(TEST, 0),
-        notices=notices,
+        notices=(*anew, *notices),
     )
 
 
-def check_unchanged(before: str, now: str) -> None:
-    """Refuse another test set than the recorded one. Raises SplitChanged."""
-    if before and before != now:
+def check_unchanged(before: str, now: str, noticed: Sequence[str] = ()) -> None:
+    """Refuse another test set than the recorded one, where one rule dealt out both. Raises SplitChanged.
+
+    Under another rule other rows were asked for: that is told, not refused. What was `noticed` of the data is the
+    likely cause, and who is refused hears of it nowhere else.
+    """
+    rule = before.split("-")[2:]
+    if before and rows_of(before) != rows_of(now) and rule in ([], now.split("-")[2:]):
         old, new = before.partition("-")[0], now.partition("-")[0]
         counts = (
             f"{old} rows were held out, now it would be {new}" if old != new else f"other {new} rows would be held out"
         )
         raise SplitChanged(
-            f"the test set would change: {counts}",
+            "; ".join([f"the test set would change: {counts}", *noticed]),
             where="project.toml [split] fingerprint",
-            fix="if the data or its cleaning changed on purpose, accept it (--accept-split); earlier test results do not "
-            "compare with later ones",
+            fix=f"if the data{', its cleaning or [split]' if not rule else ' or its cleaning'} changed on purpose, accept "
+            "it (--accept-split); earlier test results do not compare with later ones",
         )
 
 

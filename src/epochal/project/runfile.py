@@ -44,6 +44,8 @@ class RunSpec:
     """Versions and machine."""
     ledger: Mapping[str, Any] = field(default_factory=dict)
     """As `data --ledger --json` said when the run was made."""
+    notices: tuple[str, ...] = ()
+    """What the build said when the run was made: a source or the split that had changed, rows dealt out otherwise."""
 
     @property
     def number(self) -> int:
@@ -75,6 +77,7 @@ def write_run(spec: RunSpec) -> None:
         "resolved": dict(spec.resolved),
         "environment": dict(spec.environment),
         "ledger": dict(spec.ledger),
+        "notices": list(spec.notices),
         "settings": {**to_document(spec.project), "train": table_of(spec.project.train, defaults=True)},
     }
     fsio.write_text(spec.folder / "run.toml", tomli_w.dumps(document))
@@ -100,6 +103,7 @@ def read_run(folder: Path) -> RunSpec:
             resolved=document["resolved"],
             environment=document["environment"],
             ledger=document["ledger"],
+            notices=tuple(document.get("notices", ())),
         )
     except FileNotFoundError:
         raise RunError("this folder holds no run", where=str(path), fix="see `epochal runs`") from None

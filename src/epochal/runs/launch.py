@@ -50,8 +50,8 @@ def make_run(
     """Make the next run's folder with its run.toml; nothing is started.
 
     `project` are the settings in force, `overrides` those that differ from project.toml for this run; `built` is what
-    the data host answered (`Built` as a mapping): snapshot_id, split_id, inputs, classes, ledger, settings. What it
-    recorded of the split is frozen into the run. Safe for two starters at once. Raises NotSaved.
+    the data host answered (`Built` as a mapping): snapshot_id, split_id, inputs, classes, ledger, settings,
+    notices. What it recorded of the split is frozen into the run. Safe for two starters at once. Raises NotSaved.
     """
     if not project.model.family:
         raise RunError("no family is chosen", where="[model]", fix='write family = "…" in [model]', code="no-family")
@@ -74,6 +74,7 @@ def make_run(
             overrides=dict(overrides or {}),
             environment=environment(),
             ledger=dict(built.get("ledger", {})),
+            notices=tuple(built.get("notices", ())),
         )
         paths.runs.mkdir(parents=True, exist_ok=True)
         with fsio.new_folder(spec.folder) as making:

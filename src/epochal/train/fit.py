@@ -102,6 +102,8 @@ def _stopped_early() -> RunEnded:
 
 
 def _prepare(spec: RunSpec) -> Generator[Event, None, Prepared]:
+    for notice in spec.notices:
+        yield Noticed(code="data", text=notice, severity="warning")
     data = read_training(spec)
     for part, rows in (("training", data.train), ("validation", data.validation)):
         if rows.left_out:

@@ -15,7 +15,9 @@ from epochal.workbench import operations
 from epochal.workbench.data_client import DataClient
 
 
-def check_project(client: DataClient, folder: Path, report: Callable[[str, float | None], None]) -> dict[str, Any]:
+def check_project(
+    client: DataClient, folder: Path, report: Callable[[str, float | None], None], *, tell: operations.Tell
+) -> dict[str, Any]:
     """The `check --json` document: problems (code, severity, where, what, fix, rows) and estimate.
 
     Raises SettingsError when project.toml itself cannot be read; what is found after that is listed, not raised.
@@ -30,7 +32,7 @@ def check_project(client: DataClient, folder: Path, report: Callable[[str, float
         answer = client.ask(FindProblems(folder=str(file.folder), document=to_document(file.project)), progress=report)
         known = {(p["code"], p["what"]) for p in problems}
         problems += [_plain(p) for p in answer["problems"] if (p["code"], p["what"]) not in known]
-        estimate = _try(client, file, problems, report)
+        estimate = _try(client, file, problems, report, tell)
     except EpochalError as error:
         problems.append(_as_problem(error))
         estimate = {}
@@ -43,8 +45,9 @@ def _try(
     file: ProjectFile,
     problems: list[dict[str, Any]],
     report: Callable[[str, float | None], None],
+    tell: operations.Tell,
 ) -> dict[str, Any]:
-    project, built = operations.build(client, file, project=file.project, report=report)
+    project, built = operations.build(client, file, tell=tell, project=file.project, report=report)
     if not project.model.family:
         problems.append(
             {

@@ -188,7 +188,8 @@ def measure(session: Session, *, again: bool = True) -> None:
     cancelled = threading.Event()
 
     def work(report: Progress) -> Mapping[str, Any]:
-        _project, built = operations.build(session.data, file, report=report, cancelled=cancelled)
+        tell = _teller(session)
+        _project, built = operations.build(session.data, file, tell=tell, report=report, cancelled=cancelled)
         session.deliver(lambda: session.built_now(built))
         known = None if again else _recalled(file, built)
         if known is not None:
@@ -221,6 +222,17 @@ def _take(session: Session, choice: Choice) -> None:
     for dotted, value in choice.settings.items():
         project = with_setting(project, dotted, value)
     session.change(project, f"choose {choice.chosen}")
+
+
+def _teller(session: Session) -> Callable[[str], None]:
+    """Shows a person, one after another, what a build noticed."""
+    told: list[str] = []
+
+    def tell(notice: str) -> None:
+        told.append(notice)
+        session.deliver(lambda: session.tell("; ".join(told)))
+
+    return tell
 
 
 def choice_from(answer: Mapping[str, Any]) -> Choice:
@@ -264,7 +276,10 @@ def train(session: Session, *, accept_split: bool = False) -> None:
     cancelled = threading.Event()
 
     def work(report: Progress) -> RunSpec:
-        spec = operations.make_run(session.data, file, accept_split=accept_split, report=report, cancelled=cancelled)
+        tell = _teller(session)
+        spec = operations.make_run(
+            session.data, file, tell=tell, accept_split=accept_split, report=report, cancelled=cancelled
+        )
         report("starting the run's own process", None)
         launch.start(spec)
         return spec

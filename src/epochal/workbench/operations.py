@@ -35,6 +35,10 @@ Report = Callable[[str, float | None], None]
 """Told what is being done, in words, and how far it is in [0, 1] where that is known."""
 
 
+Tell = Callable[[str], object]
+"""Told what a person must hear of the data: a source that changed, rows that are dealt out otherwise. Never left out."""
+
+
 def quiet(_text: str, _fraction: float | None = None) -> None:
     """A report to nobody."""
 
@@ -106,6 +110,7 @@ def new_project(
     folder: Path,
     uri: str,
     *,
+    tell: Tell,
     target: str = "",
     task: str = "",
     adjust: Callable[[Project], Project] | None = None,
@@ -133,7 +138,7 @@ def new_project(
     fresh = not folder.exists()
     file = create_project(folder, project)
     try:
-        project, built = build(client, file, report=report)
+        project, built = build(client, file, tell=tell, report=report)
     except BaseException:
         _take_back(file.paths, whole=fresh)
         raise
@@ -197,6 +202,7 @@ def build(
     client: DataClient,
     file: ProjectFile,
     *,
+    tell: Tell,
     project: Project | None = None,
     accept_split: bool = False,
     report: Report = quiet,
@@ -204,16 +210,19 @@ def build(
 ) -> tuple[Project, Built]:
     """Bring snapshot and split up to date; returns the project with what was recorded, and where they are.
 
-    With `project` (settings for one run only) nothing is recorded in the file.
+    With `project` (settings for one run only) nothing is recorded in the file. What the build noticed is told before
+    anything is recorded: a new fingerprint over an old one would hide for ever that there was another.
     Raises SplitChanged when changed data would move the test set and `accept_split` is not given, Cancelled once
     `cancelled` is set.
     """
     wanted = file.project if project is None else project
     request = Build(folder=str(file.folder), document=to_document(wanted), accept_split=accept_split)
     built: Built = client.ask(request, progress=report, cancelled=cancelled)
+    for notice in built.notices:
+        tell(notice)
     recorded = record(wanted, built.settings)
     if project is None and recorded != file.project:
-        file.record(recorded, "record the split", base=wanted)
+        file.record(recorded, "; ".join(["record the split", *built.notices]), base=wanted)
     return recorded, built
 
 
@@ -266,6 +275,7 @@ def make_run(
     client: DataClient,
     file: ProjectFile,
     *,
+    tell: Tell,
     adjust: Callable[[Project], Project] | None = None,
     overrides: Mapping[str, Any] | None = None,
     accept_split: bool = False,
@@ -283,11 +293,11 @@ def make_run(
     wanted = file.project if adjust is None else adjust(file.project)
     if _same_rows(wanted, file.project):
         # What this run holds out is what the project holds out: recorded, so that changed data cannot move it unseen.
-        recorded, built = build(client, file, accept_split=accept_split, report=report, cancelled=cancelled)
+        recorded, built = build(client, file, tell=tell, accept_split=accept_split, report=report, cancelled=cancelled)
         project = recorded if adjust is None else adjust(recorded)
     else:
         project, built = build(
-            client, file, project=wanted, accept_split=accept_split, report=report, cancelled=cancelled
+            client, file, tell=tell, project=wanted, accept_split=accept_split, report=report, cancelled=cancelled
         )
     if not project.model.family:
         choose_family(file, built, project=project, report=report)

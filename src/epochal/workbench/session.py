@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from epochal.core.errors import Cancelled, EpochalError
 from epochal.core.settings import Project, to_document, with_setting
+from epochal.core.split import said_of_change
 from epochal.workbench.vitals import Vitals
 from epochal.workbench.watcher import Seen, Watcher, Wish
 
@@ -37,7 +38,7 @@ Progress = Callable[[str, float | None], None]
 """Told what is being done, in words, and the share done (None: unknown)."""
 
 Listener = Callable[[str], None]
-"""Told the topic that changed: project, job, runs, run, choice, ledger, problems, review, rows, error."""
+"""Told the topic that changed: project, job, runs, run, choice, ledger, problems, review, rows, notice, error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,11 @@ class Session:
         """Tell every listener that something of a topic changed."""
         for listener in tuple(self._listeners):
             listener(topic)
+
+    def tell(self, notice: str) -> None:
+        """Show a person what they should hear; it stays until the next key."""
+        self.notice = notice
+        self.changed("notice")
 
     def failed(self, error: EpochalError) -> None:
         """Show an error to the person."""
@@ -243,11 +249,15 @@ class Session:
         if self.file is None:
             return False
         self.error = None
+        before = self.file.project
         try:
             decide(self.file)
         except EpochalError as error:
             self.failed(error)
             return False
+        dropped = said_of_change(before, self.file.project)
+        if dropped:
+            self.notice = f"{self.notice}; {dropped}" if self.notice else dropped
         self.changed("project")
         return True
 

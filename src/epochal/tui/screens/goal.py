@@ -221,7 +221,6 @@ def _changed(project: Project, path: str, value: Any) -> Project:
         project = replace(
             project, columns=replace(project.columns, ignore=tuple(c for c in project.columns.ignore if c != value))
         )
-        project = _cleared(project, "split", "cuts", "fingerprint")
     if path == "goal.task" and value != project.goal.task:
         project = _cleared(
             _cleared(project, "goal", "metric", "at_least"), "model", *to_document(project).get("model", {})
