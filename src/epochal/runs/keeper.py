@@ -69,6 +69,7 @@ class Keeper:
         """Set when the run was asked to end without a checkpoint."""
         self._over = threading.Event()
         self._released = False
+        self._releasing = threading.Lock()
         self._said_at = self._clock.monotonic()
         self._sign = Sign(identity=my_identity(), role=role, token=token or secrets.token_hex(8))
         self._beat()
@@ -123,18 +124,18 @@ class Keeper:
         return asked
 
     def release(self) -> None:
-        """Let the run go: nothing more can be written after this. May be called twice."""
-        with self._state_lock:
+        """Let the run go: nothing more can be written after this. May be called twice, also at once."""
+        with self._releasing:
             if self._released:
                 return
             self._released = True
-        self._over.set()
-        self._thread.join()
-        self._beat()
-        try:
-            self.journal.close()
-        finally:
-            os.close(self._lock_descriptor)
+            self._over.set()
+            self._thread.join()
+            self._beat()
+            try:
+                self.journal.close()
+            finally:
+                os.close(self._lock_descriptor)
 
     def _note(self, event: Event) -> None:
         """Keep for the signs of life what the event tells."""

@@ -122,17 +122,17 @@ def runs_here() -> list[Path]:
 
 def leave(seconds: float = LEAVE_SECONDS, *, by: str = "the workbench, quitting") -> list[Path]:
     """Ask all runs of this process to stop with a checkpoint and wait for them; returns those that did not in time."""
-    alive = [(folder, *_here[folder]) for folder in runs_here()]
-    for _folder, _thread, keeper in alive:
-        if not keeper.stop_asked:
+    here = [(folder, *pair) for folder, pair in list(_here.items())]  # one that just ended may still be let go
+    for _folder, thread, keeper in here:
+        if thread.is_alive() and not keeper.stop_asked:
             with contextlib.suppress(EpochalError):
                 keeper.ask("stop", by=by)
     deadline = time.monotonic() + seconds
-    for _folder, thread, keeper in alive:
+    for _folder, thread, keeper in here:
         thread.join(max(0.0, deadline - time.monotonic()))
         if not thread.is_alive():
             keeper.release()
-    return [folder for folder, thread, _keeper in alive if thread.is_alive()]
+    return [folder for folder, thread, _keeper in here if thread.is_alive()]
 
 
 def _release_after(folder: Path, thread: TrainingThread, keeper: Keeper) -> None:
