@@ -180,3 +180,11 @@ def test_a_cut_lies_between_and_is_short_where_it_can_be(a, b):
     assert low < cut <= high or low == high == cut
     if high - low > 0.001:
         assert len(repr(cut)) <= 6
+
+
+def test_a_column_may_be_called_like_what_a_split_is_made_of(con):
+    rows = [(f"k{i}", str(i % 7), str(i % 5)) for i in range(60)]
+    parts, made = deal(con, rows, {"part": "VARCHAR", "u": "VARCHAR"}, SplitSettings())
+
+    assert parts == deal(con, rows, {"a": "VARCHAR", "b": "VARCHAR"}, SplitSettings())[0]
+    assert made.train + made.validation + made.test == 60

@@ -72,7 +72,7 @@ def make_split(
     counted = dict(con.execute(f"SELECT part, count(*) FROM {PARTS_TABLE} GROUP BY part").fetchall())  # noqa: S608 - a constant
     test_key = "('0x' || left(md5(_key), 15))::BIGINT"
     found = con.execute(
-        f"SELECT count(*), sum({test_key}) FROM (FROM {rows}) JOIN {PARTS_TABLE} USING (_eid) WHERE part = {TEST}"  # noqa: S608 - our own text
+        f"SELECT count(*), sum({test_key}) FROM (FROM {rows}) JOIN {PARTS_TABLE} USING (_eid) WHERE {PARTS_TABLE}.part = {TEST}"  # noqa: S608 - our own text
     ).fetchone()
     held, total = found or (0, 0)
     return Split(
