@@ -28,8 +28,8 @@ def deal(con, rows, types, split, **columns):
         con.executemany(f"INSERT INTO rows_ VALUES ({marks})", [[i, *row] for i, row in enumerate(rows)])  # noqa: S608 - our own text
     made = make_split(con, "rows_", types, split, Columns(**columns))
     found = con.execute(
-        f"SELECT _key, {PARTS_TABLE}.part FROM rows_ JOIN {PARTS_TABLE} USING (_eid) ORDER BY _eid"
-    ).fetchall()  # noqa: S608 - likewise
+        f"SELECT _key, {PARTS_TABLE}.part FROM rows_ JOIN {PARTS_TABLE} USING (_eid) ORDER BY _eid"  # noqa: S608 - likewise
+    ).fetchall()
     return {key: PARTS[part] for key, part in found}, made
 
 
