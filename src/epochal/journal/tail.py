@@ -52,7 +52,8 @@ class Tail:
             if size < self._offset:
                 self._index = self._offset = 0
                 return Batch((), restarted=True)
-            end = data.rfind(b"\n") + 1
+            room = limit_bytes - (self.bytes_read - start)
+            end = data.rfind(b"\n", 0, room) + 1 or data.find(b"\n") + 1
             if end:
                 lines = data[: end - 1].split(b"\n")
                 found = [record for record in map(decode, lines) if record is not None]

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from epochal.journal.record import journal_file
 from epochal.journal.reduce import RunState, reduce_all
 from epochal.journal.tail import READ_BYTES, Tail
 from epochal.runs.state import judge_now
@@ -13,6 +14,12 @@ from epochal.show import safe
 
 
 LOG_BYTES = 1 << 16
+EASED_SECONDS = 10.0
+"""Of training: in a longer run little comes at once."""
+EASED_BYTES = 4096
+"""Of the journal in one look, some ten records, and …"""
+EASED_LOOKS = 4
+"""… this share of what waits, so that nobody is kept waiting for long."""
 
 
 class Follower:
@@ -35,10 +42,22 @@ class Follower:
         if batch.records or batch.damaged:
             self._read = reduce_all(self._read, batch.records, damaged=batch.damaged)
         self.more = batch.more
+        if self.more:  # a host is judged by all that its run said
+            return self._read
         status, note, _sign = judge_now(self.folder, self._read.status, self._read.status_note)
         if status == "interrupted":
             note = f"{note}; {_where_it_goes_on(self._read)}"
         return replace(self._read, status=status, status_note=note)
+
+    def ease(self) -> RunState:
+        """`poll`, but what a run of a second said all at once is taken in over some looks: its curve is seen to grow."""
+        if self._read.seconds > EASED_SECONDS:
+            return self.poll()
+        try:
+            waiting = journal_file(self.folder, 0).stat().st_size - self._tail.bytes_read
+        except OSError:
+            waiting = 0
+        return self.poll(max(EASED_BYTES, waiting // EASED_LOOKS))
 
     def read_all(self) -> RunState:
         """Read to the present end of the journal, however long that takes."""

@@ -135,7 +135,7 @@ class Workbench(CalmApp[int], inherit_bindings=False):
         self._ticks += 1
         seen = self.session.seen
         young = any(r.alive for r in seen.runs) and (seen.state is None or seen.state.seconds < YOUNG_SECONDS)
-        if young or self._ticks % CALM_FRAMES == 0:
+        if young or seen.behind or self._ticks % CALM_FRAMES == 0:
             self.session.look()
         if self._ticks % (2 * CALM_FRAMES) == 0:
             self.session.refresh()

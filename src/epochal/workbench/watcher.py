@@ -45,6 +45,8 @@ class Seen:
     run: str = ""
     state: RunState | None = None
     overlay: RunState | None = None
+    behind: bool = False
+    """Whether there is more to see at once of the run shown."""
     log: tuple[str, ...] = ()
     tested: bool = False
     """Whether the test set was opened for the run shown."""
@@ -109,6 +111,7 @@ class Watcher(threading.Thread):
             run=name,
             state=state,
             overlay=self._follow(overlay.folder) if overlay else None,
+            behind=info is not None and self._followers[info.folder].more,
             log=tuple(log_lines(info.folder)) if info and wish.log else (),
             tested=info is not None and (info.folder / "report" / "view.json").exists(),
             machine=self._machine(listed_at),
@@ -134,4 +137,4 @@ class Watcher(threading.Thread):
         if follower is None:
             follower = self._followers[folder] = Follower(folder)
             return follower.read_all()
-        return follower.poll()
+        return follower.ease()
