@@ -16,10 +16,10 @@ TARGET = "edible"
 
 @pytest.fixture
 def plants(tmp_path):
-    """16,000 rows whose target stands in the middle and follows the numbers only loosely, so that it takes a while."""
+    """4,000 rows whose target stands in the middle and follows the numbers only loosely, so that it takes a while."""
     chance = random.Random(7)
     lines = ["stem,leaf,habitat,edible,spots,height"]
-    for _ in range(16_000):
+    for _ in range(4000):
         edible = chance.random() < 0.5
         sizes = f"{chance.gauss(10 if edible else 11.2, 1.5):.2f},{chance.gauss(3 if edible else 2.5, 0.8):.2f}"
         place = f"{chance.choice(('wood', 'field', 'bog'))},{'yes' if edible else 'no'}"
@@ -68,10 +68,9 @@ def test_a_file_becomes_a_tested_model_in_a_dozen_keys(terminal, plants):
 
     assert len(face.pressed) <= MOST_KEYS
     assert target_of(plants.with_suffix("")) == TARGET
-    assert len(shown) >= 5
+    assert len({train for train, _ in shown}) >= 5
     assert len(charts) >= 5
-    assert re.search(r"3 [12]\d\d rows never seen in training", verdict)
-    assert "look 1" in verdict
+    assert "800 rows never seen in training   look 1" in verdict
     accuracy, low, high = map(float, re.search(r"accuracy +([0-9.]+) +([0-9.]+) … ([0-9.]+)", verdict).groups())
     assert low <= accuracy <= high
     assert accuracy > 0.6
