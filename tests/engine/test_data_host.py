@@ -454,3 +454,30 @@ def test_forty_thousand_ragged_lines_give_exactly_their_rejects(client: DataClie
     ledger = client.ask(ReadLedger(**asked))
     assert ledger["sums"]
     assert (ledger["sources"][0]["lines"], ledger["read"]) == (40_001, 39_998)
+
+
+@pytest.mark.parametrize(("to", "kind"), [("1905", "number"), ("about 1905", "category")])
+def test_a_changed_value_keeps_its_columns_kind_or_changes_it_openly(
+    client: DataClient, tmp_path: Path, to: str, kind: str
+) -> None:
+    (tmp_path / "project.toml").write_text('name = "t"\n')
+    (tmp_path / "t.csv").write_text("year\n1904\n1906\n1908\n")
+    number = {"op": "set_kind", "columns": ["year"], "kind": "number"}
+    change = {"op": "map_values", "column": "year", "mapping": {"1904": to}}
+    view = opened(client, tmp_path, number, change)
+
+    assert view.columns[0].kind == kind
+    assert page(client, view, 0, 3, "year").rows == ((to,), ("1906",), ("1908",))
+    assert client.ask(ReadProfile(token=view.token, column="year", exact=True)).kind == kind
+
+
+def test_two_projects_on_equal_data_keep_their_views_apart(client: DataClient, tmp_path: Path) -> None:
+    views = {}
+    for to in ("1", "2"):
+        place = tmp_path / to
+        place.mkdir()
+        (place / "project.toml").write_text('name = "t"\n')
+        (place / "t.csv").write_text("year\n1904\n")
+        views[to] = opened(client, place, {"op": "map_values", "column": "year", "mapping": {"1904": to}})
+
+    assert {to: page(client, view, 0, 1, "year").rows for to, view in views.items()} == {"1": (("1",),), "2": (("2",),)}

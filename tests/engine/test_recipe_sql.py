@@ -109,7 +109,10 @@ def cell_step(step: Step, kind: str) -> Any:
             "replace": lambda v: v and (v.replace(p.get("find"), p.get("with", "")) or None),
         }[step.op]
     if step.op == "map_values":
-        return lambda v: None if v is None else (p["mapping"].get(as_text(v), as_text(v)) or None)
+        reader = {"number": number, "boolean": boolean, "date": date, "text": lambda v: v}[becomes(step, kind)]
+        mapping = {k: reader(v) if v else None for k, v in p["mapping"].items()}
+        as_it_is = as_text if becomes(step, kind) == "text" else lambda v: v
+        return lambda v: None if v is None else mapping[as_text(v)] if as_text(v) in mapping else as_it_is(v)
     if step.op == "mark_missing":
         if kind == "number":
             marks = {float(v) for v in p["values"] if v in {"7", "0", "007"}}
@@ -156,7 +159,11 @@ def conversion(step: Step, kind: str) -> Any:
 def becomes(step: Step, kind: str) -> str:
     if step.op == "set_kind":
         return {"category": "text", "id": "text"}.get(step.params["kind"], step.params["kind"])
-    return {"parse_date": "date", "parse_number": "number", "map_values": "text"}.get(step.op, kind)
+    if step.op == "map_values":
+        fits = {"number": number, "boolean": {"true": True, "false": False}.get, "date": lambda _text: None}
+        stays = kind in fits and all(fits[kind](v) is not None for v in step.params["mapping"].values() if v)
+        return kind if stays else "text"
+    return {"parse_date": "date", "parse_number": "number"}.get(step.op, kind)
 
 
 def number(text: str) -> float | None:

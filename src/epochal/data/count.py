@@ -11,7 +11,15 @@ from epochal.core.steps import Step
 from epochal.data.engine import Engine, Work
 from epochal.data.protocol import Counted
 from epochal.data.recipe import ready_steps
-from epochal.data.sql import changed_condition, joined_rows, joined_value, marked_sql, rejected_condition, stage_sql
+from epochal.data.sql import (
+    changed_condition,
+    joined_before,
+    joined_rows,
+    joined_value,
+    marked_sql,
+    rejected_condition,
+    stage_sql,
+)
 from epochal.data.sqltext import as_text, table_name
 from epochal.data.stages import Stage, plan
 from epochal.data.views import Base, base_of
@@ -112,13 +120,9 @@ def _changed(con: DuckDBPyConnection, stage: Stage) -> tuple[int, int, tuple[tup
     types = dict(stage.before)
     source = table_name(stage.source)
     if stage.joins:
-        column, _ = stage.joins
-        pairs = (
-            f"SELECT {as_text(column, types[column], of='_rows')} AS old, {joined_value(stage)} AS new"
-            f" {joined_rows(stage)}"
-        )
+        pairs = f"SELECT {joined_before(stage)} AS old, {joined_value(stage)} AS new {joined_rows(stage)}"
         counted = f"SELECT count(*) FILTER (old IS DISTINCT FROM new) FROM ({pairs})"  # noqa: S608 - ours
-        sample = f"SELECT old, new FROM ({pairs}) WHERE old IS DISTINCT FROM new LIMIT {_SAMPLE}"  # noqa: S608 - ours
+        sample = f"SELECT old::VARCHAR, new::VARCHAR FROM ({pairs}) WHERE old IS DISTINCT FROM new LIMIT {_SAMPLE}"  # noqa: S608 - ours
         return con.execute(counted).fetchall()[0][0], 0, _sample(con, sample)
     if not stage.cells and not stage.added:
         return 0, 0, ()

@@ -14,6 +14,7 @@ from functools import partial
 from epochal.core.steps import Step
 from epochal.data.sqltext import as_text, identifier, literal, table_name
 from epochal.data.stages import INTERNAL, Columns, Plan, Stage, plan
+from epochal.data.stepsql import as_mapped
 
 
 _CHAIN = 50
@@ -125,7 +126,7 @@ def changed_condition(column: str, kind: str, stage: Stage) -> str:
     if stage.converts:
         after = dict(stage.after).get(column, "")
         return f"({expression}) IS NOT NULL" if after != kind else "false"
-    if stage.step.op == "map_values":
+    if stage.step.op == "map_values" and dict(stage.after)[column] == "VARCHAR":
         return f"{as_text(column, kind)} IS DISTINCT FROM ({expression})"
     return f"{identifier(column)} IS DISTINCT FROM ({expression})"
 
@@ -187,11 +188,18 @@ def joined_rows(stage: Stage, relation: str = "") -> str:
     )
 
 
+def joined_before(stage: Stage) -> str:
+    """What the mapped column was, of the type it becomes."""
+    column, _ = stage.joins or ("", {})
+    before, after = dict(stage.before)[column], dict(stage.after)[column]
+    return as_text(column, before, of="_rows") if after == "VARCHAR" else f"_rows.{identifier(column)}"
+
+
 def joined_value(stage: Stage) -> str:
     """What the mapped column becomes beside `_rows` and `_map`."""
     column, _ = stage.joins or ("", {})
     text = as_text(column, dict(stage.before)[column], of="_rows")
-    return f"CASE WHEN _map._old IS NULL THEN {text} ELSE _map._new END"
+    return as_mapped(f"CASE WHEN _map._old IS NULL THEN {text} ELSE _map._new END", dict(stage.after)[column])
 
 
 def _marked_select(stage: Stage, relation: str, *, counted: bool) -> tuple[str, list[str]]:
@@ -201,9 +209,7 @@ def _marked_select(stage: Stage, relation: str, *, counted: bool) -> tuple[str, 
         types = dict(stage.before)
         changed = _sum([f"CAST(({changed_condition(c, types[c], stage)}) AS INTEGER)" for c in stage.cells])
         if stage.joins:
-            (column,) = stage.cells
-            text = as_text(column, types[column], of="_rows")
-            changed = f"CAST(({text} IS DISTINCT FROM {joined_value(stage)}) AS INTEGER)"
+            changed = f"CAST(({joined_before(stage)} IS DISTINCT FROM {joined_value(stage)}) AS INTEGER)"
         counters[f"_changed_{stage.n}"] = changed
         if stage.converts:
             counters[f"_rejected_{stage.n}"] = _sum(

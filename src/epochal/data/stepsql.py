@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 
 from epochal.core.errors import StepError
 from epochal.core.steps import Step
@@ -10,6 +11,7 @@ from epochal.data.sqltext import (
     as_text,
     identifier,
     is_date_type,
+    is_float_type,
     is_number_type,
     is_text_type,
     literal,
@@ -89,7 +91,23 @@ def _map_values(step: Step, column: str, kind: str, n: int) -> Made:
     if not mapping:
         return None
     cases = " ".join(f"WHEN {literal(a)} THEN {literal(b) if b else 'NULL'}" for a, b in mapping.items())
-    return f"CASE {text} {cases} ELSE {text} END", "VARCHAR"
+    after = _mapped_type([b for b in mapping.values() if b], kind)
+    return as_mapped(f"CASE {text} {cases} ELSE {text} END", after), after
+
+
+def _mapped_type(given: Sequence[str], kind: str) -> str:
+    """The type of a column after a mapping: as it was where every new value can be of it, else text."""
+    if not (is_number_type(kind) or is_date_type(kind) or kind == "BOOLEAN"):
+        return "VARCHAR"
+    if any(typed_literal(value, kind) is None for value in given):
+        return "VARCHAR"
+    whole = is_number_type(kind) and not is_float_type(kind)
+    return "DOUBLE" if whole and not all(re.fullmatch(r"\s*[-+]?\d{1,18}\s*", value) for value in given) else kind
+
+
+def as_mapped(expression: str, kind: str) -> str:
+    """A mapping's text as the column's type."""
+    return expression if kind == "VARCHAR" else f"TRY_CAST({expression} AS {kind})"
 
 
 def _mark_missing(step: Step, column: str, kind: str, n: int) -> Made:

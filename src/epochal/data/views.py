@@ -78,13 +78,17 @@ class OpenedView:
         )
 
 
+_NUMBERS = itertools.count(1)
+"""Of bases and views, over all engines: two projects on equal data must not take each other's views for their own."""
+
+
 @dataclass(slots=True)
 class Views:
     """The bases and views of one engine."""
 
     bases: dict[str, Base] = field(default_factory=dict)
     opened: dict[str, OpenedView] = field(default_factory=dict)
-    numbers: Any = field(default_factory=lambda: itertools.count(1))
+    numbers: Any = _NUMBERS
     lock: Any = field(default_factory=threading.RLock)
 
 
