@@ -339,3 +339,27 @@ class TestStrangeNames:
                 if stage in {"goal", "test"}:
                     await until(lambda app=app: "[bold]x[/nope]" in screen_text(app), pilot)
             assert not {c for c in text if c != "\n" and (ord(c) < 32 or 127 <= ord(c) < 160 or c == "\u202e")}
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_worst_rows_of_many_classes_can_be_walked_through(alone, reviews, size):
+    file = tiny_project(alone / "penguins")
+    spec = tiny_run(file, ledger=reviews.LEDGER)
+    review = reviews.classification(spec.name)
+    names = [f"class {n}" for n in range(9)]
+    review["confusion"] |= {"classes": names, "counts": [[9] * 9] * 9, "keys": [[0, 0, ["k0"]]]}
+    review["per_class"] = [{**review["per_class"][0], "name": name} for name in names]
+    with kept_run(spec, run_events(epochs=20, until_epoch=20, end=True)):
+        pass
+    (spec.folder / "report").mkdir()
+    (spec.folder / "report" / "view.json").write_text(json.dumps(review))
+    session = Session(vitals=None)
+    session.open(file.folder)
+    app = Workbench(session, first="test", config=alone / "no-config")
+    async with app.run_test(size=size) as pilot:
+        for row in ("#73", "#112", "#9"):
+            await until(lambda row=row: f"▸ {row:>7}" in screen_text(app), pilot)
+            await pilot.press("j")
+        await pilot.press("tab")
+        await until(lambda: "predicted" in screen_text(app) and "class 8" in screen_text(app), pilot)
+    session.close()

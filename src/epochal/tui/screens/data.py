@@ -264,6 +264,8 @@ class DataScreen(StageScreen):
         if area not in lists_of(self.query_one(DataSide).view):
             self.data.say("there are no steps yet: m cleans" if area == "recipe" else "no problems were found")
             return
+        if area == self._area:
+            return  # the cursor stays on what it is on
         self._area = area
         self.add_class("-side")
         self.point(0 if area == "problems" else len(self.data.recipe.steps) - 1)

@@ -9,7 +9,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 
 from epochal.review.view import ReviewView
-from epochal.show import cell_width
+from epochal.show import cell_width, grouped
 from epochal.tui.glyphs import glyphs
 from epochal.tui.paint import beside, blank, cell, flowed, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
@@ -34,6 +34,10 @@ from epochal.workbench.views.train import Tone
 _MAX_CLASSES = 12
 """More classes than this do not fit as a matrix; the worst pairs stand in the per-class table."""
 
+_FRAME = 3
+"""Lines of the frame around a pane: top bar, next line, keys."""
+_ROOM_FOR_ROWS = 4
+"""Lines below which the worst rows cannot be walked through: their heading, three of them."""
 _READABLE = 7
 """Cells of a column of the matrix in which most names can be told apart."""
 
@@ -124,14 +128,26 @@ class TestScreen(StageScreen):
         lines = [*air, *flowed(parts, width, 2), *air, *_metrics(view, width)]
         if view.confusion is None:
             return lines
+        told = self._told(view, width)
+        if self._cursor.part == "worst" and len(lines) + len(told) + _ROOM_FOR_ROWS > self._lines_here:
+            num = len(view.confusion.classes)
+            told = [content(toned(f"{num} classes: Tab shows what was taken for what, c how each fared", "quiet"))]
+        return [*lines, blank(), *told]
+
+    @property
+    def _lines_here(self) -> int:
+        """Lines the pane has for the verdict and the rows."""
+        return self.app.size.height - _FRAME
+
+    def _told(self, view: ReviewView, width: int) -> list[Content]:
+        """What was taken for what, and how each class fared beside it where there is room."""
         classes = _per_class(view)
         right = max((line.cell_length for line in classes), default=0)
         matrix = self._matrix(view, width - right - 4) or self._matrix(view, width)
         left = max((line.cell_length for line in matrix), default=0)
-        lines.append(blank())
         if matrix and left + right + 4 <= width:
-            return [*lines, *beside(matrix, classes, left, 4)]
-        return [*lines, *(matrix or classes)]
+            return beside(matrix, classes, left, 4)
+        return matrix or classes
 
     def _matrix(self, view: ReviewView, width: int) -> list[Content]:
         """The matrix in at most `width` cells; nothing when its names would not be readable in so few."""
@@ -358,6 +374,12 @@ def _per_class(view: ReviewView) -> list[Content]:
     return lines
 
 
+def _edge(value: float) -> str:
+    """A bin's edge, which is a round number, without an exponent where it can do without."""
+    text = grouped(f"{value:.0f}") if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+    return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
 def _residuals(view: ReviewView, width: int) -> list[Content]:
     residuals = view.residuals
     if residuals is None:
@@ -365,11 +387,11 @@ def _residuals(view: ReviewView, width: int) -> list[Content]:
     signs = glyphs()
     most = max(residuals.counts, default=0) or 1
     lines = [heading("Truth − prediction", width)]
-    room = max(4, width - 24)
+    room = max(4, width - 26)
     for low, high, rows in zip(residuals.edges, residuals.edges[1:], residuals.counts, strict=False):
         lines.append(
             content(
-                cell(f"{low:.3g} … {high:.3g}", 16, "quiet", right=True),
+                cell(f"{_edge(low)} … {_edge(high)}", 18, "quiet", right=True),
                 " ",
                 (signs.blocks[8] * max(1 if rows else 0, round(rows / most * room)), "$ep-accent"),
                 (f" {rows}" if rows else "", "$ep-quiet"),

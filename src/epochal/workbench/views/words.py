@@ -38,8 +38,15 @@ def about(number: float) -> str:
 
 
 def memory(num_bytes: float) -> str:
-    """Bytes in short: "180 MB", "1.2 GB"."""
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
+    """Bytes in short: "416 kB", "180 MB", "1.2 GB"."""
+    for size, unit in ((1e9, "GB"), (1e6, "MB")):
+        if num_bytes >= size:
+            return (
+                f"{num_bytes / size:.1f} {unit}"
+                if unit == "GB" or num_bytes < 10 * size
+                else f"{num_bytes / size:.0f} {unit}"
+            )
+    return f"{num_bytes / 1e3:.0f} kB"
 
 
 def rate(per_second: float) -> str:
