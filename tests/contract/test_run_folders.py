@@ -14,9 +14,10 @@ from epochal.core.settings import Columns, Goal, Model, Project, Source, SplitSe
 from epochal.journal.append import JournalWriter
 from epochal.project.runfile import read_run
 from epochal.runs.control import Inbox, acknowledged, send
-from epochal.runs.follow import Follower, log_lines
+from epochal.runs.follow import EASED_BYTES, EASED_SECONDS, Follower, log_lines
 from epochal.runs.launch import make_run
 from epochal.runs.state import find_run, list_runs, run_folders, run_info
+from epochal.testing import kept_run, run_events, tiny_project, tiny_run
 
 
 PROJECT = Project(
@@ -214,3 +215,32 @@ def test_watching_and_steering_runs_needs_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout == "[]\n"
+
+
+def test_what_a_short_run_said_at_once_is_taken_in_over_some_looks(tmp_path):
+    spec = tiny_run(tiny_project(tmp_path / "p"))
+    with kept_run(spec, run_events(epochs=8, until_epoch=8, end=True)):
+        pass
+    follower = Follower(spec.folder)
+    looks = [follower.ease()]
+    while follower.more:
+        looks.append(follower.ease())
+    steps = [look.step for look in looks]
+
+    assert len({step for step in steps if step}) >= 4
+    assert steps == sorted(steps)
+    assert {look.status for look in looks[:-1]} <= {"starting", "running", "done"}
+    assert (looks[-1].status, looks[-1].records) == ("done", Follower(spec.folder).read_all().records)
+
+
+def test_a_long_run_is_read_as_fast_as_it_goes(tmp_path):
+    spec = tiny_run(tiny_project(tmp_path / "p"))
+    with kept_run(spec, run_events(epochs=50, until_epoch=50, end=True)):
+        pass
+    follower = Follower(spec.folder)
+    while follower.ease().seconds <= EASED_SECONDS:
+        pass
+    before = follower.bytes_read
+    follower.ease()
+
+    assert follower.bytes_read - before > 2 * EASED_BYTES
