@@ -130,6 +130,24 @@ def tiny_run(
     return spec
 
 
+def training_started(*, epochs: int = 50, steps_per_epoch: int = 60) -> TrainingStarted:
+    """What a small classification says before its first step."""
+    return TrainingStarted(
+        task="classification",
+        metric="accuracy",
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        batch_size=32,
+        learning_rate=0.002,
+        precision="float32",
+        device="cpu",
+        threads=1,
+        rows_train=1920,
+        rows_validation=270,
+        parameters=212_000,
+    )
+
+
 def run_events(
     *, epochs: int = 50, until_epoch: int = 29, steps_per_epoch: int = 60, end: bool = False
 ) -> Iterator[Event]:
@@ -146,20 +164,7 @@ def run_events(
     yield BaselineDone(name="trivial", title="most frequent class", metrics={"accuracy": 0.437}, seconds=0.01)
     yield BaselineDone(name="strong", title="LightGBM defaults", metrics={"accuracy": 0.971}, seconds=0.4)
     yield PhaseStarted(name="training")
-    yield TrainingStarted(
-        task="classification",
-        metric="accuracy",
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
-        batch_size=32,
-        learning_rate=0.002,
-        precision="float32",
-        device="cpu",
-        threads=1,
-        rows_train=1920,
-        rows_validation=270,
-        parameters=212_000,
-    )
+    yield training_started(epochs=epochs, steps_per_epoch=steps_per_epoch)
     best = 0.0
     for epoch in range(until_epoch):
         for part in range(4):

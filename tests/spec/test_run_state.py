@@ -16,7 +16,6 @@ from epochal.core.events import (
     Resumed,
     RunEnded,
     StepsDone,
-    TrainingStarted,
 )
 from epochal.journal.record import Record
 from epochal.journal.reduce import MAX_NOTICES, RunState, reduce, reduce_all
@@ -26,23 +25,11 @@ from epochal.runs.signs import Sign
 from epochal.runs.state import judge
 from epochal.runs.survival import Logind
 from epochal.runs.survival import judge as judge_survival
+from epochal.testing import training_started
 
 
 HOST = HostStarted(host="detached", pid=1, machine="m", device="cpu", survives="all")
-TRAINING = TrainingStarted(
-    task="classification",
-    metric="accuracy",
-    epochs=4,
-    steps_per_epoch=10,
-    batch_size=8,
-    learning_rate=0.1,
-    precision="float32",
-    device="cpu",
-    threads=1,
-    rows_train=80,
-    rows_validation=20,
-    parameters=9,
-)
+TRAINING = training_started(epochs=4, steps_per_epoch=10)
 
 
 def steps(step, loss=None):

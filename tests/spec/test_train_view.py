@@ -9,32 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from epochal.core.events import BaselineDone, EpochDone, HostStarted, RunEnded, StepsDone, TrainingStarted
+from epochal.core.events import BaselineDone, EpochDone, HostStarted, RunEnded, StepsDone
 from epochal.core.settings import Goal, Model, Project
 from epochal.journal.record import Record
 from epochal.journal.reduce import RunState, reduce_all
 from epochal.project.runfile import RunSpec
 from epochal.runs.state import RunInfo
+from epochal.testing import training_started
 from epochal.workbench.views.train import train_view
 
 
 NOWHERE = Path("runs") / "0001"
 NOW = datetime(2026, 11, 22, 14, 2, tzinfo=UTC)
 HOST = HostStarted(host="detached", pid=1, machine="m", device="cpu", survives="outlives this terminal")
-TRAINING = TrainingStarted(
-    task="classification",
-    metric="accuracy",
-    epochs=40,
-    steps_per_epoch=10,
-    batch_size=8,
-    learning_rate=0.1,
-    precision="float32",
-    device="cpu",
-    threads=1,
-    rows_train=80,
-    rows_validation=20,
-    parameters=9,
-)
+TRAINING = training_started(epochs=40, steps_per_epoch=10)
 STRONG = BaselineDone(name="strong", title="trees", metrics={"accuracy": 0.9, "rmse": 50.0}, seconds=0.1)
 
 
@@ -139,7 +127,7 @@ class TestTheSentence:
         system = dict(seen().system)
 
         assert (system["host"], system["machine"]) == ("detached on m, process 1", "cpu")
-        assert (system["computes on"], system["rows"]) == ("cpu, 1 thread", "80 train, 20 validation")
+        assert (system["computes on"], system["rows"]) == ("cpu, 1 thread", "1 920 train, 270 validation")
 
     @pytest.mark.parametrize(
         ("state", "words"),

@@ -29,8 +29,8 @@ class Painted(Widget):
         """Cells asked to be painted again since the widget was made: what it costs a slow line."""
 
     def paint(self) -> Sequence[Strip]:
-        """The lines, as many as the widget has rows, each as wide as it is."""
-        raise NotImplementedError
+        """The lines, as many as the widget has rows, each as wide as it is; blank ones, unless a widget says more."""
+        return [self.blank_line()] * self.size.height
 
     def repaint(self) -> None:
         """Send what differs from what was shown before."""
