@@ -16,10 +16,10 @@ from epochal.show import safe
 LOG_BYTES = 1 << 16
 EASED_SECONDS = 10.0
 """Of training: in a longer run little comes at once."""
-EASED_BYTES = 4096
-"""Of the journal in one look, some ten records, and …"""
-EASED_LOOKS = 4
-"""… this share of what waits, so that nobody is kept waiting for long."""
+EASED_BYTES = 1024
+"""Of the journal in one look, some three records, and …"""
+EASED_LOOKS = 12
+"""… this share of what waits, so that nobody is kept waiting for long: at eight looks a second, some two seconds."""
 
 
 class Follower:

@@ -102,16 +102,17 @@ class Watcher(threading.Thread):
         runs, listed_at = self._runs(wish)
         name = wish.run if any(r.name == wish.run for r in runs) else (runs[0].name if runs else "")
         info = next((r for r in runs if r.name == name), None)
-        state = self._follow(info.folder) if info else None
-        if info is not None and state is not None and state.status != info.status:
+        state = self._follow(info) if info else None
+        behind = info is not None and self._followers[info.folder].more
+        if info is not None and state is not None and not behind and state.status != info.status:
             runs, listed_at = tuple(list_runs(wish.folder)), time.monotonic()
         overlay = next((r for r in runs if r.name == wish.overlay and r.name != name), None)
         return Seen(
             runs=runs,
             run=name,
             state=state,
-            overlay=self._follow(overlay.folder) if overlay else None,
-            behind=info is not None and self._followers[info.folder].more,
+            overlay=self._follow(overlay) if overlay else None,
+            behind=behind,
             log=tuple(log_lines(info.folder)) if info and wish.log else (),
             tested=info is not None and (info.folder / "report" / "view.json").exists(),
             machine=self._machine(listed_at),
@@ -132,9 +133,10 @@ class Watcher(threading.Thread):
             return self._last.runs, self._last.listed_at
         return tuple(list_runs(wish.folder)), now
 
-    def _follow(self, folder: Path) -> RunState:
-        follower = self._followers.get(folder)
-        if follower is None:
-            follower = self._followers[folder] = Follower(folder)
-            return follower.read_all()
-        return follower.ease()
+    def _follow(self, info: RunInfo) -> RunState:
+        """What a run said; all at once when it was over before it was first looked at."""
+        follower = self._followers.get(info.folder)
+        if follower is not None:
+            return follower.ease()
+        follower = self._followers[info.folder] = Follower(info.folder)
+        return follower.ease() if info.alive else follower.read_all()
