@@ -120,6 +120,13 @@ class TestTheSentence:
         assert facts[3].startswith("0:30 left (done ")
         assert view.next.startswith("wait 0:30 or press s to stop")
 
+    @pytest.mark.parametrize(
+        ("loss", "shown"),
+        [(0.57436, "0.5744"), (0.57444, "0.5744"), (0.57456, "0.5746"), (58.317, "58.32"), (0.00004, "4.0e-05")],
+    )
+    def test_shows_a_loss_to_the_place_where_it_still_moves(self, loss, shown):
+        assert seen(evaluation(1, loss, 0.9)).validation_loss == shown
+
     def test_counts_rounds_of_trees(self):
         assert seen(evaluation(7, 0.5, 0.9), family="trees").facts[0][0] == "round 7 of 40"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from epochal.core.tasks import METRICS
 from epochal.show import safe
-from epochal.workbench.views.words import about, count, done_at, duration, figure, rate
+from epochal.workbench.views.words import about, count, done_at, duration, figure, loss_figure, rate
 
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ def train_view(
         tone=STATUS_TONES.get(status, "quiet"),
         facts=_facts(info, state, now),
         survives=safe(state.host.survives) if state.host and info.alive else "",
-        loss=figure(state.steps.last("loss")) if len(state.steps) else "",
-        validation_loss=figure(state.evaluations.last("validation_loss")) if len(state.evaluations) else "",
+        loss=loss_figure(state.steps.last("loss")) if len(state.steps) else "",
+        validation_loss=loss_figure(state.evaluations.last("validation_loss")) if len(state.evaluations) else "",
         metric=METRICS[info.spec.project.metric].title,
         best=_best(info, state),
         runs=_rows(infos, shown, state),

@@ -71,6 +71,11 @@ def figure(value: float | None) -> str:
     return f"{value:.3f}" if size >= 0.001 or value == 0 else f"{value:.1e}"
 
 
+def loss_figure(value: float) -> str:
+    """A loss while it falls: a place more than `figure`, for late in a training that is where it still moves."""
+    return f"{value:.4f}" if 0.001 <= abs(value) < 10 else figure(value)
+
+
 def clock(moment: datetime) -> str:
     """The time of day here: "14:03"."""
     return moment.astimezone().strftime("%H:%M")
