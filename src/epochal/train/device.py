@@ -47,6 +47,26 @@ def choose_device(wanted: str | int | tuple[int, ...], num_rows: int) -> tuple[t
     return torch.device("cuda", numbers[0]), "as set"
 
 
+def same_device(name: str) -> torch.device:
+    """The device a run was planned for, such as "cuda:0", when it comes back to it.
+
+    Raises NoDevice when it is not here: elsewhere the steps would round otherwise than those before.
+    """
+    device = torch.device(name)
+    here = {
+        "cpu": True,
+        "cuda": (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not here.get(device.type, False):
+        raise NoDevice(
+            f"this run computes on {name}, which is not here ({torch.cuda.device_count()} GPUs found)",
+            where="[resolved] device",
+            fix="resume it on a machine that has it, or begin a new run on what is here: `epochal train`",
+        )
+    return device
+
+
 def _automatic(num_rows: int) -> tuple[torch.device, str]:
     if num_rows < _SMALL_ROWS:
         return torch.device("cpu"), "few rows: no GPU would be faster"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from epochal.train import seeds
+from epochal.train.device import same_device
 from epochal.train.families.networks import NETWORKS
 from epochal.train.families.trees import BoostingLearner, fit_tree_target, tree_rows
 from epochal.train.gradient import GradientLearner, Target, fit_target, to_device
@@ -68,12 +68,12 @@ def dense_rows(prepared: Prepared) -> DenseRows:
 
 
 def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None = None) -> Made:
-    """A fresh learner: equal for equal data, plan and seed."""
+    """A fresh learner: equal for equal data, plan and seed. Raises NoDevice when the plan's device is not here."""
     data = prepared.data
     target = fit_target(data.task, data.train.target, len(data.classes), plan.class_weights)
     if family == "trees":
         return Made(learner=_make_trees(prepared, plan, target), target=target, fitted={})
-    device = torch.device(plan.device)
+    device = same_device(plan.device)
     rows = dense or dense_rows(prepared)
     network = NETWORKS[family]
     seeds.seed_torch(plan.seed, "fit")

@@ -15,7 +15,7 @@ import torch
 from epochal.core.settings import with_setting
 from epochal.core.tasks import FAMILIES
 from epochal.train.choose import choose
-from epochal.train.device import NoDevice, choose_device
+from epochal.train.device import NoDevice, choose_device, same_device
 from epochal.train.gradient import num_batches
 from epochal.train.make import prepare
 from epochal.train.plan import draft_plan, make_plan
@@ -229,3 +229,9 @@ class TestADevice:
             choose_device((99,), 100)
         with pytest.raises(NoDevice, match="2 devices"):
             choose_device((0, 1), 100)
+
+    def test_of_a_run_that_comes_back_is_the_same_or_none(self):
+        assert same_device("cpu") == torch.device("cpu")
+        with pytest.raises(NoDevice, match="computes on cuda:99, which is not here") as refused:
+            same_device("cuda:99")
+        assert "`epochal train`" in refused.value.fix
