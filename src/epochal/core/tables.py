@@ -191,7 +191,7 @@ class Train:
         "",
         check=lambda v: v == "" or is_duration(v),
         expected='a duration such as "8 h"',
-        meaning="A hard limit: checkpoint, then done.",
+        meaning="A hard limit on training, resumes included: then it is done.",
     )
     first_checkpoint: str = setting(
         "30 s",
