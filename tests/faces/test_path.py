@@ -152,6 +152,8 @@ def test_every_row_of_a_new_file_comes_back_in_order_with_its_notes(trained, tmp
         total = float(row["probability_daisy"]) + float(row["probability_poppy"])
         assert total == pytest.approx(1, abs=1e-4)
     assert "violet" in rows[1]["note"]
+    for words in ((), ("-o", "-")):
+        assert epochal("predict", folder, new, *words).stdout == (tmp_path / "out.csv").read_text()
 
 
 @pytest.mark.parametrize("words", ["check", "data", "data --sql", "data --profile", "data --ledger", "runs", "doctor"])

@@ -24,7 +24,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="FILE",
         type=Path,
-        help="where to write: .csv, .parquet or .jsonl (default: stdout as CSV)",
+        help="where to write: .csv, .parquet or .jsonl (default, and -: stdout as CSV)",
     )
     parser.add_argument("--run", metavar="RUN", help="which run's model (default: the newest that is done)")
     add_json(parser)
@@ -41,10 +41,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     read_project(arguments.dir)  # a mistake in it is told before a model is used
     info = operations.find_model(arguments.dir, arguments.run)
+    wanted = None if arguments.output == Path("-") else arguments.output
     with DataClient() as client, tempfile.TemporaryDirectory() as folder:
-        path = arguments.output or Path(folder) / f"predictions{'.jsonl' if console.as_json else '.csv'}"
+        path = wanted or Path(folder) / f"predictions{'.jsonl' if console.as_json else '.csv'}"
         result = operations.predict(client, info.folder, arguments.data, path, console.progress)
-        if arguments.output is None:
+        if wanted is None:
             if console.as_json:
                 rows = [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
                 console.document({**result, "path": None, "predictions": rows})
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if console.as_json:
         console.document(result)
     else:
-        console.say(f"{_rows(result)} predicted by run {result['run']}, written to {arguments.output}")
+        console.say(f"{_rows(result)} predicted by run {result['run']}, written to {wanted}")
         if result.get("noted"):
             console.say(f"{grouped(result['noted'])} of them with a note: see the column `note`")
     return 0
