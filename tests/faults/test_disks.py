@@ -65,7 +65,7 @@ def test_a_read_only_project_can_be_looked_at_and_says_what_it_cannot_keep(proje
     )
 
     assert (ledger.returncode, ledger.stderr) == (0, "")
-    assert "342 rows are kept" in ledger.stdout
+    assert "342 rows kept" in ledger.stdout
     assert (dry.returncode, dry.stdout.splitlines()[0]) == (0, "342 cells would be changed")
     for refused in (changed, opened):
         assert refused.returncode == 2

@@ -105,9 +105,9 @@ def cast_rejects_by_source(con: DuckDBPyConnection, engine: Engine, steps: tuple
 def _words(ledger: Mapping[str, Any], figures: tuple[StepFigures, ...], why: str) -> list[str]:
     """One sentence a line of the account."""
     words = [_source_words(s) for s in ledger["sources"]]
-    words.append(f"{grouped(ledger['read'])} rows were read")
+    words.append(f"{_of(ledger['read'], 'row')} read")
     words.extend(f"step {f.n}, {f.step.op}: {sentence(f)}" for f in figures)
-    kept = f"{grouped(ledger['kept'])} rows are kept"
+    kept = f"{_of(ledger['kept'], 'row')} kept"
     if why:
         words.append(f"{kept}; not dealt out yet: {safe(why, 200)}")
     else:
@@ -121,10 +121,14 @@ def _source_words(source: Mapping[str, Any]) -> str:
     parts = [f"{grouped(source['header'])} header"] if source["header"] else []
     parts += [f"{grouped(source[k])} {k}" for k in ("blank", "continuation", "rejected") if source[k]]
     parts.append(f"{grouped(source['read'])} read")
-    text = f"{safe(source['name'], 60)}: {grouped(source['lines'])} lines = {' + '.join(parts)}"
+    text = f"{safe(source['name'], 60)}: {_of(source['lines'], 'line')} = {' + '.join(parts)}"
     if source["rejected_cells"]:
-        text += f"; beside them {grouped(source['rejected_cells'])} cells that could not be read"
+        text += f"; beside them {_of(source['rejected_cells'], 'cell')} that could not be read"
     return text
+
+
+def _of(number: int, noun: str) -> str:
+    return f"{grouped(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def read_rejects(engine: Engine, con: DuckDBPyConnection, project: Project, work: Work, limit: int) -> dict[str, Any]:
