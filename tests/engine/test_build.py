@@ -247,3 +247,24 @@ def test_no_number_that_is_none_reaches_training(tmp_path):
 def test_a_source_that_is_gone_is_named(tmp_path):
     with pytest.raises(SourceError, match="no such file"):
         built(make(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "clean",
+    [
+        [{"op": "compute", "column": "number", "as": 'try(cast("city" as integer) + cast("city" as integer))'}],
+        [
+            {"op": "compute", "column": "number", "as": 'try(cast("city" as integer))'},
+            {"op": "compute", "column": "again", "as": 'TRY (cast("city" as integer))'},
+            {"op": "filter", "where": 'coalesce(try(cast("city" as integer)), try(cast("city" as integer)), 0) = 0'},
+        ],
+        [{"op": "compute", "column": "size", "as": 'try(cast("city" as double) / cast("city" as double))'}],
+    ],
+)
+def test_what_is_tried_twice_still_fails_into_missing(tmp_path, clean):
+    write(tmp_path)
+    answer = built(make(tmp_path, clean), tmp_path)
+    assert answer.ledger["kept"] == 200
+    made = clean[0]["column"]
+    rows = pq.read_table(next((ProjectPaths(tmp_path).snapshots / answer.snapshot_id).rglob("*.parquet")))
+    assert rows[made].null_count == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -189,7 +190,7 @@ def _filter(base: dict[str, Any], step: Step, here: tuple[tuple[str, str], ...])
 
 
 def _compute(base: dict[str, Any], step: Step, here: tuple[tuple[str, str], ...]) -> Stage:
-    name, expression = step.params["column"], _bracketed(step.params["as"])
+    name, expression = step.params["column"], _unshared(_bracketed(step.params["as"]))
     if name in dict(here):
         after = tuple((c, "" if c == name else t) for c, t in here)
         return Stage(**base, after=after, cells={name: expression})
@@ -200,6 +201,18 @@ def _compute(base: dict[str, Any], step: Step, here: tuple[tuple[str, str], ...]
 def _bracketed(expression: str) -> str:
     """A person's expression in brackets; one that holds a comment may not swallow the closing one."""
     return f"({expression.strip()}\n)" if "--" in expression else f"({expression.strip()})"
+
+
+_TRIES = re.compile(r"\btry\s*\(", re.IGNORECASE)
+
+
+def _unshared(expression: str) -> str:
+    """An expression that tries something, kept whole.
+
+    DuckDB works out once what stands twice, but before the TRY around it, where it fails the statement. It leaves the
+    branches of a CASE alone.
+    """
+    return f"CASE WHEN _eid IS NOT NULL THEN {expression} END" if _TRIES.search(expression) else expression
 
 
 def _split_column(base: dict[str, Any], step: Step, here: tuple[tuple[str, str], ...]) -> Stage:
