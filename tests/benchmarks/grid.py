@@ -19,7 +19,8 @@ from textual.app import App, ComposeResult
 from epochal.data.protocol import Page
 from epochal.project.discover import shipped_themes
 from epochal.tui.themes import read_theme
-from epochal.tui.widgets.grid import Grid, GridColumn
+from epochal.tui.widgets.grid import Grid
+from epochal.tui.widgets.grid_columns import GridColumn
 
 
 COLUMNS = [GridColumn(name=f"c{n}", title=f"column {n}", kind="number", width=9, right=True) for n in range(40)]

@@ -78,7 +78,7 @@ class Pane:
         await self.pilot.press(*("space" if c == " " else c for c in text))
 
     async def shows(self, wanted: str) -> None:
-        await until(lambda: re.search(wanted, self.text), self.pilot)
+        await until(lambda: re.search(wanted, self.text, re.MULTILINE), self.pilot)
 
     async def until(self, condition) -> None:
         await until(condition, self.pilot)
@@ -451,13 +451,29 @@ class TestTheUnusual:
     async def test_rows_sent_by_another_pane_are_shown_alone_and_q_returns(self, folder):
         async with pane(folder) as p:
             keys = tuple(p.screen.grid.pages.key(row) for row in (3, 17))
+            await p.press("l", "l")
             p.app.session.rows_wanted = ShowRows(title="Adelie taken for Gentoo", keys=keys)
             p.app.session.changed("rows")
             await p.shows("2 of 60 rows · Adelie taken for Gentoo")
             await p.until(lambda: p.screen.grid.pages.has(1, "id"))
             assert [p.screen.grid.pages.cell(row, "id") for row in (0, 1)] == ["b003", "b017"]
-            await p.press("q")
+            # Each goes by its own number, the column that was mistaken stands first.
+            await p.shows(r"#4 +Gentoo +b003 +Torgersen")
+            assert re.search(r"#18 +Gentoo +b017 ", p.text)
+            assert p.screen.column.name == "species"
+            await p.press("enter")
+            await p.shows(r"Row #4 +of 2")
+            await p.press("escape", "q")
             await p.shows("60 rows × 5")
+            await p.shows(r" 4  b003 +Torgersen")
+            assert p.screen.column.name == "mass"
+
+    async def test_a_title_longer_than_the_line_ends_in_an_ellipsis(self, folder):
+        async with pane(folder, (80, 24)) as p:
+            keys = (p.screen.grid.pages.key(3),)
+            p.app.session.rows_wanted = ShowRows(title="#4 " + "Adelie taken for Gentoo " * 9, keys=keys)
+            p.app.session.changed("rows")
+            await p.shows(r"1 of 60 rows · #4 Adelie taken .*…$")
 
     async def test_a_data_host_that_dies_is_started_again_and_the_rows_are_there(self, folder):
         async with pane(folder, (120, 20)) as p:

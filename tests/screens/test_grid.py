@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from textual.app import App, ComposeResult
 
 from epochal.project.discover import shipped_themes
 from epochal.testing import screen_text, until
 from epochal.tui.themes import read_theme
-from epochal.tui.widgets.grid import HEADER, Grid, GridColumn
+from epochal.tui.widgets.grid import HEADER, Grid
+from epochal.tui.widgets.grid_columns import GridColumn
 from epochal.tui.widgets.pages import MemoryPages
 
 
@@ -110,3 +113,31 @@ async def test_a_column_keeps_the_cursor_when_others_go():
         grid.go(0, 3)
         grid.set_columns([c for c in COLUMNS if c.name not in {"mass", "c0"}])
         assert grid.column.name == "c1"
+
+
+async def test_a_number_longer_than_those_before_it_is_shown_whole_once_it_is_in_sight():
+    columns = [
+        GridColumn(name="mass", title="mass", kind="int", width=4, right=True),
+        GridColumn(name="name", title="name", kind="text", width=6),
+        GridColumn(name="n", title="n", kind="int", width=3, right=True),
+    ]
+    async with grid_of(0) as (app, grid, pilot):
+        cells = [(str(n * n), "a name that is long" if n == 900 else "Ada", "1") for n in range(1_000)]
+        grid.show(MemoryPages([c.name for c in columns], cells), 1_000, columns)
+        await until(lambda: "   1      0  Ada       1" in screen_text(app), pilot)
+        grid.go(999)
+        await until(lambda: "1000  998001  Ada" in screen_text(app), pilot)
+        assert "…" not in screen_text(app)
+        grid.go(0)
+        await until(lambda: "   1       0  Ada" in screen_text(app), pilot)
+
+
+async def test_rows_picked_from_elsewhere_go_by_their_own_numbers():
+    class Picked(MemoryPages):
+        def ask(self, first, count, columns, answer):
+            super().ask(first, count, columns, lambda page: answer(replace(page, eids=(41, 99_998))))
+
+    async with grid_of(0) as (app, grid, pilot):
+        grid.own_numbers = True
+        grid.show(Picked(["mass"], [("7",), ("8",)]), 2, COLUMNS[1:2])
+        await until(lambda: re.search(r"^ +#42 +7\n +#99999 +8$", screen_text(app), re.MULTILINE), pilot)

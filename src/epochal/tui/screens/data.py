@@ -21,8 +21,10 @@ from epochal.tui.screens.data_looks import LOOKS
 from epochal.tui.screens.data_moves import MOVES, Action
 from epochal.tui.screens.data_pages import HostPages
 from epochal.tui.screens.data_words import headline_of, next_action
+from epochal.tui.text import cut
 from epochal.tui.widgets.data_side import DataSide, SideView, column_of, lists_of
-from epochal.tui.widgets.grid import Grid, GridColumn
+from epochal.tui.widgets.grid import Grid
+from epochal.tui.widgets.grid_columns import GridColumn
 from epochal.tui.widgets.pages import MemoryPages
 from epochal.workbench.data_commands import ELSEWHERE
 from epochal.workbench.data_session import DataSession
@@ -82,8 +84,8 @@ class DataScreen(StageScreen):
         """The list of the side panel that has the keys; nothing: the grid."""
         self._index = 0
         self._timer: Timer | None = None
-        self._cursors: list[tuple[int, int]] = []
-        """Where the cursor stood in the views under this one."""
+        self._cursors: list[tuple[int, str]] = []
+        """Row and column of the cursor in the views under this one."""
 
     def compose_body(self) -> ComposeResult:
         """The grid and the panel beside it."""
@@ -123,6 +125,9 @@ class DataScreen(StageScreen):
         room = self.grid.size.width - 8
         project, data = self.session.project, self.data
         views = column_views(infos, project, data.query, hidden, data.widths, room=room)
+        if data.query.keys:
+            # Rows of a model's mistake are looked at for their truth: it stands where it is seen at once.
+            views = tuple(sorted(views, key=lambda v: v.role != "target"))
         return tuple(
             GridColumn(name=v.name, title=v.title, kind=v.kind, width=v.width, right=v.right, role=v.role, sort=v.sort)
             for v in views
@@ -174,14 +179,17 @@ class DataScreen(StageScreen):
         view = self.data.view
         if view is None or self.data.failure is not None:
             return
-        grid = self.grid
+        grid, here = self.grid, ""
         while len(self._cursors) > self.data.depth:
-            grid.cursor_row, grid.cursor_column = self._cursors.pop()
+            grid.cursor_row, here = self._cursors.pop()
         while len(self._cursors) < self.data.depth:
-            self._cursors.append((grid.cursor_row, grid.cursor_column))
+            self._cursors.append((grid.cursor_row, grid.column.name if grid.column is not None else ""))
             grid.cursor_row = 0
+            here = self.session.project.columns.target if self.data.query.keys else ""
+        grid.own_numbers = bool(self.data.query.keys)
         grid.empty = "no rows here; q goes back" if self.data.depth else "no rows are left: U takes the last step back"
-        grid.show(HostPages(self.data, view.token, self._page_failed), view.rows, self._columns(self.data.hidden))
+        pages = HostPages(self.data, view.token, self._page_failed)
+        grid.show(pages, view.rows, self._columns(self.data.hidden), here)
         grid.set_selected(self.data.selected)
         self._rest()
 
@@ -228,7 +236,8 @@ class DataScreen(StageScreen):
     # ── drawing ──
 
     def _draw(self) -> None:
-        self.query_one("#data-head", Static).update(headline_of(self.data))
+        head = self.query_one("#data-head", Static)
+        head.update(cut(headline_of(self.data), head.content_size.width or self.size.width))
         self._draw_side()
         self.set_next(next_action(self.data, self._area, self._index))
 
@@ -338,6 +347,9 @@ class DataScreen(StageScreen):
             keys = "".join(typed)
             self.session.error, self.session.notice = None, ""
             self.data.say(ELSEWHERE.get(keys, f"{keys} means nothing here: ? lists the keys, : finds a command"))
+            self._set_typed(())
+            event.stop()
+            event.prevent_default()
             self.refresh_shell()
 
     def perform(self, command: Command) -> None:

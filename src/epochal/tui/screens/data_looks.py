@@ -17,7 +17,8 @@ from epochal.tui.screens.data_facets import LOW, Facets, Wish
 from epochal.tui.screens.data_moves import Action
 from epochal.tui.screens.overlay import Keys, Overlay, Reader
 from epochal.tui.text import content, stacked
-from epochal.tui.widgets.grid import Grid, GridColumn
+from epochal.tui.widgets.grid import Grid
+from epochal.tui.widgets.grid_columns import GridColumn
 from epochal.tui.widgets.lines import Lines
 from epochal.tui.widgets.pages import MemoryPages
 from epochal.workbench.views.data import number, plural
@@ -29,19 +30,26 @@ if TYPE_CHECKING:
 Account = Mapping[str, Any]
 
 
+def _name_of_row(screen: DataScreen) -> str:
+    """What the row under the cursor is called at its left."""
+    grid = screen.grid
+    eid = grid.pages.eid(grid.cursor_row) if grid.own_numbers else None
+    return number(grid.cursor_row + 1) if eid is None else f"#{eid + 1}"
+
+
 def _cell(screen: DataScreen) -> None:
     column = screen.column
     if column is None or screen.data.view is None:
         return
-    row = screen.grid.cursor_row
-    reader = Reader(column.title, f"row {number(row + 1)}")
+    row, name = screen.grid.cursor_row, _name_of_row(screen)
+    reader = Reader(column.title, f"row {name}")
     screen.app.push_screen(reader)
 
     def show(body: Mapping[str, Any]) -> None:
         if reader.is_attached:
             text = body["text"]
             words = (f"{glyphs().waiting} missing", "$ep-quiet") if text is None else (text, "$ep-text")
-            note = f"row {number(row + 1)}  ·  {plural(body['length'], 'character')}"
+            note = f"row {name}  ·  {plural(body['length'], 'character')}"
             reader.read(content(words), note=note, copied=text or "")
 
     request = protocol.ReadCell(token=screen.data.view.token, row=row, column=column.name)
@@ -59,7 +67,7 @@ def _copy(screen: DataScreen) -> None:
 def _copy_row(screen: DataScreen) -> None:
     def copy(cells: Sequence[str | None]) -> None:
         screen.app.copy_to_clipboard("\t".join(c or "" for c in cells))
-        screen.data.say(f"copied: {plural(len(cells), 'cell')} of row {number(screen.grid.cursor_row + 1)}")
+        screen.data.say(f"copied: {plural(len(cells), 'cell')} of row {_name_of_row(screen)}")
 
     _read_row(screen, screen.grid.cursor_row, copy)
 
@@ -107,8 +115,7 @@ class RowForm(Overlay[None]):
     def _show(self, cells: Sequence[str | None]) -> None:
         self._cells = cells
         if self.is_attached:
-            row = self._on.grid.cursor_row
-            self.set_title(f"Row {number(row + 1)}", f"of {number(self._on.grid.rows)}")
+            self.set_title(f"Row {_name_of_row(self._on)}", f"of {number(self._on.grid.rows)}")
             self._draw()
 
     def _draw(self) -> None:

@@ -20,6 +20,7 @@ from textual.strip import Strip
 
 from epochal.show import cell_width, fit, pad
 from epochal.tui.glyphs import glyphs
+from epochal.tui.widgets.grid_columns import GridColumn, grown
 from epochal.tui.widgets.pages import MemoryPages, Pages, PageSource, decimals
 
 
@@ -31,24 +32,6 @@ GAP = 2
 
 _LEAST = 4
 """A column cut by the right edge is drawn when this many cells of it fit."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GridColumn:
-    """One column as it is drawn."""
-
-    name: str
-    """The real name, as pages are asked for."""
-    title: str
-    """The name as it is shown, safe."""
-    kind: str = ""
-    """The line under the name."""
-    width: int = 8
-    right: bool = False
-    role: str = ""
-    """"target", "key", "ignored", or nothing."""
-    sort: str = ""
-    """A mark such as "↑" or "↓2", or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +107,14 @@ class Grid(ScrollView):
         """Import numbers of the selected rows."""
         self.empty = ""
         """What to say when there are no rows."""
+        self.own_numbers = False
+        """Whether rows go by their place in the source (#112), not by their place in the view."""
         self.lines_drawn = 0
         """Lines made anew so far; benchmarks and tests count them."""
         self._missing = missing or glyphs().waiting
         self._mark = glyphs().mark
         self._first_column = 0
+        self._drawn_gutter = 0
         self._active = True
         self._places: tuple[_Place, ...] = ()
         self._styles_by_name: dict[str, Style] = {}
@@ -136,9 +122,11 @@ class Grid(ScrollView):
 
     # ── what is shown ──
 
-    def show(self, source: PageSource, rows: int, columns: Sequence[GridColumn]) -> None:
-        """Show a view: its rows come from `source`. The cursor stays on its row number and column name where it can."""
-        here = self.column.name if self.column is not None else ""
+    def show(self, source: PageSource, rows: int, columns: Sequence[GridColumn], here: str = "") -> None:
+        """Show a view: its rows come from `source`. The cursor stays on its row number and goes to the column `here`,
+        else stays on its column's name, where it can.
+        """
+        here = here or (self.column.name if self.column is not None else "")
         self.pages.close()
         self.pages = Pages(source, rows, self._arrived)
         self.set_columns(columns, here)
@@ -151,7 +139,7 @@ class Grid(ScrollView):
     def set_columns(self, columns: Sequence[GridColumn], here: str | None = None) -> None:
         """Draw these columns; the cursor goes to the one named `here`, if there is one."""
         name = here if here is not None else (self.column.name if self.column is not None else "")
-        self.columns = tuple(columns)
+        self.columns = self._grown(columns)
         names = [c.name for c in self.columns]
         self.cursor_column = names.index(name) if name in names else max(0, min(self.cursor_column, len(names) - 1))
         self._show_column()
@@ -255,7 +243,13 @@ class Grid(ScrollView):
     @property
     def _gutter(self) -> int:
         """Cells of the row numbers: a mark, the number, a gap."""
-        return 1 + max(3, len(str(self.rows))) + GAP
+        return 1 + max(3, len(self._number(self.rows - 1, self.pages.highest))) + GAP
+
+    def _number(self, row: int, eid: int | None) -> str:
+        """What a row is called at its left."""
+        if not self.own_numbers:
+            return str(row + 1)
+        return f"#{eid + 1}" if eid is not None else ""
 
     def _lay_out(self) -> None:
         places: list[_Place] = []
@@ -283,6 +277,7 @@ class Grid(ScrollView):
     def on_resize(self, _event: Resize) -> None:
         """More or fewer columns and rows are seen."""
         self.virtual_size = Size(max(self.size.width, 1), self.rows + HEADER)
+        self.columns = self._grown(self.columns)
         self._show_row()
         self._show_column()
         self._want()
@@ -302,7 +297,16 @@ class Grid(ScrollView):
 
     # ── repainting ──
 
+    def _grown(self, columns: Sequence[GridColumn]) -> tuple[GridColumn, ...]:
+        return grown(columns, self.pages.widest, self._room - self._gutter, GAP)
+
     def _arrived(self, first: int, count: int) -> None:
+        columns, gutter = self._grown(self.columns), self._gutter
+        if columns != self.columns or gutter != self._drawn_gutter:
+            self.columns, self._drawn_gutter = columns, gutter
+            self._show_column()
+            self.refresh()
+            return
         seen = self.visible_rows
         top, end = max(first, seen.start), min(first + count, seen.stop)
         if end > top:
@@ -390,7 +394,7 @@ class Grid(ScrollView):
         number = self._style("number-here" if here else "number", *(["selected"] if chosen else []))
         ground = "row" if here else "cell"
         segments = [
-            Segment(f"{self._mark if chosen else ' '}{row + 1:>{self._gutter - 1 - GAP}}", number),
+            Segment(f"{self._mark if chosen else ' '}{self._number(row, eid):>{self._gutter - 1 - GAP}}", number),
             Segment(" " * (GAP - 1), self._style(ground)),
         ]
         for place in self._places:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from epochal.data.protocol import Page
+from epochal.show import cell_width
 
 
 PAGE = 128
@@ -92,8 +93,11 @@ class Pages:
     """Requests made so far."""
     fetched: int = 0
     """Rows received so far."""
+    highest: int = 0
+    """The largest import number received so far."""
     _pages: OrderedDict[int, _Loaded] = field(default_factory=OrderedDict)
     _decimals: dict[str, int] = field(default_factory=dict)
+    _widest: dict[str, int] = field(default_factory=dict)
     _under_way: _Wish | None = None
     _ticket: int = 0
     _wishes: list[_Wish] = field(default_factory=list)
@@ -148,11 +152,13 @@ class Pages:
         self.fetched += len(page.rows)
         loaded = self._pages.setdefault(wish.page, _Loaded())
         loaded.eids, loaded.keys = page.eids, page.keys
+        self.highest = max([self.highest, *page.eids])
         turned = tuple(zip(*page.rows, strict=True)) if page.rows else ((),) * len(wish.columns)
         loaded.cells.update(zip(wish.columns, turned, strict=True))
         for column, cells in zip(wish.columns, turned, strict=True):
-            most = max((decimals(cell) for cell in cells if cell is not None), default=0)
-            self._decimals[column] = max(most, self._decimals.get(column, 0))
+            there = [cell for cell in cells if cell is not None]
+            self._decimals[column] = max([self.decimals(column), *map(decimals, there)])
+            self._widest[column] = max([self.widest(column), *map(cell_width, there)])
         self._pages.move_to_end(wish.page)
         while len(self._pages) > KEPT:
             self._pages.popitem(last=False)
@@ -186,6 +192,10 @@ class Pages:
     def decimals(self, column: str) -> int:
         """Cells from the decimal point on that the column's numbers take, as far as they were seen."""
         return self._decimals.get(column, 0)
+
+    def widest(self, column: str) -> int:
+        """Cells that the column's longest value takes, as far as they were seen."""
+        return self._widest.get(column, 0)
 
     def eid(self, row: int) -> int | None:
         """The import number of a row, None when its page is not here."""
