@@ -123,8 +123,9 @@ class Grid(ScrollView):
     # ── what is shown ──
 
     def show(self, source: PageSource, rows: int, columns: Sequence[GridColumn], here: str = "") -> None:
-        """Show a view: its rows come from `source`. The cursor stays on its row number and goes to the column `here`,
-        else stays on its column's name, where it can.
+        """Show a view: its rows come from `source`.
+
+        The cursor stays on its row number where it can, and goes to the column `here`, else stays on its column.
         """
         here = here or (self.column.name if self.column is not None else "")
         self.pages.close()
