@@ -268,3 +268,12 @@ def test_what_is_tried_twice_still_fails_into_missing(tmp_path, clean):
     made = clean[0]["column"]
     rows = pq.read_table(next((ProjectPaths(tmp_path).snapshots / answer.snapshot_id).rglob("*.parquet")))
     assert rows[made].null_count == 200
+
+
+def test_moving_a_step_that_is_off_renumbers_the_account_of_the_others(tmp_path):
+    write(tmp_path)
+    off, drop = {**DIRT[0], "enabled": False}, {"op": "drop_missing", "columns": ["city"]}
+    before, after = (built(make(tmp_path, clean), tmp_path) for clean in ([off, drop], [drop, off]))
+    assert before.snapshot_id == after.snapshot_id
+    assert [(s["n"], s["removed"]) for s in before.ledger["steps"]] == [(2, 66)]
+    assert [(s["n"], s["removed"]) for s in after.ledger["steps"]] == [(1, 66)]

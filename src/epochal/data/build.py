@@ -86,7 +86,7 @@ def build(
         split_file = _split_file(con, paths, snapshot, split)
     ledger = Ledger(
         sources=tuple(SourceLines(**s) for s in extra["sources"]),
-        steps=tuple(StepCount(**s) for s in extra["steps"]),
+        steps=_as_numbered_now(extra["steps"], steps),
         train=split.train,
         validation=split.validation,
         test=split.test,
@@ -101,6 +101,12 @@ def build(
         settings={**_new_prints(project, imported), **_split_settings(project, split)},
         notices=(*changed, *split.notices, *_thin(split)),
     )
+
+
+def _as_numbered_now(counted: Sequence[Mapping[str, Any]], steps: Sequence[Step]) -> tuple[StepCount, ...]:
+    """What a snapshot's steps did, by their numbers in the recipe as it is: disabled ones moved since change no rows."""
+    numbers = [n for n, step in enumerate(steps, start=1) if step.enabled]
+    return tuple(StepCount(**{**one, "n": n}) for one, n in zip(counted, numbers, strict=True))
 
 
 def inputs_of(project: Project, columns: Sequence[SnapshotColumn]) -> tuple[str, ...]:
