@@ -333,6 +333,45 @@ class TestCleaning:
             await p.press("escape")
             await p.shows("60 rows × 5")
 
+    async def test_typing_replaces_what_a_field_was_filled_with_and_backspace_edits_it(self, folder):
+        async with pane(folder) as p:
+            await p.press("l", "l")
+            await p.until(lambda: p.screen.data.profile("mass") is not None)
+            await p.press("f")
+            field = p.app.screen.query_one("#field-value")
+            await p.until(lambda: field.value == "3500" and not field.selection.is_empty)
+            await p.type("12")
+            assert field.value == "12"
+            await p.press("escape", "f")
+            field = p.app.screen.query_one("#field-value")
+            await p.until(lambda: not field.selection.is_empty)
+            await p.press("backspace", "7")
+            assert field.value == "3507"
+            await p.press("escape", "e")
+            field = p.app.screen.query_one("#field-mapping")
+            await p.until(lambda: field.has_focus)
+            await p.type("9")
+            assert field.value == "3500 → 9"
+
+    async def test_a_step_that_changes_nothing_wants_a_second_enter(self, folder):
+        async with pane(folder) as p:
+            await p.press("l", "m", "t")
+            await p.shows("0 cells")
+            await p.press("enter")
+            await p.shows("nothing would change: Enter once more keeps the step")
+            assert p.steps == ()
+            await p.press("enter")
+            await p.until(lambda: [s.op for s in p.steps] == ["trim"])
+
+    async def test_words_read_as_yes_or_no_are_shown_before_and_after(self, tmp_path):
+        rows = [("id", "ill", "y"), *[(str(n), ("yes", "no")[n % 2], "ab"[n % 2]) for n in range(20)]]
+        async with pane(birds(tmp_path / "ill", rows, target="y")) as p:
+            await p.press("c")
+            await p.type("ill")
+            await p.press("enter", "percent_sign", "left", "left", "left")
+            p.app.screen.query_one("#field-kind").chosen = 4
+            await p.shows("yes +→ +true")
+
     async def test_the_kind_of_a_column_by_one_key(self, folder):
         async with pane(folder) as p:
             await p.press("l", "l", "number_sign")
@@ -387,6 +426,34 @@ class TestLookingCloser:
             assert re.search(r"missing +20 +33 %", p.text)
             await p.press("G", "enter")
             await p.shows("20 of 60 rows · sex is")
+
+    async def test_values_are_found_by_their_letters(self, folder):
+        async with pane(folder) as p:
+            await p.press("l", "F")
+            await p.shows("3 values in 60 rows")
+            await p.press("slash")
+            await p.type("rea")
+            await p.until(lambda: re.search("▸ +Dream +20 +33 %", p.text))
+            assert not re.search("Torgersen +20 +33 %", p.text)
+            await p.press("enter", "enter")
+            await p.shows("20 of 60 rows · island is Dream")
+
+    async def test_values_of_which_each_stands_in_one_row_are_not_listed(self, folder):
+        async with pane(folder) as p:
+            await p.press("F")
+            await p.shows("every value is different: 60 values, each in one row")
+            await p.press("e")
+            await p.shows("e means nothing here")
+
+    async def test_a_reject_is_read_whole(self, folder):
+        with (folder / "birds.csv").open("a", encoding="utf-8") as file:
+            file.write("one,line,that,is,too,long,by,far\n")
+        async with pane(folder) as p:
+            await p.press("r")
+            await p.shows("1 reject")
+            await p.press("enter")
+            await p.shows("Reject 1")
+            await p.shows("one,line,that,is,too,long,by,far")
 
     async def test_a_row_as_a_form_and_the_row_after_it(self, folder):
         async with pane(folder) as p:

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.events import Resize
+from textual.events import Key, Resize
+from textual.widgets import Input
 
 from epochal.show import cell_width, fit
 from epochal.tui.glyphs import glyphs
@@ -16,6 +17,9 @@ from epochal.tui.text import content
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench.views.data import number, plural, share
 
+
+FEW = 20
+"""So many values are listed even where each stands in one row only."""
 
 LOW = 30
 """Lines of a screen below which fewer values are shown at once."""
@@ -33,6 +37,7 @@ class Facets(Overlay[Wish]):
     Facets.-short #values { max-height: 13; }
     """
     KEYS: ClassVar[Keys] = (
+        ("/", "find"),
         ("Enter", "look"),
         ("s", "mark"),
         (",", "select"),
@@ -44,13 +49,23 @@ class Facets(Overlay[Wish]):
     def __init__(self, column: str) -> None:
         super().__init__(column, "counting …")
         self._values: tuple[tuple[str, int, str | None], ...] = ()
+        self._found: list[int] = []
+        """Places of the values that are shown: all, or those that hold the letters typed."""
         self._cursor = 0
+        """A place among those shown."""
         self._marked: set[int] = set()
         self._rows = 0
+        self._all_different = ""
+        """What is said instead of a list of values that each stand in one row."""
 
     def compose_inside(self) -> ComposeResult:
-        """The values."""
+        """The letters looked for, the values."""
+        yield Input(placeholder="some letters of the value")
         yield Lines(id="values")
+
+    def on_mount(self) -> None:
+        """No letters are looked for until / asks for it."""
+        self.query_one(Input).display = False
 
     def show(self, body: Mapping[str, Any], *, rows: int) -> None:
         """Show what the host counted."""
@@ -61,6 +76,16 @@ class Facets(Overlay[Wish]):
             f", first {number(len(self._values))}" if distinct > len(self._values) else ""
         )
         self.set_title(self.said_title, f"{note} in {plural(rows, 'row')}")
+        if distinct > FEW and all(count == 1 for _v, count, raw in self._values if raw is not None):
+            self._values = tuple(v for v in self._values if v[2] is None)
+            self._all_different = f"every value is different: {number(distinct)} values, each in one row"
+        self._find("")
+
+    def _find(self, letters: str) -> None:
+        """Show the values that hold these letters."""
+        wanted = letters.casefold()
+        self._found = [n for n, (text, _c, _raw) in enumerate(self._values) if wanted in text.casefold()]
+        self._cursor = 0
         self._draw()
 
     def on_resize(self, event: Resize) -> None:
@@ -69,9 +94,14 @@ class Facets(Overlay[Wish]):
         self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
-        if self._values:
-            lines = self.query_one("#values", Lines)
-            lines.show(list(self._lines(lines.content_size.width)), self._cursor)
+        lines = self.query_one("#values", Lines)
+        drawn = list(self._lines(lines.content_size.width)) if self._found else []
+        if self._all_different:
+            lines.show([content((self._all_different, "$ep-text")), *drawn], self._cursor + 1)
+        elif drawn:
+            lines.show(drawn, self._cursor)
+        elif self._values:
+            lines.show([content(("no value holds these letters", "$ep-quiet"))])
 
     def _lines(self, width: int) -> Sequence[Content]:
         largest = max(count for _v, count, _raw in self._values) or 1
@@ -82,8 +112,9 @@ class Facets(Overlay[Wish]):
         name = max(8, min(widest, width - room - 26))
         space = max(4, width - name - room - 16)
         lines = []
-        for n, (shown, count, raw) in enumerate(self._values):
-            here = n == self._cursor
+        for place, n in enumerate(self._found):
+            shown, count, raw = self._values[n]
+            here = place == self._cursor
             eighths = max(1, round(count / largest * space * 8)) if count else 0
             full, rest = divmod(eighths, 8)
             text = glyphs().waiting + " missing" if raw is None else shown or '""'
@@ -108,16 +139,42 @@ class Facets(Overlay[Wish]):
         moves = {"j": 1, "down": 1, "k": -1, "up": -1, "PgDn": 10, "PgUp": -10}
         wishes = {"Enter": "look", ",": "select", "d": "drop", "e": "map"}
         if pressed in moves:
-            self._cursor = max(0, min(self._cursor + moves[pressed], len(self._values) - 1))
+            self._cursor = max(0, min(self._cursor + moves[pressed], len(self._found) - 1))
         elif pressed in {"g", "G"}:
-            self._cursor = 0 if pressed == "g" else max(0, len(self._values) - 1)
-        elif pressed in {"s", "t", "Space"}:
-            self._marked ^= {self._cursor}
-            self._cursor = min(self._cursor + 1, len(self._values) - 1)
-        elif pressed in wishes and self._values:
-            places = sorted(self._marked) or [self._cursor]
+            self._cursor = 0 if pressed == "g" else max(0, len(self._found) - 1)
+        elif pressed in {"s", "t", "Space"} and self._found:
+            self._marked ^= {self._found[self._cursor]}
+            self._cursor = min(self._cursor + 1, len(self._found) - 1)
+        elif pressed in wishes and self._found:
+            places = sorted(self._marked) or [self._found[self._cursor]]
             self.dismiss((wishes[pressed], tuple(self._values[n][2] for n in places)))
+        elif pressed == "/" and self._values:
+            field = self.query_one(Input)
+            field.display = True
+            field.focus()
         else:
             return False
         self._draw()
         return True
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Fewer values, or more again."""
+        self._find(event.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """The keys go to the values that were found."""
+        event.stop()
+        self.set_focus(None)
+
+    def on_key(self, event: Key) -> None:
+        """Arrows move while letters are typed; Esc shows all values again before it leaves."""
+        field = self.query_one(Input)
+        if event.key == "escape" and field.display:
+            field.value, field.display = "", False
+            self.set_focus(None)
+        elif self.focused is field and event.key in {"up", "down"}:
+            self.key_pressed(event.key)
+        else:
+            return
+        event.stop()
+        event.prevent_default()

@@ -185,7 +185,7 @@ def _facets(screen: DataScreen) -> None:
     screen.app.push_screen(facets, done)
     screen.data.ask(
         "facets",
-        protocol.ReadFacets(token=view.token, column=column.name),
+        protocol.ReadFacets(token=view.token, column=column.name, limit=1_000),
         lambda body: facets.show(body, rows=view.rows) if facets.is_attached else None,
     )
 
@@ -296,10 +296,12 @@ class Rejects(Overlay[None]):
     Rejects > #box { width: 130; height: 90%; }
     Rejects Grid { height: 1fr; }
     """
-    KEYS: ClassVar[Keys] = (("j k", "move"), ("h l", "column"), ("Esc", "back"))
+    KEYS: ClassVar[Keys] = (("j k", "move"), ("h l", "column"), ("Enter", "whole cell"), ("Esc", "back"))
 
     def __init__(self) -> None:
         super().__init__("Rejects", "looking …")
+        self._texts: tuple[str, ...] = ()
+        """What was rejected, whole."""
 
     def compose_inside(self) -> ComposeResult:
         """The table."""
@@ -310,6 +312,7 @@ class Rejects(Overlay[None]):
     def show(self, body: Mapping[str, Any]) -> None:
         """Show what the host knows."""
         names = ("source", "line", "column", "kind", "text")
+        self._texts = tuple(str(r["text"] or "") for r in body["rejects"])
         rows = [tuple(None if r[n] is None else safe(str(r[n]), 500) for n in names) for r in body["rejects"]]
         widths = [max([cell_width(row[i] or "") for row in rows[:200]] + [len(n)]) for i, n in enumerate(names)]
         room = max(30, self.query_one(Grid).size.width - sum(min(w, 20) for w in widths[:4]) - 18)
@@ -327,6 +330,14 @@ class Rejects(Overlay[None]):
         grid = self.query_one(Grid)
         rows = {"j": 1, "down": 1, "k": -1, "up": -1, "PgDn": 15, "PgUp": -15, "G": grid.rows, "g": -grid.rows}
         columns = {"l": 1, "right": 1, "h": -1, "left": -1}
+        if pressed in {"Enter", "v"} and self._texts:
+            text = self._texts[grid.cursor_row]
+            lines = "\n".join(safe(line, 2000) for line in text.splitlines())
+            reader = Reader(
+                f"Reject {number(grid.cursor_row + 1)}", plural(len(text), "character"), content(lines), text
+            )
+            self.app.push_screen(reader)
+            return True
         if pressed not in rows and pressed not in columns:
             return False
         grid.move(rows.get(pressed, 0), columns.get(pressed, 0))

@@ -15,6 +15,7 @@ from textual.suggester import Suggester
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
+from textual.widgets.input import Selection
 
 from epochal.core.errors import EpochalError, SettingsError
 from epochal.core.steps import OPS, Op, Param, Step
@@ -54,7 +55,11 @@ class StepMenu(Overlay[str]):
     StepMenu > #box { width: 96; }
     StepMenu #steps { height: auto; }
     """
-    KEYS: ClassVar[Keys] = (("a letter", "chooses"), ("Esc", "back"))
+    KEYS: ClassVar[Keys] = (
+        ("a letter", "chooses"),
+        ("the keys at the right", "do the same in the rows"),
+        ("Esc", "back"),
+    )
 
     def compose_inside(self) -> ComposeResult:
         """All steps."""
@@ -153,6 +158,22 @@ class ChoiceField(Widget, can_focus=True):
             self.post_message(self.Changed())
 
 
+class StepInput(Input):
+    """A field whose first typed key replaces what was filled in; arrows and Backspace edit it.
+
+    A half pair ("MALE → ") waits for its other half and is typed on to.
+    """
+
+    def __init__(self, text: str, *, suggester: Suggester | None, id: str) -> None:  # noqa: A002 - Textual's word
+        super().__init__(text, suggester=suggester, select_on_focus=not text.endswith("→ "), id=id)
+
+    def action_delete_left(self) -> None:
+        """One character less, also of what is selected as a whole."""
+        if self.value and self.selection == Selection(0, len(self.value)):
+            self.cursor_position = len(self.value)
+        super().action_delete_left()
+
+
 class StepForm(Overlay[Step]):
     """One step: its parameters, and what it would do to the rows, before it is applied."""
 
@@ -189,6 +210,10 @@ class StepForm(Overlay[Step]):
         """The step whose effect is shown."""
         self._wanted = False
         """Whether Enter was pressed before the effect was known."""
+        self._nothing = False
+        """Whether what was counted would change nothing."""
+        self._warned = False
+        """Whether Enter was pressed, and answered by saying that nothing would change."""
 
     def compose_inside(self) -> ComposeResult:
         """A line for each parameter, the effect below."""
@@ -207,17 +232,14 @@ class StepForm(Overlay[Step]):
         columns = self._data.column_names
         listed = param.type in {"columns", "column"}
         suggester = Completion(columns, listed=listed) if listed or param.type == "expression" else None
-        return Input(text, suggester=suggester, select_on_focus=False, id=f"field-{param.name}")
+        return StepInput(text, suggester=suggester, id=f"field-{param.name}")
 
     def on_mount(self) -> None:
         """Type at once, in the field that most likely wants it."""
         names = [p.name for p in self._op.params]
         blank = [p.name for p in self._op.params if p.required and not self._texts.get(p.name)]
         first = self._focus or (blank[0] if blank else names[-1])
-        field = self.query_one(f"#field-{first}")
-        field.focus()
-        if isinstance(field, Input):
-            field.cursor_position = len(field.value)
+        self.query_one(f"#field-{first}").focus()
         self._count()
 
     def on_resize(self, event: Resize) -> None:
@@ -237,7 +259,7 @@ class StepForm(Overlay[Step]):
         self._later()
 
     def _later(self) -> None:
-        self._counted = None
+        self._counted, self._warned = None, False
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(PREVIEW_SECONDS, self._count)
@@ -265,11 +287,12 @@ class StepForm(Overlay[Step]):
         if not self.is_attached:
             return
         self._counted = step
+        self._nothing = not (counted.removed or counted.changed or counted.rejected_cells or self._op.changes_columns)
         if self._wanted:
-            self.dismiss(step)
+            self._wanted = False
+            self._apply()
             return
-        nothing = not (counted.removed or counted.changed or self._op.changes_columns)
-        mark = (glyphs().waiting, "$ep-quiet") if nothing else (glyphs().here, "bold $ep-accent")
+        mark = (glyphs().waiting, "$ep-quiet") if self._nothing else (glyphs().here, "bold $ep-accent")
         if counted.rejected_cells:
             mark = (glyphs().problem, "bold $ep-warning")
         lines = [content(mark, " ", (safe(counted.sentence or sentence(counted), 300), "bold $ep-text"))]
@@ -309,9 +332,14 @@ class StepForm(Overlay[Step]):
         return True
 
     def _apply(self) -> None:
-        """Apply what was counted; what was not is counted first."""
+        """Apply what was counted; what was not is counted first, what changes nothing is asked for once more."""
         if self._counted is not None:
-            self.dismiss(self._counted)
+            if self._nothing and not self._warned:
+                self._warned = True
+                said = "nothing would change: Enter once more keeps the step all the same, Esc leaves it"
+                self._say(content((f"{glyphs().problem} ", "bold $ep-warning"), (said, "bold $ep-text")))
+            else:
+                self.dismiss(self._counted)
             return
         self._wanted = True
         if self._timer is not None:

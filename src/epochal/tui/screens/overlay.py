@@ -17,7 +17,7 @@ from textual.widgets import Input, Static
 from epochal.show import fit
 from epochal.tui.glyphs import glyphs
 from epochal.tui.text import content, spread, stacked
-from epochal.workbench.keys import token
+from epochal.workbench.keys import shown_key, token
 from epochal.workbench.views.choose import ranked
 
 
@@ -89,6 +89,14 @@ class Overlay(ModalScreen[Result]):
         elif self.key_pressed(pressed):
             event.stop()
             event.prevent_default()
+            self._hint()
+        elif not typing:
+            self._hint(f"{shown_key(pressed)} means nothing here   ")
+
+    def _hint(self, said: str = "") -> None:
+        """The last line: what the last key could not do, and the keys that do something."""
+        if self.is_attached:
+            self.query_one("#hint", Static).update(content((said, "$ep-warning"), keys_line(self.KEYS)))
 
     def key_pressed(self, pressed: str) -> bool:
         """Do what a key means here. False when it means nothing."""
