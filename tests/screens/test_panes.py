@@ -363,3 +363,86 @@ async def test_the_worst_rows_of_many_classes_can_be_walked_through(alone, revie
         await pilot.press("tab")
         await until(lambda: "predicted" in screen_text(app) and "class 8" in screen_text(app), pilot)
     session.close()
+
+
+class TestEveryKeySays:
+    @pytest.mark.parametrize(
+        ("keys", "words"),
+        [
+            ("s", "Run 3 is done: there is nothing to stop"),
+            ("c", "Run 3 is done: there is nothing to keep"),
+            ("r", "Run 3 is done: there is nothing to resume"),
+            ("k", "This is the newest run"),
+            ("mml", "Learning rate has no logarithmic scale"),
+            ("mmo", "Other runs are laid over the loss and the metric"),
+            ("y", "y does nothing here"),
+        ],
+    )
+    async def test_why_it_does_nothing_to_a_run_that_is_done(self, finished, keys, words):
+        app = finished.app("train")
+        async with app.run_test(size=(80, 24)) as pilot:
+            await _seen(finished, pilot)
+            await until(lambda: "run 3   tabm   done" in screen_text(app), pilot)
+            await pilot.press(*keys)
+            await until(lambda: words.lower() in screen_text(app).lower(), pilot)
+
+    async def test_why_a_cell_without_rows_shows_none(self, finished, reviews):
+        _write_review(finished, reviews.classification())
+        app = finished.app("test")
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(lambda: "taken for" in screen_text(app), pilot)
+            await pilot.press("tab", "l", "l", "enter")
+            await until(lambda: "No Adelie was taken for Gentoo" in screen_text(app), pilot)
+
+
+async def test_what_is_cut_short_of_a_run_is_whole_on_a_key(world):
+    app = world.app("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _seen(world, pilot)
+        await until(lambda: "i shows all" in screen_text(app), pilot)
+        await pilot.press("i")
+        await until(lambda: "accuracy 0.980 on validation, better than the strong baseline" in screen_text(app), pilot)
+        await pilot.press("G")
+        await until(lambda: "1 920 train, 270 validation" in screen_text(app), pilot)
+
+
+async def test_a_run_under_way_is_told_while_another_one_is_shown(world):
+    app = world.app("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _seen(world, pilot)
+        await pilot.press("j")
+        await until(lambda: "run 2   mlp   done" in screen_text(app), pilot)
+        await until(lambda: screen_text(app).splitlines()[0].endswith("run 3 running"), pilot)
+
+
+async def test_a_run_laid_over_another_has_its_name_and_its_own_sign(finished):
+    app = finished.app("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _seen(finished, pilot)
+        await until(lambda: "┅┅ validation" in screen_text(app), pilot)
+        await pilot.press("o")
+        await until(lambda: "·· run 2 mlp" in screen_text(app), pilot)
+
+
+async def test_what_must_be_beaten_stays_known_when_the_next_run_begins(finished):
+    spec = tiny_run(finished.session.file, number=4, family="trees")
+    with kept_run(spec, list(run_events())[:1]):
+        app = finished.app("train")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(lambda: "run 4   trees" in screen_text(app), pilot)
+            await until(lambda: "strong   baseline     0.971" in screen_text(app), pilot)
+            assert "0.976 ✓" in screen_text(app)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_all_of_a_worst_row_can_be_read(finished, reviews, size):
+    review = reviews.classification()
+    long = "Adelie Penguin (Pygoscelis adeliae) taken for Chinstrap penguin (Pygoscelis antarctica) (0.91)"
+    review["worst"][0]["words"] = long
+    review["worst"][0]["inputs"] = [[f"column {n}", f"value {n}"] for n in range(6)]
+    _write_review(finished, review)
+    app = finished.app("test")
+    async with app.run_test(size=size) as pilot:
+        await until(lambda: "#73" in screen_text(app), pilot)
+        await until(lambda: all(word in screen_text(app) for word in long.split()), pilot)
+        await until(lambda: "column 5 value 5" in screen_text(app), pilot)

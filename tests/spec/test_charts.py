@@ -198,3 +198,21 @@ class TestPictures:
         before, after = ([c for line in picture(n) for text, _ in line for c in text] for n in (400, 404))
 
         assert 0 < sum(a != b for a, b in zip(before, after, strict=True)) <= 4
+
+
+def test_a_logarithmic_axis_leaves_no_decade_empty_at_either_end():
+    scale = stepped([0.0006, 1.2], 5, log=True)
+
+    assert (scale.low, scale.high) == (0.0005, 2.0)
+    assert scale.ticks == (0.001, 0.01, 0.1, 1.0)
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_train_validation_and_another_run_are_told_apart_without_colour(ascii_only):
+    def drawn(role):
+        line = Curve(role=role, xs=(0, 10), ys=(1, 1), dashed=role == "validation", dotted=role == "old")
+        scale = Scale(0, 10, (0, 10))
+        chart = Chart(x=scale, y=Scale(0, 2, (0, 2)), curves=(line,), ascii=ascii_only)
+        return "".join(text for row in draw(chart, 60, 12) for text, name in row if name == role)
+
+    assert len({drawn(role) for role in ("train", "validation", "old")}) == 3

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from epochal.core.errors import SettingsError
-from epochal.workbench.commands import BY_ID, COMMANDS, STAGE_NAMES, Keymap, read_keymap
+from epochal.tui.screens.help import palette_items
+from epochal.workbench.commands import BY_ID, COMMANDS, STAGE_NAMES, Keymap, moves, read_keymap
 from epochal.workbench.keys import token, tokens_of, unreachable
 
 
@@ -106,3 +107,12 @@ class TestAPersonsKeys:
 
     def test_no_file_changes_nothing(self, tmp_path):
         assert read_keymap(tmp_path / "keys.toml").commands == COMMANDS
+
+
+@pytest.mark.parametrize("stage", PANES)
+def test_the_palette_begins_with_what_does_something_here_and_ends_with_what_only_moves(stage):
+    values = [item.value for item in palette_items(Keymap(), stage, [c.when for c in COMMANDS])]
+    ways = [moves(BY_ID[value]) for value in values]
+
+    assert ways == sorted(ways)
+    assert values[0].startswith(f"{stage}.") or not any(c.stages == (stage,) and not moves(c) for c in COMMANDS)

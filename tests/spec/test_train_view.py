@@ -118,7 +118,7 @@ class TestTheSentence:
 
         assert facts[:3] == ["epoch 10 of 40", "step 100", "11 800 rows/s"]
         assert facts[3].startswith("0:30 left (done ")
-        assert view.next.startswith("wait 0:30 or press s to stop")
+        assert view.next.startswith("wait 0:30, or s stops it")
 
     @pytest.mark.parametrize(
         ("loss", "shown"),
@@ -134,7 +134,7 @@ class TestTheSentence:
         system = dict(seen().system)
 
         assert (system["host"], system["machine"]) == ("detached on m, process 1", "cpu")
-        assert (system["computes on"], system["rows"]) == ("cpu, 1 thread", "1 920 train, 270 validation")
+        assert (system["computes on"], system["rows"]) == ("the CPU, 1 thread", "1 920 train, 270 validation")
 
     @pytest.mark.parametrize(
         ("state", "words"),

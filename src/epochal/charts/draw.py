@@ -61,7 +61,7 @@ def _bits(row: str, width: int) -> list[int]:
     return bits + [0] * (width - len(bits))
 
 
-def dashed(rows: list[list[int]], on: int = 3, off: int = 2) -> list[list[int]]:
+def dashed(rows: list[list[int]], on: int, off: int) -> list[list[int]]:
     """The dots with gaps along x, so that a curve is told from another without colour."""
     result = []
     for row in rows:

@@ -15,6 +15,12 @@ from epochal.charts.thin import Points, bin_width, thin
 Run = tuple[str, str]
 """Characters and their role: a curve's own, or axis, label, level, mark."""
 
+_DASHES, _DOTS = (3, 2), (1, 3)
+"""Columns of dots that are drawn and left out, of a cell's two."""
+
+_ASCII = {"validation": "+", "old": "."}
+"""What a curve is drawn with in ASCII, where gaps cannot tell it from the training's."""
+
 Picture = tuple[tuple[Run, ...], ...]
 
 
@@ -26,6 +32,7 @@ class Curve:
     xs: Sequence[float]
     ys: Sequence[float]
     dashed: bool = False
+    dotted: bool = False
     joined: bool = True
     """False: a cloud of points, in any order."""
 
@@ -73,14 +80,15 @@ def _canvas(chart: Chart, width: int, height: int) -> list[list[Run]]:
     for one in chart.curves:
         points = _visible(one, chart.x, bin_width(span, width)) if one.joined else (tuple(one.xs), tuple(one.ys))
         rows = curve(points, chart.x, chart.y, width=width, height=height, joined=one.joined)
-        rows = dashed(rows) if one.dashed else rows
+        if one.dashed or one.dotted:
+            rows = dashed(rows, *(_DASHES if one.dashed else _DOTS))
         for r, row in enumerate(rows):
             for c, dots in enumerate(row):
                 if dots:
                     bits[r][c] |= dots
                     roles[r][c] = one.role
     cells = [
-        [(_character(b, ascii_only=chart.ascii), role) for b, role in zip(*pair, strict=True)]
+        [(_character(b, role, ascii_only=chart.ascii), role) for b, role in zip(*pair, strict=True)]
         for pair in zip(bits, roles, strict=True)
     ]
     for value, text in chart.levels:
@@ -101,10 +109,10 @@ def _visible(one: Curve, x: Scale, width: float) -> Points:
     return xs[first:last], ys[first:last]
 
 
-def _character(bits: int, *, ascii_only: bool) -> str:
+def _character(bits: int, role: str, *, ascii_only: bool) -> str:
     if not bits:
         return " "
-    return "*" if ascii_only else chr(0x2800 + bits)
+    return _ASCII.get(role, "*") if ascii_only else chr(0x2800 + bits)
 
 
 def _level(cells: list[list[Run]], chart: Chart, value: float, text: str) -> None:

@@ -66,13 +66,15 @@ def _linear_scale(low: float, high: float, num_ticks: int) -> Scale:
 def _log_scale(low: float, high: float, num_ticks: int) -> Scale:
     first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
     last = max(last, first + 1)
-    marks = (1, 2, 5) if (last - first) * 3 <= num_ticks + 2 else (1,)
-    ticks = [m * 10.0**e for e in range(first, last + 1) for m in marks]
-    below = [t for t in ticks if t <= low * (1 + 1e-9)]
-    above = [t for t in ticks if t >= high * (1 - 1e-9)]
-    bottom, top = (below[-1] if below else ticks[0]), (above[0] if above else ticks[-1])
+    places = [m * 10.0**e for e in range(first, last + 1) for m in (1, 2, 5)]
+    below = [t for t in places if t <= low * (1 + 1e-9)]
+    above = [t for t in places if t >= high * (1 - 1e-9)]
+    bottom, top = (below[-1] if below else places[0]), (above[0] if above else places[-1])
     if bottom == top:
         top = bottom * 10
+    # Many decades have ticks at powers of ten alone; the limits do not wait for one, or a decade would stand empty.
+    few = (last - first) * 3 <= num_ticks + 2
+    ticks = places if few else [10.0**e for e in range(first, last + 1)]
     return Scale(bottom, top, tuple(t for t in ticks if bottom <= t <= top), log=True)
 
 

@@ -27,6 +27,7 @@ class Glyphs:
     mark: str = "▎"
     train: str = "━━"
     validation: str = "┅┅"
+    overlay: str = "··"
     blocks: str = " ▏▎▍▌▋▊▉█"
     """Eighths of a cell, for bars."""
     bars: str = "▁▂▃▄▅▆▇█"
@@ -47,8 +48,9 @@ ASCII = Glyphs(
     bad="x",
     crumb=">",
     mark="|",
-    train="--",
-    validation="..",
+    train="**",
+    validation="++",
+    overlay="..",
     blocks=" ########",
     bars="._-=+*##",
     bar_left="[",

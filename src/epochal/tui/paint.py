@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from textual.content import Content
 
 from epochal.show import cell_width, fit, pad
-from epochal.tui.text import Part, content
+from epochal.tui.text import Part, content, cut
 
 
 STYLES = {
@@ -70,20 +70,36 @@ def wrapped(text: str, width: int, tone: str = "text", indent: int = 0, first: P
 
 
 def flowed(parts: Iterable[tuple[str, str]], width: int, max_lines: int, gap: str = "   ") -> list[Content]:
-    """Texts with tones, a gap between them, over as many lines as they need but at most `max_lines`."""
+    """Texts with tones, a gap between them, over as many lines as they need but at most `max_lines`.
+
+    A text that is wider than a line is broken at its spaces.
+    """
     lines: list[list[Part]] = [[]]
     used = 0
-    for text, tone in parts:
+    whole = [(text, tone, gap) for text, tone in parts]
+    while whole:
+        text, tone, between = whole.pop(0)
+        if cell_width(text) > width and " " in text:
+            first, *rest = text.split(" ")
+            whole[:0] = [(first, tone, between), *((word, tone, " ") for word in rest)]
+            continue
         size = cell_width(text)
-        if lines[-1] and used + len(gap) + size > width and len(lines) < max_lines:
+        if lines[-1] and used + len(between) + size > width and len(lines) < max_lines:
             lines.append([])
             used = 0
         if lines[-1]:
-            lines[-1].append(gap)
-            used += len(gap)
+            lines[-1].append(between)
+            used += len(between)
         lines[-1].append(toned(text, tone))
         used += size
-    return [content(*line).truncate(width, ellipsis=True) for line in lines]
+    return [cut(content(*line), width) for line in lines]
+
+
+def clipped(lines: list[Content], height: int, more: str) -> list[Content]:
+    """At most `height` lines; where that is not all of them, the last says how to see the rest."""
+    if not 0 < height < len(lines):
+        return lines
+    return [*lines[: height - 1], content(toned(f"  {more}", "quiet"))]
 
 
 def beside(left: list[Content], right: list[Content], width: int, gap: int = 3) -> list[Content]:
@@ -92,6 +108,6 @@ def beside(left: list[Content], right: list[Content], width: int, gap: int = 3) 
     for n in range(max(len(left), len(right))):
         a = left[n] if n < len(left) else content("")
         b = right[n] if n < len(right) else content("")
-        a = a.truncate(width, ellipsis=True)
+        a = cut(a, width)
         result.append(Content.assemble(a, " " * (width - a.cell_length + gap), b))
     return result

@@ -17,15 +17,14 @@ from epochal.project.runfile import read_run
 from epochal.runs.state import RunInfo
 from epochal.tui.app import config_folder, wanted_theme
 from epochal.tui.bridge import Call, Deliver
-from epochal.tui.glyphs import glyphs
 from epochal.tui.paint import flowed, toned
 from epochal.tui.private import CalmApp
 from epochal.tui.text import content, spread
 from epochal.tui.themes import read_themes
-from epochal.tui.widgets.chart import ChartView
+from epochal.tui.widgets.chart import ChartView, legend
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench.keys import token
-from epochal.workbench.views.curves import SMOOTHING, ZOOM_WORDS, Curves, Options, next_kind, title_of
+from epochal.workbench.views.curves import BENDABLE, SMOOTHING, ZOOM_WORDS, Curves, Options, next_kind, title_of
 from epochal.workbench.views.train import train_view, unit_of
 from epochal.workbench.watcher import Seen, Watcher, Wish
 
@@ -106,18 +105,15 @@ class WatchApp(CalmApp[None], inherit_bindings=False):
         parts += [(view.best, "second")] if view.best else []
         sentence.show(flowed(parts, sentence.size.width, 2))
         title = self.query_one("#title", Lines)
-        signs = glyphs()
-        legend = content(
-            toned(f"{signs.train} train {view.loss}", "accent"),
-            "   ",
-            toned(f"{signs.validation} validation {view.validation_loss}", "second"),
-        )
-        title.show([spread(content(toned(title_of(self._options, state), "quiet")), legend, title.size.width)])
+        name = content(toned(title_of(self._options, state), "quiet"))
+        width = title.size.width
+        title.show([spread(name, legend(view, self._options.kind, width - name.cell_length - 1), width)])
         self.query_one(ChartView).show(
             self._curves.chart(self._seen.run, state, self._options, unit=unit_of(self._spec.family))
         )
+        bends = "   l log   e smooth" if self._options.kind in BENDABLE else ""
         self.query_one("#keys", Static).update(
-            content(toned("q leaves, the run goes on   Tab other chart   l log   e smooth   z zoom", "quiet"))
+            content(toned(f"q leaves, the run goes on   Tab other chart{bends}   z zoom", "quiet"))
         )
 
     def on_key(self, event: Key) -> None:
@@ -127,9 +123,9 @@ class WatchApp(CalmApp[None], inherit_bindings=False):
             self.exit()
         elif pressed in {"Tab", "m"}:
             self._options = next_kind(self._options, self._seen.state)
-        elif pressed == "l":
+        elif pressed == "l" and self._options.kind in BENDABLE:
             self._options = replace(self._options, log=not self._options.log)
-        elif pressed == "e":
+        elif pressed == "e" and self._options.kind in BENDABLE:
             self._options = replace(self._options, smooth=(self._options.smooth + 1) % len(SMOOTHING))
         elif pressed == "z":
             self._options = replace(self._options, zoom=(self._options.zoom + 1) % len(ZOOM_WORDS))

@@ -18,7 +18,7 @@ from epochal.workbench.keys import Command, tokens_of, unreachable
 from epochal.workbench.shell_commands import GOAL, SHELL, STAGE_COMMANDS, STAGE_NAMES, STAGES
 
 
-__all__ = ["BY_ID", "COMMANDS", "STAGES", "STAGE_NAMES", "Keymap", "read_keymap"]
+__all__ = ["BY_ID", "COMMANDS", "STAGES", "STAGE_NAMES", "Keymap", "moves", "read_keymap"]
 
 
 COMMANDS: tuple[Command, ...] = (*SHELL, *GOAL, *DATA, *STAGE_COMMANDS)
@@ -29,6 +29,13 @@ BY_ID: Mapping[str, Command] = {c.id: c for c in COMMANDS}
 
 _SECTIONS = {"Stages": 1, "Everywhere": 2}
 """Sections that stand after a pane's own."""
+
+_WAYS = {"down", "up", "left", "right"}
+
+
+def moves(command: Command) -> bool:
+    """Whether a command only goes somewhere in its pane: whoever looks a command up by name wants another."""
+    return command.section == "Move" or command.id.partition(".")[2] in _WAYS
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class Draft:
     target: str = ""
     """What the person said instead of the suggestion; empty while nothing was said."""
     task: str = ""
+    ignore: tuple[str, ...] = ()
+    """Columns the person leaves out."""
     reading: Mapping[str, Any] = field(default_factory=dict)
     """Keys of the source in which the person corrected how it is read."""
     head: Head | None = None
@@ -75,7 +77,7 @@ def start(session: Session, uri: str, folder: Path) -> None:
 def read_otherwise(session: Session, reading: Mapping[str, Any]) -> None:
     """Read the source as the person says, and propose anew: other columns make another proposal."""
     if session.draft is not None:
-        session.draft = replace(session.draft, reading=reading, target="", task="", proposal=None)
+        session.draft = replace(session.draft, reading=reading, target="", task="", ignore=(), proposal=None)
         _read_head(session, session.draft)
         propose(session)
 
@@ -104,14 +106,21 @@ def _later(session: Session, call: Callable[[T], None]) -> Callable[[T], None]:
     return deliver
 
 
-def propose(session: Session, *, target: str = "", task: str = "") -> None:
-    """Propose anew, with what the person said of target or task."""
+def propose(session: Session, *, target: str = "", task: str = "", ignore: tuple[str, ...] | None = None) -> None:
+    """Propose anew, with what the person said of target, task or columns to leave out."""
     draft = session.draft
     if draft is None:
         return
-    draft = session.draft = replace(draft, target=target or draft.target, task=task or ("" if target else draft.task))
+    # What tells one target alone may be a good input, or the answer, for another.
+    other = bool(target) and target != (draft.project.columns.target if draft.project else "")
+    draft = session.draft = replace(
+        draft,
+        target=target or draft.target,
+        task=task or ("" if target else draft.task),
+        ignore=ignore if ignore is not None else () if other else draft.ignore,
+    )
     document = operations.blank_document(
-        draft.folder, draft.uri, target=draft.target, task=draft.task, reading=draft.reading
+        draft.folder, draft.uri, target=draft.target, task=draft.task, ignore=draft.ignore, reading=draft.reading
     )
 
     cancelled = threading.Event()
@@ -137,7 +146,7 @@ def accept(session: Session) -> bool:
     if draft is None or draft.project is None:
         return False
     if not draft.project.columns.target:
-        session.failed(EpochalError("no column to predict is chosen", fix="t chooses one", code="no-target"))
+        session.failed(EpochalError("no column to predict is chosen", where=draft.uri, fix="t chooses one", code="no-target"))
         return False
     try:
         operations.refuse_existing(draft.folder)
@@ -293,9 +302,17 @@ def train(session: Session, *, accept_split: bool = False) -> None:
 
 def steer(session: Session, info: RunInfo, verb: str) -> None:
     """Ask a run to stop or to write a checkpoint."""
-    session.background(
-        verb, f"asking run {info.spec.number} to {verb}", lambda _r: control.send(info.folder, verb), _looked(session)
-    )
+    asked = f"run {info.spec.number} to {_ASKED.get(verb, verb)}"
+
+    def done(_id: str) -> None:
+        session.tell(f"asked {asked}")
+        session.look(fresh=True)
+
+    session.background(verb, f"asking {asked}", lambda _r: control.send(info.folder, verb), done)
+
+
+_ASKED = {"stop": "stop with a checkpoint", "checkpoint": "write a checkpoint"}
+"""What a run is asked, in words."""
 
 
 def go_on(session: Session, info: RunInfo) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,13 @@ def source_name(uri: str) -> str:
 
 
 def blank_document(
-    folder: Path, uri: str, *, target: str = "", task: str = "", reading: Mapping[str, Any] | None = None
+    folder: Path,
+    uri: str,
+    *,
+    target: str = "",
+    task: str = "",
+    ignore: Sequence[str] = (),
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The least a proposal starts from: a name and one source, and what the person already said."""
     document: dict[str, Any] = {
@@ -85,8 +91,9 @@ def blank_document(
         "name": source_name(folder.absolute().name),
         "source": [{"name": source_name(uri), "uri": source_uri(uri, folder), **(reading or {})}],
     }
-    if target:
-        document["columns"] = {"target": target}
+    columns = {"target": target, "ignore": list(ignore)}
+    if target or ignore:
+        document["columns"] = {key: value for key, value in columns.items() if value}
     if task:
         document["goal"] = {"task": task}
     return document
@@ -132,6 +139,7 @@ def new_project(
     if not project.columns.target:
         raise SettingsError(
             "no column looks like what should be predicted",
+            where=uri,
             fix=f"name it with --target; columns: {', '.join(proposal.targets[:12])}",
             code="no-target",
         )
@@ -193,7 +201,8 @@ def copy_sample(name: str, folder: Path) -> Path:
     if folder.is_dir() and any(folder.iterdir()):
         raise EpochalError("this folder is not empty", where=str(folder), fix="give another one", code="folder-taken")
     with fsio.new_folder(folder) as making:
-        shutil.copytree(samples[name], making, ignore=_NOT_COPIED, dirs_exist_ok=True)
+        # Without the sample's own times: what is copied now was saved now.
+        shutil.copytree(samples[name], making, ignore=_NOT_COPIED, dirs_exist_ok=True, copy_function=shutil.copy)
         ignore_cache(making)
     return folder
 
@@ -383,19 +392,3 @@ def predict(client: DataClient, run_folder: Path, uri: str, path: Path, report: 
         noted = ship_client.predict(spec, Path(scratch), report)
         written = client.ask(WritePredictions(folder=scratch, path=str(path.absolute())), progress=report)
     return {"rows": written["rows"], "path": str(path), "run": spec.name, **noted}
-
-
-def missing_declarations(project: Project) -> Iterable[str]:
-    """What the sources do not yet say of themselves, in words."""
-    for source in project.sources:
-        lacking = [
-            word
-            for word, value in (
-                ("licence", source.licence),
-                ("origin", source.origin),
-                ("personal data", source.personal_data),
-            )
-            if not value
-        ]
-        if lacking:
-            yield f"{source.name}: {', '.join(lacking)} not declared"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,6 +106,8 @@ class Watcher(threading.Thread):
         behind = info is not None and self._followers[info.folder].more
         if info is not None and state is not None and not behind and state.status != info.status:
             runs, listed_at = tuple(list_runs(wish.folder)), time.monotonic()
+        if info is not None and state is not None:
+            state = self._with_baselines(info, state, runs)
         overlay = next((r for r in runs if r.name == wish.overlay and r.name != name), None)
         return Seen(
             runs=runs,
@@ -118,6 +120,13 @@ class Watcher(threading.Thread):
             machine=self._machine(listed_at),
             listed_at=listed_at,
         )
+
+    def _with_baselines(self, info: RunInfo, state: RunState, runs: tuple[RunInfo, ...]) -> RunState:
+        """What must be beaten is known from the run before on the same rows, until this one has said it itself."""
+        if state.baselines or state.ended is not None:
+            return state
+        told = (self._follow(r).baselines for r in runs if r.name != info.name and _same_rows(r, info))
+        return replace(state, baselines=next((known for known in told if known), {}))
 
     def _machine(self, listed_at: float) -> str:
         """As often as the list of runs is read."""
@@ -140,3 +149,14 @@ class Watcher(threading.Thread):
             return follower.ease()
         follower = self._followers[info.folder] = Follower(info.folder)
         return follower.ease() if info.alive else follower.read_all()
+
+
+def _same_rows(one: RunInfo, other: RunInfo) -> bool:
+    """Whether two runs learn from the same columns of the same rows and are judged alike, so that baselines agree."""
+    a, b = one.spec, other.spec
+    return (a.snapshot_id, a.split_id, a.inputs, a.project.metric) == (
+        b.snapshot_id,
+        b.split_id,
+        b.inputs,
+        b.project.metric,
+    )

@@ -11,11 +11,12 @@ from textual.events import Key, Resize, ScreenResume, ScreenSuspend
 from textual.screen import Screen
 from textual.widgets import Input, Static, TextArea
 
+from epochal.core.errors import EpochalError
 from epochal.tui.paint import toned
 from epochal.tui.text import content, stacked
 from epochal.tui.widgets.lines import Lines
 from epochal.tui.widgets.shell import NARROW, KeyFooter, NextLine, Rail, TopBar
-from epochal.workbench.keys import token
+from epochal.workbench.keys import shown_key, token
 from epochal.workbench.views.rail import ShellView
 
 
@@ -153,7 +154,8 @@ class StageScreen(Screen[None]):
 
     def refresh_footer(self) -> None:
         """Show the keys that work now."""
-        shown = [c for c in self.workbench.keymap.of_stage(self.STAGE) if c.footer and c.keys and self.holds(c.when)]
+        works = [self.as_here(c) for c in self.workbench.keymap.of_stage(self.STAGE) if self.holds(c.when)]
+        shown = [c for c in works if c.footer and c.keys]
         self.query_one(KeyFooter).commands = tuple(sorted(shown, key=lambda c: c.footer))
 
     def refresh_view(self, _topic: str) -> None:
@@ -166,6 +168,10 @@ class StageScreen(Screen[None]):
     def holds(self, when: str) -> bool:
         """Whether a command's condition holds now."""
         return not when
+
+    def as_here(self, command: Command) -> Command:
+        """A command as the footer shows it where the cursor is."""
+        return command
 
     # ── keys ──
 
@@ -185,9 +191,10 @@ class StageScreen(Screen[None]):
             self._set_typed(tokens)
             event.stop()
             event.prevent_default()
-        elif self._typed:
+        else:
             self._set_typed(())
             event.stop()
+            self.refuse(f"{''.join(shown_key(t) for t in tokens)} does nothing here", "? lists the keys that do")
 
     def _set_typed(self, tokens: tuple[str, ...]) -> None:
         self._typed = tokens
@@ -203,6 +210,10 @@ class StageScreen(Screen[None]):
         self.query_one(NextLine).view = self.workbench.shell_view()
         if self.is_attached:
             self.refresh_footer()
+
+    def refuse(self, what: str, fix: str) -> None:
+        """Say why a key does nothing here, and which one would."""
+        self.session.failed(EpochalError(what, fix=fix))
 
     def go_back(self) -> bool:
         """Close what lies open in the pane; False when nothing does and back means the stage before."""

@@ -9,7 +9,7 @@ from textual.content import Content
 from epochal.tui.paint import blank, cell, heading, toned, wrapped
 from epochal.tui.screens.overlays import Item
 from epochal.tui.text import content
-from epochal.workbench.commands import STAGES, Keymap
+from epochal.workbench.commands import STAGES, Keymap, moves
 from epochal.workbench.keys import Command, shown_key
 
 
@@ -33,7 +33,11 @@ def help_lines(keymap: Keymap, stage: str, teaches: str, width: int) -> list[Con
 
 
 def palette_items(keymap: Keymap, stage: str, holds: Sequence[str]) -> list[Item]:
-    """Every command that can be done here now, for the palette; `holds` are the conditions that hold."""
+    """Every command that can be done here now, for the palette; `holds` are the conditions that hold.
+
+    The pane's own come first, what only moves the cursor last.
+    """
+    commands = sorted(keymap.of_stage(stage), key=moves)
     return [
         Item(
             value=command.id,
@@ -41,6 +45,6 @@ def palette_items(keymap: Keymap, stage: str, holds: Sequence[str]) -> list[Item
             note=command.help,
             key=shown_key(command.keys[0]) if command.keys else "",
         )
-        for command in keymap.of_stage(stage)
+        for command in commands
         if command.id != "app.palette" and (not command.when or command.when in holds)
     ]

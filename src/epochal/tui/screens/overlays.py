@@ -174,22 +174,26 @@ class Pick(ModalScreen[str | None]):
         self._cursor = max(0, min(self._cursor, len(found) - 1))
         widest = max((cell_width(safe(i.title)) for i in found), default=0)
         room = max(12, min(widest, width // 2 if any(i.note for i in found) else width - 14))
-        body.show(
-            [self._line(i, n == self._cursor, room, width) for n, i in enumerate(found)]
-            or [content(toned("nothing fits", "quiet"))],
-            self._cursor if found else None,
-        )
+        lines: list[Content] = []
+        at = None
+        for n, item in enumerate(found):
+            at = len(lines) if n == self._cursor else at
+            lines += self._lines(item, n == self._cursor, room, width)
+        body.show(lines or [content(toned("nothing fits", "quiet"))], at)
 
-    def _line(self, item: Item, here: bool, room: int, width: int) -> Content:
+    def _lines(self, item: Item, here: bool, room: int, width: int) -> list[Content]:
+        """A thing to choose: its note goes on under itself where it does not fit beside the title."""
         marked = self._chosen is not None and item.value in self._chosen
-        left = content(
+        head = content(
             (f"{glyphs().here} " if here else "  ", "$ep-accent"),
             (f"{glyphs().done} " if marked else "  " if self._chosen is not None else "", "$ep-good"),
             cell(safe(item.title), room, "bold" if here else "text"),
             "  ",
-            toned(safe(item.note), "quiet"),
         )
-        return spread(left, content((f"{item.key} " if item.key else "", "$ep-accent")), width)
+        key = content((f"{item.key} " if item.key else "", "$ep-accent"))
+        indent = head.cell_length
+        first, *rest = wrapped(safe(item.note), width - key.cell_length - 1, "quiet", indent, first=head) or [head]
+        return [spread(first, key, width), *rest]
 
     def on_key(self, event: Key) -> None:
         """Move, narrow, take, leave."""

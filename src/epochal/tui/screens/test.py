@@ -18,11 +18,14 @@ from epochal.tui.text import Part, content
 from epochal.tui.widgets.chart import ChartView
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
+from epochal.workbench.keys import Command
 from epochal.workbench.views.ledger import ledger_line, ledger_words
 from epochal.workbench.views.test import (
     Cursor,
+    SealedView,
     headline,
     next_words,
+    no_rows_words,
     rows_under,
     scatter,
     sealed_view,
@@ -38,6 +41,10 @@ _FRAME = 3
 """Lines of the frame around a pane: top bar, next line, keys."""
 _ROOM_FOR_ROWS = 4
 """Lines below which the worst rows cannot be walked through: their heading, three of them."""
+_BESIDE = 14
+"""Cells below which a row's inputs do not begin beside what was said of it."""
+_NUMBER = 11
+"""Cells that the cursor and a row's number take."""
 _READABLE = 7
 """Cells of a column of the matrix in which most names can be told apart."""
 
@@ -108,14 +115,14 @@ class TestScreen(StageScreen):
         self.refresh_footer()
 
     def _draw_sealed(self, top: Lines) -> None:
-        busy = self.session.job.text if self.session.job is not None else ""
-        sealed = sealed_view(self.session.info, busy=busy)
+        sealed = self._sealed
         width = min(top.size.width, 84)
         lines = [blank(), blank()]
         for text, tone in sealed.lines:
             lines += wrapped(text, width, tone, 2) if text else [blank()]
         top.show(lines)
         self.set_next(sealed.next)
+        self.refresh_footer()
 
     # ── painting ──
 
@@ -125,7 +132,7 @@ class TestScreen(StageScreen):
             strong = (c for c in view.comparisons if c.baseline == "strong")
             parts += [(c.words, _VERDICT_TONES.get(c.verdict, "quiet")) for c in strong]
         air = [] if self.has_class("-short") else [blank()]
-        lines = [*air, *flowed(parts, width, 2), *air, *_metrics(view, width)]
+        lines = [*air, *flowed(parts, width, 3), *air, *_metrics(view, width)]
         if view.confusion is None:
             return lines
         told = self._told(view, width)
@@ -190,44 +197,77 @@ class TestScreen(StageScreen):
         lines = [heading("Worst rows", width, ledger_line(view.ledger) if view.ledger else "")]
         here = self._cursor.part == "worst"
         words = worst_words(view.worst)
-        room = min(max((cell_width(w) for w, _ in words), default=0), width // 2)
+        room = min(max((cell_width(w) for w, _ in words), default=0), width - _NUMBER)
+        at = None
         for n, (row, (said, inputs)) in enumerate(zip(view.worst, words, strict=True)):
             current = here and n == self._cursor.worst
-            lines.append(
-                content(
-                    (f"{glyphs().here} " if current else "  ", "$ep-accent"),
-                    cell(f"#{row.number}", 7, "quiet", right=True),
-                    "  ",
-                    cell(said, room, "bold" if current else "text"),
-                    "   ",
-                    toned(inputs, "quiet"),
-                )
+            at = len(lines) if current else at
+            head = content(
+                (f"{glyphs().here} " if current else "  ", "$ep-accent"),
+                cell(f"#{row.number}", 7, "quiet", right=True),
+                "  ",
             )
+            first, *rest = wrapped(said, _NUMBER + room, "bold" if current else "text", _NUMBER, first=head)
+            beside_it = width - _NUMBER - room - 3
+            if beside_it >= _BESIDE:
+                first = content(first, " " * (_NUMBER + room + 3 - first.cell_length), toned(inputs, "quiet"))
+            lines += [first, *rest]
+            if current and cell_width(inputs) > (beside_it if beside_it >= _BESIDE else 0):
+                whole = [(f"{title} {text}", "quiet") for title, text in row.inputs]
+                lines += [content(" " * _NUMBER, line) for line in flowed(whole, width - _NUMBER, len(whole))]
         if not view.worst:
             lines.append(content(toned("  Every row was predicted right, and surely.", "quiet")))
-        return lines, (self._cursor.worst + 1) if here and view.worst else None
+        return lines, at
 
     # ── commands ──
 
     def holds(self, when: str) -> bool:
         """Whether a command's condition holds."""
-        return {"sealed": self._review is None, "opened": self._review is not None}.get(when, True)
+        view = self._review
+        return {
+            "openable": view is None and self._sealed.can_open,
+            "rows": view is not None and rows_under(view, self._cursor) is not None,
+            "matrix": self._has_matrix,
+            "classes": view is not None and bool(view.per_class),
+            "several": len(self.session.seen.runs) > 1,
+        }.get(when, True)
+
+    def as_here(self, command: Command) -> Command:
+        """Enter does what r does where there are rows under the cursor, and is shown for it."""
+        if command.id != "test.rows":
+            return command
+        one = self._cursor.part == "worst"
+        return replace(command, keys=("Enter", *command.keys), title="see the row" if one else "see its rows")
+
+    @property
+    def _sealed(self) -> SealedView:
+        return sealed_view(self.session.info, busy=self.session.job.text if self.session.job is not None else "")
 
     def do_test_open(self) -> None:
         """Open the test set, or show the rows under the cursor."""
         info = self.session.info
         if self._review is not None:
             self.do_test_rows()
-        elif info is not None and sealed_view(info, busy=self.session.job.text if self.session.job else "").can_open:
+        elif info is not None and self._sealed.can_open:
             flow.open_test_set(self.session, info)
+        else:
+            self.refuse("the test set cannot be opened now", self._sealed.next)
 
     def do_test_rows(self) -> None:
         """Show the rows under the cursor in the data pane."""
-        wanted = rows_under(self._review, self._cursor) if self._review is not None else None
-        if wanted is not None:
+        if self._review is None:
+            self._refuse_sealed()
+            return
+        wanted = rows_under(self._review, self._cursor)
+        if wanted is None:
+            self.refuse(*no_rows_words(self._review, self._cursor))
+        else:
             self.session.rows_wanted = wanted
             self.session.changed("rows")
             self.workbench.go("data")
+
+    def _refuse_sealed(self) -> None:
+        self.refuse("the test set is sealed", self._sealed.next)
 
     def do_test_down(self) -> None:
         """One down."""
@@ -248,8 +288,9 @@ class TestScreen(StageScreen):
     def _move(self, down: int, right: int) -> None:
         view = self._review
         if view is None:
+            self._refuse_sealed()
             return
-        cursor = self._cursor
+        before = cursor = self._cursor
         if cursor.part == "matrix" and view.confusion is not None:
             last = len(view.confusion.classes) - 1
             if down > 0 and cursor.truth == last:
@@ -266,6 +307,9 @@ class TestScreen(StageScreen):
             )
         else:
             self._cursor = replace(cursor, worst=max(0, min(len(view.worst) - 1, cursor.worst + down)))
+        if self._cursor == before:
+            walk = "Tab goes to the matrix" if cursor.part == "worst" and self._has_matrix else "j and k walk"
+            self.refuse("there is nothing more that way", walk)
         self._draw()
 
     @property
@@ -278,6 +322,12 @@ class TestScreen(StageScreen):
 
     def do_test_other(self) -> None:
         """Between the matrix and the worst rows."""
+        if self._review is None:
+            self._refuse_sealed()
+            return
+        if not self._has_matrix:
+            few = "c shows how each class fared" if self._review.per_class else "j and k walk through the worst rows"
+            self.refuse("there is no matrix beside the worst rows", few)
         part = "matrix" if self._cursor.part == "worst" and self._has_matrix else "worst"
         self._cursor = replace(self._cursor, part=part)
         self._draw()
@@ -292,8 +342,13 @@ class TestScreen(StageScreen):
 
     def _step(self, by: int) -> None:
         names = [r.name for r in self.session.seen.runs]
-        if self._run in names:
-            self.session.show_run(names[max(0, min(len(names) - 1, names.index(self._run) + by))])
+        place = names.index(self.session.seen.run) + by if self.session.seen.run in names else -1
+        if 0 <= place < len(names):
+            self.session.show_run(names[place])
+        elif names:
+            self.refuse(f"this is the {'oldest' if by > 0 else 'newest'} run", "5 Train trains another")
+        else:
+            self.refuse("there is no run yet", "5 Train trains one")
 
     def do_test_classes(self) -> None:
         """How each class fared."""

@@ -14,13 +14,22 @@ from textual.events import Resize
 from epochal.charts import draw
 from epochal.charts.picture import Chart
 from epochal.tui.glyphs import glyphs
-from epochal.tui.paint import blank, cell, flowed, heading, toned, wrapped
+from epochal.tui.paint import blank, cell, clipped, flowed, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
-from epochal.tui.text import Part, content, spread
-from epochal.tui.widgets.chart import ChartView
+from epochal.tui.text import content, spread
+from epochal.tui.widgets.chart import ChartView, legend
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
-from epochal.workbench.views.curves import SMOOTHING, ZOOM_WORDS, Curves, Options, next_kind, title_of
+from epochal.workbench.views.curves import (
+    BENDABLE,
+    OVERLAID,
+    SMOOTHING,
+    ZOOM_WORDS,
+    Curves,
+    Options,
+    next_kind,
+    title_of,
+)
 from epochal.workbench.views.train import TrainView, train_view, unit_of
 
 
@@ -33,7 +42,11 @@ _SIGNS = {
     "diverged": "bad",
     "interrupted": "bad",
     "stuck": "bad",
+    "paused": "problem",
 }
+
+_ALL_OF_IT = "i shows all"
+"""What stands where a list is longer than its place."""
 
 
 class TrainScreen(StageScreen):
@@ -99,9 +112,9 @@ class TrainScreen(StageScreen):
         )
         self.query_one("#sentence", Lines).show(self._sentence(view))
         self._draw_charts()
-        width = self.query_one("#train-runs", Lines).size.width
-        self.query_one("#train-runs", Lines).show(_runs(view, width))
-        self.query_one("#train-coach", Lines).show(_coach(view, self.query_one("#train-coach", Lines).size.width))
+        runs, coach = self.query_one("#train-runs", Lines), self.query_one("#train-coach", Lines)
+        runs.show(_runs(view, *runs.size))
+        coach.show(clipped(_coach(view, coach.size.width), coach.size.height, _ALL_OF_IT))
         side = self.query_one("#train-side", Lines)
         side.show(self._side(view, side.size.width, side.size.height))
         busy = self.session.job is not None
@@ -140,35 +153,24 @@ class TrainScreen(StageScreen):
         )
 
     def _chart_title(self, width: int) -> Content:
-        signs = glyphs()
-        legend: list[Part] = []
-        if self._options.kind == "loss":
-            legend = [toned(f"{signs.train} train {self._view.loss}".rstrip(), "accent"), "   "]
-            legend.append(toned(f"{signs.validation} validation {self._view.validation_loss}".rstrip(), "second"))
-        if self.session.seen.overlay is not None:
-            legend += ["   ", toned(f"{signs.validation} {self.session.overlay_wanted}", "blue")]
-        return spread(
-            content(toned(title_of(self._options, self.session.seen.state), "quiet")), content(*legend, " "), width
-        )
+        seen = self.session.seen
+        other = seen.info(self.session.overlay_wanted) if seen.overlay is not None else None
+        title = content(toned(title_of(self._options, seen.state), "quiet"))
+        room = width - title.cell_length - 1
+        return spread(title, legend(self._view, self._options.kind, room, other), width)
 
     def _sentence(self, view: TrainView) -> list[Content]:
         if not view.run:
             return [content(toned("No run yet", "bold"))]
-        width = self.query_one("#sentence", Lines).size.width
-        parts = [(view.run, "bold"), (view.family, "bold"), (view.status, view.tone), *view.facts]
-        if view.best:
-            parts.append((view.best, "second"))
-        if view.survives:
-            parts.append((view.survives, "quiet"))
-        return flowed(parts, width, 2)
+        width, height = self.query_one("#sentence", Lines).size
+        return flowed(_said(view), width, max(2, height))
 
     def _side(self, view: TrainView, width: int, height: int) -> list[Content]:
         if width < 10:
             return []
-        runs = _runs(view, width)
-        coach = _coach(view, width)
-        system = [content(cell(word, 13, "quiet"), toned(value)) for word, value in view.system]
-        lines = [*runs, blank(), *coach, blank(), heading("System", width), *system, blank(), heading("Log", width)]
+        runs = _runs(view, width, max(6, height // 3))
+        coach = clipped(_coach(view, width), max(4, height // 3), _ALL_OF_IT)
+        lines = [*runs, blank(), *coach, blank(), *_system(view, width), blank(), heading("Log", width)]
         room = max(0, height - len(lines))
         log = self.session.seen.log[-room:] if room else ()
         said = log or (("nothing was written",) if view.run else ())
@@ -183,7 +185,18 @@ class TrainScreen(StageScreen):
 
     def holds(self, when: str) -> bool:
         """Whether a command's condition holds."""
-        return {"running": self._view.running, "resumable": self._view.resumable}.get(when, True)
+        return {
+            "running": self._view.running,
+            "resumable": self._view.resumable,
+            "testable": self._view.testable,
+            "several": len(self.session.seen.runs) > 1,
+            "overlaid": len(self.session.seen.runs) > 1 and self._options.kind in OVERLAID,
+            "bendable": self._options.kind in BENDABLE,
+        }.get(when, True)
+
+    def _refuses(self, what: str, fix: str) -> None:
+        """Say why a key does nothing; before the first run that is why, whatever the key."""
+        self.refuse(*((what, fix) if self._view.run else ("there is no run yet", "n trains one")))
 
     def do_train_start(self) -> None:
         """Start a run."""
@@ -191,18 +204,26 @@ class TrainScreen(StageScreen):
 
     def do_train_stop(self) -> None:
         """Stop the run that is shown, with a checkpoint."""
-        if self.session.info is not None and self._view.running:
-            flow.steer(self.session, self.session.info, "stop")
+        self._steer("stop", "stop")
 
     def do_train_checkpoint(self) -> None:
         """Write a checkpoint."""
+        self._steer("checkpoint", "keep")
+
+    def _steer(self, verb: str, word: str) -> None:
         if self.session.info is not None and self._view.running:
-            flow.steer(self.session, self.session.info, "checkpoint")
+            flow.steer(self.session, self.session.info, verb)
+        else:
+            self._refuses(f"{self._view.run} is {self._view.status}: there is nothing to {word}", "n trains anew")
 
     def do_train_resume(self) -> None:
         """Go on from the last checkpoint."""
         if self.session.info is not None and self._view.resumable:
             flow.go_on(self.session, self.session.info)
+        elif self._view.running:
+            self._refuses(f"{self._view.run} is under way: there is nothing to resume", "s stops it")
+        else:
+            self._refuses(f"{self._view.run} is {self._view.status}: there is nothing to resume", "n trains anew")
 
     def do_train_down(self) -> None:
         """The run below in the list."""
@@ -214,28 +235,47 @@ class TrainScreen(StageScreen):
 
     def _step(self, by: int) -> None:
         names = [r.name for r in self.session.seen.runs]
-        if self.session.seen.run in names:
-            place = max(0, min(len(names) - 1, names.index(self.session.seen.run) + by))
+        place = names.index(self.session.seen.run) + by if self.session.seen.run in names else -1
+        if 0 <= place < len(names):
             self.session.show_run(names[place])
+        else:
+            self._refuses(f"this is the {'oldest' if by > 0 else 'newest'} run", "n trains another")
 
     def do_train_overlay(self) -> None:
         """Lay the next other run over this one, then none."""
         names = ["", *(r.name for r in self.session.seen.runs if r.name != self.session.seen.run)]
+        if len(names) == 1:
+            self._refuses("there is no other run to lay over this one", "n trains another")
+            return
+        if self._options.kind not in OVERLAID:
+            self._refuses("other runs are laid over the loss and the metric", "Tab goes there")
+            return
         place = names.index(self.session.overlay_wanted) if self.session.overlay_wanted in names else 0
         self.session.overlay_wanted = names[(place + 1) % len(names)]
         self.session.look()
 
     def _set(self, options: Options) -> None:
+        if not self._view.run:
+            self._refuses("", "")
         self._options = options
         self.refresh_view("all")
 
     def do_train_log_scale(self) -> None:
         """Loss on a logarithmic scale, and back."""
-        self._set(replace(self._options, log=not self._options.log))
+        if self._bends("has no logarithmic scale"):
+            self._set(replace(self._options, log=not self._options.log))
 
     def do_train_smooth(self) -> None:
         """Smooth more, then not."""
-        self._set(replace(self._options, smooth=(self._options.smooth + 1) % len(SMOOTHING)))
+        if self._bends("is not smoothed"):
+            self._set(replace(self._options, smooth=(self._options.smooth + 1) % len(SMOOTHING)))
+
+    def _bends(self, why_not: str) -> bool:
+        """Whether the chart shown is one that this means something for; says so where it is not."""
+        if self._options.kind in BENDABLE:
+            return True
+        self._refuses(f"{title_of(self._options, self.session.seen.state)} {why_not}", "Tab goes on to the loss")
+        return False
 
     def do_train_zoom(self) -> None:
         """Zoom in on the end, then out."""
@@ -252,21 +292,57 @@ class TrainScreen(StageScreen):
         self.session.log_wanted = True
         self.session.look()
         info = self.session.info
-        if info is not None:
+        if info is None:
+            self._refuses("", "")
+        else:
             self.workbench.push_screen(
                 TextOverlay(f"host.log of {info.name}", lambda: self.session.seen.log or ("nothing was written",))
             )
+
+    def do_train_detail(self) -> None:
+        """All that is known of the run, over the pane."""
+        from epochal.tui.screens.overlays import TextOverlay
+
+        if not self._view.run:
+            self._refuses("", "")
+            return
+        width = min(104, int(self.app.size.width * 0.96) - 6)
+        self.workbench.push_screen(TextOverlay(self._view.run, lambda: _in_full(self._view, width), live=False))
 
     def do_train_test(self) -> None:
         """Go to the test set with this run."""
         self.workbench.go("test")
 
 
-def _runs(view: TrainView, width: int) -> list[Content]:
+def _said(view: TrainView) -> list[tuple[str, str]]:
+    """The sentence's parts with their tones."""
+    parts: list[tuple[str, str]] = [(view.run, "bold"), (view.family, "bold"), (view.status, view.tone), *view.facts]
+    return [*parts, *((text, tone) for text, tone in ((view.best, "second"), (view.survives, "quiet")) if text)]
+
+
+def _in_full(view: TrainView, width: int) -> list[Content]:
+    """What the pane says in short, whole."""
+    lines = [line for text, tone in _said(view) for line in wrapped(text, width, tone)]
+    return [*lines, blank(), *_coach(view, width), blank(), *_runs(view, width), blank(), *_system(view, width)]
+
+
+def _system(view: TrainView, width: int) -> list[Content]:
+    rows = (wrapped(value, width, "text", 13, first=cell(word, 13, "quiet")) for word, value in view.system)
+    return [heading("System", width), *(line for row in rows for line in row)]
+
+
+def _runs(view: TrainView, width: int, height: int = 0) -> list[Content]:
+    """The runs and baselines; where `height` lines do not hold all of them, those around the one that is shown."""
     signs = glyphs()
     lines = [heading("Runs", width, view.metric)]
     name = max(8, width - 25)
-    for row in view.runs:
+    rows = view.runs
+    room = height - 1 if 1 < height <= len(rows) else len(rows)
+    if room < len(rows):
+        here = next((n for n, row in enumerate(rows) if row.here), 0)
+        first = max(0, min(here - (room - 1) // 2, len(rows) - room + 1))
+        rows = rows[first : first + room - 1]
+    for row in rows:
         sign = getattr(signs, _SIGNS.get(row.status, "here"), " ") if row.name else " "
         sign = sign if row.status in _SIGNS else " "
         lines.append(
@@ -281,6 +357,8 @@ def _runs(view: TrainView, width: int) -> list[Content]:
                 (sign, f"$ep-{row.tone}" if row.tone != "quiet" else "$ep-quiet"),
             )
         )
+    if len(rows) < len(view.runs):
+        lines.append(content(toned(f"  {len(view.runs) - len(rows)} more: {_ALL_OF_IT}", "quiet")))
     return lines
 
 

@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.segment import Segment
 from rich.style import Style
+from textual.content import Content
 from textual.strip import Strip
 
 from epochal.charts.picture import Chart, draw
+from epochal.show import safe
+from epochal.tui.glyphs import glyphs
+from epochal.tui.paint import toned
+from epochal.tui.text import Part, content
 from epochal.tui.widgets.painted import Painted
+
+
+if TYPE_CHECKING:
+    from epochal.runs.state import RunInfo
+    from epochal.workbench.views.curves import ChartKind
+    from epochal.workbench.views.train import TrainView
+
+
+def legend(view: TrainView, kind: ChartKind, room: int, other: RunInfo | None = None) -> Content:
+    """Each curve's sign and name: a curve is never told from another by its colour alone.
+
+    The newest figures stand behind the names unless they do not fit into `room`. `other` is the run laid over.
+    """
+    signs = glyphs()
+    parts: list[Part] = []
+    for figures in ((view.loss, view.validation_loss), ("", "")):
+        parts = []
+        if kind == "loss":
+            parts = [toned(f"{signs.train} train {figures[0]}".rstrip(), "accent"), "   "]
+            parts.append(toned(f"{signs.validation} validation {figures[1]}".rstrip(), "second"))
+        elif kind == "metric" and other is not None:
+            parts = [toned(f"{signs.train} {view.run}", "second")]
+        if other is not None and parts:
+            parts += ["   ", toned(f"{signs.overlay} run {other.spec.number} {safe(other.spec.family)}", "blue")]
+        if content(*parts).cell_length < room:
+            break
+    return content(*parts, " ")
 
 
 class ChartView(Painted):

@@ -11,6 +11,7 @@ from textual.content import Content, Span
 from textual.message import Message
 from textual.strip import Strip
 
+from epochal.tui.text import cut
 from epochal.tui.widgets.painted import Painted
 
 
@@ -94,7 +95,7 @@ class Lines(Painted):
         key = (line.plain, tuple(line.spans), here)  # contents of other colours are equal to Textual
         strip = old.get(key)
         if strip is None or strip.cell_length != self.size.width:
-            shown = line.truncate(self.size.width, ellipsis=True)
+            shown = cut(line, self.size.width)
             if here:
                 shown = shown.pad_right(max(0, self.size.width - shown.cell_length)).stylize_before("on $ep-raised")
             strip = self.line(shown)

@@ -11,7 +11,7 @@ from textual.reactive import var
 from textual.strip import Strip
 
 from epochal.tui.glyphs import Glyphs, bar, glyphs
-from epochal.tui.text import Part, content, spread
+from epochal.tui.text import Part, content, cut, spread
 from epochal.tui.widgets.painted import Painted
 from epochal.workbench.keys import Command, shown_key
 from epochal.workbench.views.rail import ShellView, Stage
@@ -145,8 +145,8 @@ class Rail(_Framing):
             (stage.title, "bold $ep-accent" if here else "$ep-text"),
         )
         sign = content((state_sign(stage.state, signs), _STATE_STYLE[stage.state]), " ")
-        summary = content(edge, "  ", (stage.summary, "$ep-quiet")).truncate(self.size.width - 1, ellipsis=True)
-        return spread(name, sign, self.size.width), summary
+        summary = content(edge, "  ", (stage.summary, "$ep-quiet"))
+        return spread(name, sign, self.size.width), cut(summary, self.size.width)
 
     def on_click(self, event: Click) -> None:
         """A click on a stage goes there."""

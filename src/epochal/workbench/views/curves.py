@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 ChartKind = Literal["loss", "metric", "rate", "gradient"]
 KINDS: tuple[ChartKind, ...] = ("loss", "metric", "rate", "gradient")
+BENDABLE: frozenset[ChartKind] = frozenset({"loss", "gradient"})
+"""Charts that can be smoothed and drawn on a logarithmic scale."""
+OVERLAID: frozenset[ChartKind] = frozenset({"loss", "metric"})
+"""Charts over which another run's curve can be laid."""
 SMOOTHING = (0.0, 0.6, 0.95)
 SMOOTHING_WORDS = ("off", "a little", "much")
 ZOOM_WORDS = ("whole run", "last half", "last tenth")
@@ -79,27 +83,27 @@ class Curves:
     ) -> tuple[tuple[Curve, ...], list[Points]]:
         smooth = SMOOTHING[options.smooth]
         if options.kind == "rate":
-            wanted = [("rate", "rate", state.steps, "learning_rate", 0.0, False)]
+            wanted = [("rate", "rate", state.steps, "learning_rate", 0.0)]
         elif options.kind == "gradient":
-            wanted = [("train", "gradient", state.steps, "grad_norm", smooth, False)]
+            wanted = [("train", "gradient", state.steps, "grad_norm", smooth)]
         elif options.kind == "metric":
-            wanted = [("metric", "metric", state.evaluations, "value", 0.0, False)]
+            wanted = [("metric", "metric", state.evaluations, "value", 0.0)]
             if overlay is not None:
-                wanted.insert(0, ("old", "overlay-metric", overlay.evaluations, "value", 0.0, True))
+                wanted.insert(0, ("old", "overlay-metric", overlay.evaluations, "value", 0.0))
         else:
             wanted = [
-                *(("void", f"void{i}", b.steps, "loss", smooth, False) for i, b in enumerate(state.superseded)),
-                ("train", "loss", state.steps, "loss", smooth, False),
-                ("validation", "validation", state.evaluations, "validation_loss", 0.0, True),
+                *(("void", f"void{i}", b.steps, "loss", smooth) for i, b in enumerate(state.superseded)),
+                ("train", "loss", state.steps, "loss", smooth),
+                ("validation", "validation", state.evaluations, "validation_loss", 0.0),
             ]
             if overlay is not None:
-                wanted.insert(0, ("old", "overlay", overlay.evaluations, "validation_loss", 0.0, True))
+                wanted.insert(0, ("old", "overlay", overlay.evaluations, "validation_loss", 0.0))
         curves: list[Curve] = []
         values: list[Points] = []
-        for role, name, series, column, strength, dashes in wanted:
+        for role, name, series, column, strength in wanted:
             xs, ys = self._points(name, series, x, column, strength)
             if xs:
-                curves.append(Curve(role=role, xs=xs, ys=ys, dashed=dashes))
+                curves.append(Curve(role=role, xs=xs, ys=ys, dashed=role == "validation", dotted=role == "old"))
                 if role != "void":
                     values.append((xs, ys))
         return tuple(curves), values
@@ -135,7 +139,7 @@ class Curves:
         return Scale(low, high, tuple(n * step for n in range(first, math.floor(high / step + 1e-9) + 1)))
 
     def _y_scale(self, options: Options, values: list[float], levels: tuple[tuple[float, str], ...]) -> Scale:
-        log = options.log and options.kind in {"loss", "gradient"}
+        log = options.log and options.kind in BENDABLE
         key = (options.kind, log, options.zoom, options.smooth)
         finite = [v for v in values if math.isfinite(v)]
         if options.kind == "metric":
@@ -176,8 +180,8 @@ def title_of(options: Options, state: RunState | None) -> str:
         "gradient": "gradient norm",
     }[options.kind]
     notes = [ZOOM_WORDS[options.zoom]] if options.zoom else []
-    notes += ["log scale"] if options.log and options.kind in {"loss", "gradient"} else []
-    notes += [f"smoothed {SMOOTHING_WORDS[options.smooth]}"] if options.smooth and options.kind != "metric" else []
+    notes += ["log scale"] if options.log and options.kind in BENDABLE else []
+    notes += [f"smoothed {SMOOTHING_WORDS[options.smooth]}"] if options.smooth and options.kind in BENDABLE else []
     return f"{words} · {', '.join(notes)}" if notes else words
 
 

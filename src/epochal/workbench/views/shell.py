@@ -9,7 +9,7 @@ from epochal.core.tasks import METRICS
 from epochal.show import safe
 from epochal.workbench.commands import STAGES
 from epochal.workbench.views.rail import ShellView, Stage, StageState
-from epochal.workbench.views.words import count, figure
+from epochal.workbench.views.words import count, figure, some
 
 
 if TYPE_CHECKING:
@@ -21,13 +21,14 @@ def shell_view(session: Session) -> ShellView:
     """What the frame shows now."""
     job, state, info = session.job, session.seen.state, session.info
     under_way = next((r for r in session.seen.runs if r.alive), None)
-    alive = info is not None and info.alive and state is not None and state.ended is None
+    here = info is not None and info.alive and state is not None and state.ended is None
+    told = under_way if under_way is not None and not here else info
     return ShellView(
         project=safe(session.project.name) if session.file is not None else "",
         saved=_clock(session.file.saved_at) if session.file is not None else "",
-        run=f"run {info.spec.number}" if info is not None else "",
-        run_state=state.status if state is not None else "",
-        run_fraction=state.progress if alive and state is not None else None,
+        run=f"run {told.spec.number}" if told is not None else "",
+        run_state=told.status if told is not None and told is not info else state.status if state is not None else "",
+        run_fraction=state.progress if here and state is not None and state.status != "paused" else None,
         machine=session.seen.machine,
         notice=safe(session.notice),
         busy=safe(job.text) if job else "",
@@ -84,7 +85,8 @@ def _goal(session: Session) -> tuple[StageState, str]:
 
 def _data(session: Session) -> tuple[StageState, str]:
     if session.problems:
-        return "problem", f"{session.problems} problem{'s' if session.problems > 1 else ''}"
+        # Ten cells are all the rail has.
+        return "problem", some(session.problems, "problem") if session.problems < 10 else f"{session.problems} to mend"
     if session.built is not None:
         return "done", f"{count(session.built.ledger['kept'])} rows"
     return "done", f"{len(session.project.clean)} steps" if session.project.clean else "–"

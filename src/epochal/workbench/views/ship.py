@@ -70,7 +70,7 @@ def ship_view(folder: Path, info: RunInfo | None, *, tested: bool) -> ShipView:
         commands=tuple((safe(c), w) for c, w in commands),
         files=tuple((safe(place(info.folder / name)), w) for name, w in files),
         later=_LATER,
-        next="type a command in a shell, or leave with gq: all is in the project folder."
+        next="gq leaves, and the commands above work in a shell: all is in the project folder."
         if tested
-        else "6 Test first: nobody has tested this model yet.",
+        else "6 Test first, for nobody has tested this model yet.",
     )

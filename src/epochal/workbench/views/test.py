@@ -64,7 +64,7 @@ def sealed_view(info: RunInfo | None, *, busy: str = "") -> SealedView:
     elif info.alive:
         nxt = f"wait until run {info.spec.number} is done (5 Train)."
     else:
-        nxt = f"run {info.spec.number} is {info.status}: 5 Train resumes it."
+        nxt = f"5 Train resumes run {info.spec.number}: it is {info.status}."
     return SealedView(run=info.name, lines=tuple(lines), can_open=ready and not busy, next=nxt)
 
 
@@ -94,6 +94,17 @@ def rows_under(view: ReviewView, cursor: Cursor) -> ShowRows | None:
     return None
 
 
+def no_rows_words(view: ReviewView, cursor: Cursor) -> tuple[str, str]:
+    """Why there is nothing to show under the cursor, and where there is."""
+    if cursor.part != "matrix" or view.confusion is None:
+        return "there are no worst rows to show", "7 Ship says how to use the model"
+    truth, prediction = view.confusion.classes[cursor.truth], view.confusion.classes[cursor.prediction]
+    if view.confusion.counts[cursor.truth][cursor.prediction]:
+        return "the report kept none of these rows", "go to another cell"
+    what = f"no {truth} was taken for {prediction}" if cursor.truth != cursor.prediction else f"no {truth} was right"
+    return what, "go to a cell with a number"
+
+
 def scatter(view: ReviewView, *, ascii_only: bool = False) -> Chart | None:
     """Truth against prediction, for a number."""
     if view.residuals is None or not view.residuals.points:
@@ -110,10 +121,10 @@ def next_words(view: ReviewView) -> str:
     """What to do with the verdict."""
     strong = next((c for c in view.comparisons if c.baseline == "strong"), None)
     if view.good.reached:
-        return "it is as good as you asked. 7 Ship says how to use it."
+        return "7 Ship says how to use it: it is as good as you asked."
     if strong is not None and strong.verdict == "worse":
-        return "the strong baseline is better: try another family in 4 Model."
-    return "look at the worst rows (Enter): dirt there counts more than the family."
+        return "4 Model: try another family, for the strong baseline is better."
+    return "Enter shows the worst row: dirt there counts more than the family."
 
 
 def worst_words(rows: Sequence[WorstRow], num_inputs: int = 6) -> list[tuple[str, str]]:

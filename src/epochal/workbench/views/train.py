@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from epochal.core.tasks import METRICS
 from epochal.show import safe
-from epochal.workbench.views.words import about, count, done_at, duration, figure, loss_figure, rate
+from epochal.workbench.views.words import about, count, done_at, duration, figure, loss_figure, rate, some
 
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class TrainView:
     next: str = ""
     running: bool = False
     resumable: bool = False
+    testable: bool = False
 
 
 def train_view(
@@ -104,9 +105,15 @@ def train_view(
         coach=_coach(info, state),
         system=_system(info, state),
         next=_next(state, unit_of(info.spec.family)),
-        running=status in {"starting", "running", "stuck"},
-        resumable=status in {"stopped", "interrupted", "paused", "failed", "diverged"},
+        running=status in {"starting", "running", "stuck"} or _waits(state),
+        resumable=status in {"stopped", "interrupted", "paused", "failed", "diverged"} and not _waits(state),
+        testable=status in {"done", "stopped"},
     )
+
+
+def _waits(state: RunState) -> bool:
+    """Whether its host has the run and waits, for room on the disk as yet."""
+    return state.status == "paused" and state.ended is None
 
 
 def unit_of(family: str) -> str:
@@ -114,33 +121,49 @@ def unit_of(family: str) -> str:
     return "round" if family == "trees" else "epoch"
 
 
+def passes(epoch: float) -> str:
+    """The pass a run is in, or has just ended: the 30th from behind 29 up to and with 30."""
+    return count(max(1, math.ceil(epoch - 1e-6)))
+
+
+def device_words(device: str) -> str:
+    """Where a run computes, as people say it."""
+    name, _, number = device.partition(":")
+    known = {"cpu": "the CPU", "cuda": "the GPU", "mps": "the GPU"}.get(name, safe(device))
+    return f"{known} {safe(number)}" if number and name in {"cpu", "cuda", "mps"} else known
+
+
 def _facts(info: RunInfo, state: RunState, now: datetime) -> tuple[tuple[str, Tone], ...]:
     facts: list[tuple[str, Tone]] = []
     training = state.training
     if training is not None:
         if training.epochs > 1:
-            facts.append(
-                (
-                    f"{unit_of(info.spec.family)} {count(min(training.epochs, math.ceil(state.epoch) or 1))} of {count(training.epochs)}",
-                    "text",
-                )
-            )
+            at = min(float(training.epochs), state.epoch)
+            facts.append((f"{unit_of(info.spec.family)} {passes(at)} of {count(training.epochs)}", "text"))
         facts.append((f"step {count(state.step)}", "text"))
     if state.ended is not None:
         facts.append((f"{duration(state.seconds)} training", "text"))
         if state.ended.samples_per_second:
             facts.append((rate(state.ended.samples_per_second), "text"))
+    elif _waits(state):
+        facts.append((safe(state.status_note), "warning"))
     elif info.alive and training is not None:
-        if speed := rate(state.samples_per_second):
-            facts.append((speed, "text"))
-        if state.seconds_left is not None:
-            facts.append((f"{duration(state.seconds_left)} left (done {done_at(now, state.seconds_left)})", "text"))
-        facts.append((f"on {safe(training.device)}", "quiet"))
+        facts += _pace(state, now)
+        facts.append((f"on {device_words(training.device)}", "quiet"))
     elif state.phase and not training:
         facts.append((safe(state.phase_detail) or _PHASES.get(state.phase, safe(state.phase)), "text"))
     if state.status_note and state.status in {"interrupted", "stuck", "failed", "diverged", "stopped", "done"}:
         facts.append((safe(state.status_note), "quiet"))
     return tuple(facts)
+
+
+def _pace(state: RunState, now: datetime) -> list[tuple[str, Tone]]:
+    facts: list[tuple[str, Tone]] = []
+    if speed := rate(state.samples_per_second):
+        facts.append((speed, "text"))
+    if state.seconds_left is not None:
+        facts.append((f"{duration(state.seconds_left)} left (done {done_at(now, state.seconds_left)})", "text"))
+    return facts
 
 
 _PHASES = {
@@ -163,11 +186,14 @@ def _best(info: RunInfo, state: RunState) -> str:
         if state.best_step in steps:
             epoch = state.evaluations.column("epoch")[steps.index(state.best_step)]
             multi = state.training is not None and state.training.epochs > 1
-            place = f" at {unit_of(info.spec.family)} {epoch:.0f}" if multi else f" at step {count(state.best_step)}"
+            place = (
+                f" at {unit_of(info.spec.family)} {passes(epoch)}" if multi else f" at step {count(state.best_step)}"
+            )
     return f"best {METRICS[info.spec.project.metric].title} {figure(state.best_value)}{place}"
 
 
 def _rows(infos: tuple[RunInfo, ...], shown: str, state: RunState) -> tuple[RunRow, ...]:
+    metric = next(i.spec.project.metric for i in infos if i.name == shown)
     rows = [
         RunRow(
             name=i.name,
@@ -175,12 +201,11 @@ def _rows(infos: tuple[RunInfo, ...], shown: str, state: RunState) -> tuple[RunR
             family=safe(i.spec.family),
             status=state.status if i.name == shown else i.status,
             tone=STATUS_TONES.get(state.status if i.name == shown else i.status, "quiet"),
-            value=figure(state.best_value if i.name == shown else i.value),
+            value=figure(state.best_value if i.name == shown and state.best_value is not None else i.value),
             here=i.name == shown,
         )
         for i in infos
     ]
-    metric = state.training.metric if state.training else ""
     rows += [
         RunRow(
             name="",
@@ -204,7 +229,7 @@ def _system(info: RunInfo, state: RunState) -> tuple[tuple[str, str], ...]:
     training = state.training
     if training is not None:
         facts += [
-            ("computes on", safe(f"{training.device}, {training.threads} thread{'s' * (training.threads != 1)}")),
+            ("computes on", f"{device_words(training.device)}, {some(training.threads, 'thread')}"),
             ("precision", safe(training.precision)),
             ("batch", f"{count(training.batch_size)} rows, learning rate {training.learning_rate:.3g}"),
             ("weights", about(training.parameters)),
@@ -212,7 +237,7 @@ def _system(info: RunInfo, state: RunState) -> tuple[tuple[str, str], ...]:
         ]
     if state.checkpoints:
         last = state.checkpoints[-1]
-        facts.append(("checkpoint", f"{unit_of(info.spec.family)} {last.epoch:.0f}, step {count(last.step)}"))
+        facts.append(("checkpoint", f"{unit_of(info.spec.family)} {passes(last.epoch)}, step {count(last.step)}"))
     return tuple(facts)
 
 
@@ -256,12 +281,14 @@ def _overfit(state: RunState, unit: str) -> list[Finding]:
         return [
             Finding(
                 tone="warning",
-                text=f"Validation loss was lowest at {unit} {epoch:.0f} and rises since: it learns the rows by heart. "
+                text=f"Validation loss was lowest at {unit} {passes(epoch)} and rises since: it learns the rows by heart. "
                 "The best is kept.",
             )
         ]
     if since >= 5:
-        return [Finding(tone="quiet", text=f"Validation stopped improving at {unit} {epoch:.0f}; the best is kept.")]
+        return [
+            Finding(tone="quiet", text=f"Validation stopped improving at {unit} {passes(epoch)}; the best is kept.")
+        ]
     return []
 
 
@@ -287,15 +314,19 @@ def _next(state: RunState, unit: str) -> str:
         left = state.seconds_left
         if state.training is None:
             return f"wait: it {_PHASES.get(state.phase, 'starts')}."
-        wait = f"wait {duration(left)} or press s" if left is not None else "press s"
-        return f"{wait} to stop with the best so far; then Enter tests it."
+        stop = "s stops it with the best so far; then Enter tests that."
+        return f"wait {duration(left)}, or {stop}" if left is not None else stop
     if status == "done":
         return "Enter goes to the sealed test set: rows it never saw."
     if status == "stuck":
-        return f"{safe(state.status_note)}; s asks it to stop, `epochal stop` ends it when it does not answer."
+        return f"s asks it to stop, `epochal stop` ends it when it does not answer: {safe(state.status_note)}."
+    if _waits(state):
+        return "make room on the disk: the run goes on by itself within seconds."
     last = state.checkpoints[-1] if state.checkpoints else None
     come = (
-        f"r goes on from the checkpoint at {unit} {last.epoch:.0f}" if last else "r starts it again from the beginning"
+        f"r goes on from the checkpoint at {unit} {passes(last.epoch)}"
+        if last
+        else "r starts it again from the beginning"
     )
     if status == "stopped":
         return f"{come}, or Enter tests the best so far."
