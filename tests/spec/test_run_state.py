@@ -252,6 +252,12 @@ class TestVerdict:
         assert verdict("starting", sign("starter"), alive=False) == ("interrupted", "it was never started")
         assert verdict("stopped", sign("starter"), alive=False)[0] == "stopped"
 
+    def test_a_run_that_waits_for_room_is_paused_however_long_it_says_nothing(self):
+        waiting = sign(phase="training", quiet_seconds=900, waits="it waits for room on the disk")
+
+        assert verdict(given=waiting) == ("paused", "it waits for room on the disk")
+        assert verdict(given=waiting, alive=False)[0] == "interrupted"
+
     def test_a_halted_process_is_stuck_and_the_remedy_named(self):
         status, note = verdict(given=sign(), halted=True)
         assert status == "stuck"

@@ -16,7 +16,7 @@ from epochal.journal.reduce import RunState, reduce_all
 from epochal.project.runfile import RunSpec
 from epochal.runs.state import RunInfo
 from epochal.testing import training_started
-from epochal.workbench.views.train import train_view
+from epochal.workbench.views.train import passes, train_view
 
 
 NOWHERE = Path("runs") / "0001"
@@ -39,11 +39,12 @@ def evaluation(epoch, loss, value):
     )
 
 
-def seen(*events, family="mlp", metric="accuracy", task="classification"):
+def seen(*events, family="mlp", metric="accuracy", task="classification", waits=""):
     """The view of a run that said these events."""
     training = replace(TRAINING, metric=metric, task=task)
     records = [Record(n, e.kind, 0, "t", e) for n, e in enumerate([HOST, STRONG, training, *events])]
     state = reduce_all(RunState(), records)
+    state = replace(state, status="paused", status_note=waits) if waits else state
     spec = RunSpec(
         folder=NOWHERE,
         name=f"0001-{family}",
@@ -151,3 +152,23 @@ class TestTheSentence:
         )  # fmt: skip
 
         assert words in seen(ended).next
+
+
+def test_a_run_that_waits_for_room_says_so_and_what_to_do():
+    steps = StepsDone(
+        step=100, epoch=10.0, count=100, loss=0.5, loss_min=0.4, loss_max=0.6, learning_rate=0.1,
+        samples_per_second=11_800, seconds=10,
+    )  # fmt: skip
+    view = seen(steps, waits="it waits for room on the disk")
+
+    assert (view.status, view.running, view.resumable) == ("paused", True, False)
+    assert ("it waits for room on the disk", "warning") in view.facts
+    assert view.next.startswith("make room on the disk")
+
+
+def test_a_pass_is_counted_alike_wherever_it_is_told():
+    view = seen(evaluation(30, 0.5, 0.9))
+
+    assert view.facts[0][0] == "epoch 30 of 40"
+    assert view.best.endswith("at epoch 30")
+    assert [passes(e) for e in (0.0, 0.2, 1.0, 1.01, 1504.0000000001, 1504.2)] == ["1", "1", "1", "2", "1 504", "1 505"]

@@ -17,6 +17,8 @@ from epochal.runs.control import send
 from epochal.runs.ending import heed_signals, wait_if_ending
 from epochal.runs.follow import Follower
 from epochal.runs.state import info_of
+from epochal.workbench.views.train import passes, unit_of
+from epochal.workbench.views.words import count, figure, loss_figure, rate
 
 
 _LOOK_EVERY_SECONDS = 0.2
@@ -114,7 +116,8 @@ def watch_lines(spec: RunSpec, console: Console) -> int:
         for epoch, train, validation, value in zip(*(state.evaluations.column(n, said) for n in names), strict=True):
             said += 1
             console.say(
-                f"epoch {epoch:g}  train {train:.4g}  validation {validation:.4g}  {spec.project.metric} {value:.4g}"
+                f"{unit_of(spec.family)} {passes(epoch)}  train {loss_figure(train)}  "
+                f"validation {loss_figure(validation)}  {spec.project.metric} {figure(value)}"
             )
         if state.status in ENDED:
             console.say(f"{spec.name}: {state.status}  {state.status_note}".rstrip())
@@ -128,14 +131,17 @@ def progress_words(spec: RunSpec, state: RunState) -> str:
     if state.training is None or not state.step:
         parts.append(f"{state.phase} {state.phase_detail}".strip())
     else:
-        parts.append(f"epoch {state.epoch:.1f} of {state.training.epochs}")
+        at = min(float(state.training.epochs), state.epoch)
+        parts.append(f"{unit_of(spec.family)} {passes(at)} of {count(state.training.epochs)}")
         loss = state.steps.last("loss")
         if not math.isnan(loss):
-            parts.append(f"loss {loss:.4g}")
+            parts.append(f"loss {loss_figure(loss)}")
     if state.best_value is not None:
-        parts.append(f"best {spec.project.metric} {state.best_value:.4g}")
-    if state.samples_per_second:
-        parts.append(f"{state.samples_per_second:,.0f} rows/s")
+        parts.append(f"best {spec.project.metric} {figure(state.best_value)}")
+    if state.status == "paused":
+        parts.append(state.status_note)
+    elif speed := rate(state.samples_per_second):
+        parts.append(speed)
     return "  ".join(part for part in parts if part)
 
 
@@ -144,11 +150,15 @@ def _say_end(spec: RunSpec, state: RunState, console: Console) -> int:
         console.document(info_of(spec, state).as_result())
         return exit_code(state.status)
     metric = spec.project.metric
-    best = "" if state.best_value is None else f", best {metric} {state.best_value:.4g} at step {state.best_step}"
+    best = (
+        ""
+        if state.best_value is None
+        else f", best {metric} {figure(state.best_value)} at step {count(state.best_step or 0)}"
+    )
     console.say(f"run {spec.name}: {state.status}{best}, {state.seconds:.1f} s. {state.status_note}".rstrip())
     for name, baseline in state.baselines.items():
         if metric in baseline.metrics:
-            console.say(f"  {name} baseline ({baseline.title}): {metric} {baseline.metrics[metric]:.4g}")
+            console.say(f"  {name} baseline ({baseline.title}): {metric} {figure(baseline.metrics[metric])}")
     error = state.ended.error if state.ended else {}
     for word in ("where", "fix"):
         if error.get(word):

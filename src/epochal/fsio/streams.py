@@ -131,6 +131,21 @@ def replace_volatile(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         raise _refused(path, error) from error
 
 
+def overwrite_volatile(path: Path, data: bytes) -> None:
+    """Write over a small file that is there, in one piece and without needing room; a reader may see it half for an instant.
+
+    Raises NotSaved.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.pwrite(descriptor, data.ljust(os.fstat(descriptor).st_size), 0)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
 def _refused(path: Path, error: OSError) -> NotSaved:
     return NotSaved(
         f"not saved: {error.strerror or error}",

@@ -41,6 +41,8 @@ SYNC_SECONDS = 1.0
 
 _ROOM_RETRY_SECONDS = 5.0
 _ROOM_WAIT_SECONDS = 3600.0
+NO_ROOM = "it waits for room on the disk, and goes on by itself when there is some"
+"""What a run says of itself while the disk is full."""
 _LOCK_SECONDS = 1.0
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -91,10 +93,21 @@ class Keeper:
                     or self.stop_now.is_set()
                 ):
                     raise
-                self.stop_now.wait(_ROOM_RETRY_SECONDS)
+                self._wait_for_room()
                 continue
             self._note(event)
             return n
+
+    def _wait_for_room(self) -> None:
+        """Wait a while, giving signs of life all along: the keeper's own thread may be the one that waits."""
+        until = self._clock.monotonic() + _ROOM_RETRY_SECONDS
+        while True:
+            with self._state_lock:
+                self._sign = replace(self._sign, waits=NO_ROOM)
+            self._beat()
+            left = until - self._clock.monotonic()
+            if left <= 0 or self.stop_now.wait(min(left, BEAT_SECONDS)):
+                return
 
     def ask(self, verb: str, *, by: str, command_id: str = "") -> int:
         """Note a request in the journal and hand it to the training; returns the record's number.
@@ -141,7 +154,8 @@ class Keeper:
         """Keep for the signs of life what the event tells."""
         with self._state_lock:
             now = self._clock.monotonic()
-            sign = _with(self._sign, event)
+            waited = bool(self._sign.waits)
+            sign = replace(_with(self._sign, event), waits="")
             if isinstance(event, StepsDone):
                 pause = now - self._said_at
                 sign = replace(
@@ -150,6 +164,8 @@ class Keeper:
             if not isinstance(event, CommandTaken):
                 self._said_at = now
             self._sign = sign
+        if waited:
+            self._beat()
 
     def _attend(self) -> None:
         beaten = synced = time.monotonic()

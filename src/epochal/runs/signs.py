@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from epochal.core.events import RunStatus
-from epochal.fsio.streams import read_small, replace_volatile
+from epochal.fsio import NotSaved
+from epochal.fsio.streams import overwrite_volatile, read_small, replace_volatile
 from epochal.runs.identity import Identity, read_identity
 
 
@@ -52,14 +53,22 @@ class Sign:
     value: float | None = None
     """The best of the chosen metric so far."""
     value_step: int | None = None
+    waits: str = ""
+    """What the run waits for and cannot go on without, in words; empty while it goes on."""
 
 
 def write_sign(run_folder: Path, sign: Sign) -> None:
-    """Replace the sign. Raises NotSaved."""
+    """Replace the sign; on a full disk, which has no room for a second one, write over it. Raises NotSaved."""
     document = {name: getattr(sign, name) for name in Sign.__slots__}
     document["identity"] = sign.identity.as_dict()
     document["monotonic"], document["wall"] = time.monotonic(), time.time()
-    replace_volatile(run_folder / "status.json", json.dumps(document).encode())
+    data = json.dumps(document).encode()
+    try:
+        replace_volatile(run_folder / "status.json", data)
+    except NotSaved:
+        if not sign.waits:
+            raise
+        overwrite_volatile(run_folder / "status.json", data)
 
 
 def read_sign(run_folder: Path) -> Sign | None:

@@ -40,6 +40,9 @@ QUIET_ELSEWHERE_SECONDS = 600.0
 FAR_SECONDS = 300.0
 """A host on another machine that gave no sign for this long is taken for dead."""
 
+_LIVING: frozenset[RunStatus] = frozenset({"starting", "running", "stopping", "stuck"})
+"""States in which a host has the run; a paused one has a host while it waits, as for room on the disk."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
@@ -73,7 +76,7 @@ class RunInfo:
     @property
     def alive(self) -> bool:
         """Whether a host has it now."""
-        return self.status in {"starting", "running", "stopping", "stuck"}
+        return self.status in _LIVING or (self.status == "paused" and self.pid is not None)
 
     @property
     def can_resume(self) -> bool:
@@ -137,6 +140,8 @@ def judge(
         )
     if age > SILENT_SECONDS:
         return "stuck", f"its process {sign.identity.pid} lives but gave no sign for {age:.0f} s"
+    if sign.waits:
+        return "paused", sign.waits
     quiet = sign.quiet_seconds + age
     limit = max(QUIET_SECONDS, 20 * sign.usual_seconds) if sign.phase == "training" else QUIET_ELSEWHERE_SECONDS
     if quiet > limit:
@@ -171,7 +176,7 @@ def run_info(run_folder: Path) -> RunInfo:
         return info_of(spec, _read_whole(run_folder, *_journal_mark(run_folder)))
     status, note, sign = judge_now(run_folder, said, ended.reason if ended else "")
     best = ended if ended and ended.best_value is not None else None
-    alive = status in {"starting", "running", "stopping", "stuck"}
+    alive = status in _LIVING or (status == "paused" and ended is None)
     return RunInfo(
         spec=spec,
         status=status,
@@ -189,7 +194,7 @@ def run_info(run_folder: Path) -> RunInfo:
 def info_of(spec: RunSpec, state: RunState) -> RunInfo:
     """How a run stands, from its whole journal."""
     status, note, sign = judge_now(spec.folder, state.status, state.status_note)
-    alive = status in {"starting", "running", "stopping", "stuck"}
+    alive = status in _LIVING or (status == "paused" and state.ended is None)
     return RunInfo(
         spec=spec,
         status=status,
@@ -246,7 +251,9 @@ def find_run(project_folder: Path, which: str | None = None) -> RunInfo:
     raise RunError(
         f"{len(found) or 'no'} run is called {which!r}" if not found else f"{len(found)} runs are called {which!r}",
         where=str(ProjectPaths(project_folder).runs),
-        fix=f"did you mean {close}?" if close else f"there are {', '.join(names[:5])}",
+        fix=f"did you mean {close}?"
+        if close
+        else f"runs here: {', '.join(names[:5])}" + (" …" if len(names) > 5 else ""),
         code="no-run",
     )
 
