@@ -198,6 +198,55 @@ class TestPictures:
             await self.compare(p, "data-step", size, same_picture)
 
 
+class TestKeysSaySomething:
+    """No key is silent, and the footer shows the keys that work where the cursor is."""
+
+    @staticmethod
+    def footer(p: Pane) -> str:
+        return p.text.splitlines()[-1]
+
+    async def test_at_an_edge_a_key_says_so(self, folder):
+        async with pane(folder) as p:
+            for key, said in (("k", "first row"), ("h", "first column"), ("G", ""), ("j", "last row")):
+                await p.press(key)
+                await p.shows(f"this is the {said}" if said else "60  b059")
+
+    async def test_figures_asked_for_beside_the_rows_are_told_of(self, folder):
+        async with pane(folder) as p:
+            await p.until(lambda: p.screen.data.profile("id") is not None)
+            await p.press("I")
+            await p.shows("the figures of id are at the right, of all rows")
+
+    async def test_the_footer_shows_the_keys_of_the_list_that_has_them(self, folder):
+        async with pane(folder) as p:
+            assert "F facets" in self.footer(p)
+            await p.press("A")
+            await p.until(lambda: re.search("Enter mend +Esc back", self.footer(p)))
+            await p.press("k")
+            await p.shows("this is the first problem")
+            await p.press("escape", "X", "enter")
+            await p.shows("Enter once more")
+            await p.press("enter")
+            await p.until(lambda: len(p.steps) == 1)
+            await p.press("D")
+            await p.until(lambda: re.search("Enter edit +J K move +x on/off +d delete +Esc back", self.footer(p)))
+            await p.press("J")
+            await p.shows("this is the last step already")
+            await p.press("escape")
+            await p.until(lambda: "F facets" in self.footer(p))
+
+    async def test_rejects_stand_early_in_the_footer_when_there_are_some(self, folder):
+        with (folder / "birds.csv").open("a", encoding="utf-8") as file:
+            file.write("one,line,that,is,too,long,by,far\n")
+        async with pane(folder, (80, 24)) as p:
+            await p.until(lambda: "m clean   r rejects   / search" in self.footer(p))
+
+    async def test_hidden_columns_are_told_of_with_the_key_that_shows_them(self, folder):
+        async with pane(folder) as p:
+            await p.press("minus")
+            await p.shows(r"1 column hidden \(gv shows it\)")
+
+
 class TestFinding:
     async def test_search_goes_to_the_next_hit_and_goes_on_from_the_other_end(self, folder):
         async with pane(folder) as p:

@@ -89,7 +89,7 @@ class TestTheLineAboveTheGrid:
 
     def test_some_rows_say_of_how_many_and_which(self):
         text = headline("p.csv", Query(title="Sex is missing"), view(9, 342), read=344, hidden=2)
-        assert text == "p.csv · 9 of 342 rows · Sex is missing · 2 columns hidden"
+        assert text == "p.csv · 9 of 342 rows · Sex is missing · 2 columns hidden (gv shows them)"
 
 
 class TestTheRecipe:

@@ -18,14 +18,15 @@ from epochal.show import safe
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.screens.data_cleaning import CLEANING, recipe_key
 from epochal.tui.screens.data_looks import LOOKS
-from epochal.tui.screens.data_moves import MOVES, Action
+from epochal.tui.screens.data_moves import MOVES, Action, nowhere
 from epochal.tui.screens.data_pages import HostPages
-from epochal.tui.screens.data_words import headline_of, next_action
+from epochal.tui.screens.data_words import footer_here, headline_of, next_action
 from epochal.tui.text import cut
 from epochal.tui.widgets.data_side import DataSide, SideView, column_of, lists_of
 from epochal.tui.widgets.grid import Grid
 from epochal.tui.widgets.grid_columns import GridColumn
 from epochal.tui.widgets.pages import MemoryPages
+from epochal.tui.widgets.shell import KeyFooter
 from epochal.workbench.data_commands import ELSEWHERE
 from epochal.workbench.data_session import DataSession
 from epochal.workbench.keys import token
@@ -240,6 +241,13 @@ class DataScreen(StageScreen):
         head.update(cut(headline_of(self.data), head.content_size.width or self.size.width))
         self._draw_side()
         self.set_next(next_action(self.data, self._area, self._index))
+        self.refresh_footer()
+
+    def refresh_footer(self) -> None:
+        """Show the keys that work where the cursor is."""
+        super().refresh_footer()
+        footer, ledger = self.query_one(KeyFooter), self._data.ledger if self._data is not None else None
+        footer.commands = footer_here(footer.commands, self._area, ledger)
 
     def _draw_side(self) -> None:
         column, data = self.column, self.data
@@ -286,7 +294,12 @@ class DataScreen(StageScreen):
             return
         self.add_class("-side")
         if self.column is not None:
+            known = self.data.profile(self.column.name)
             self.data.want_profile(self.column.name, exact=True)
+            if not self.has_class("-small"):
+                exact = known is not None and known.exact
+                said = "at the right, of all rows" if exact else "being made exact at the right: all rows are read"
+                self.data.say(f"the figures of {self.column.title} are {said}")
 
     def next_area(self, by: int) -> None:
         """From the grid to problems, to the recipe, and round."""
@@ -316,7 +329,11 @@ class DataScreen(StageScreen):
     def _area_key(self, pressed: str) -> bool:
         moves = {"j": 1, "down": 1, "k": -1, "up": -1}
         if pressed in moves:
-            self.point(self._index + moves[pressed])
+            before = self._index
+            self.point(before + moves[pressed])
+            if self._index == before:
+                end = "last" if moves[pressed] > 0 else "first"
+                self.data.said = f"this is the {end} {'step' if self._area == 'recipe' else 'problem'}"
             return True
         if self._area == "recipe":
             return recipe_key(self, self._index, pressed)
@@ -359,7 +376,10 @@ class DataScreen(StageScreen):
             super().perform(command)
             return
         self.session.error, self.session.notice = None, ""  # what was said of the last key hides nothing of this one
+        before = self.grid.cursor_row, self.grid.cursor_column
         action(self)
+        if not self.data.said:
+            self.data.said = nowhere(self, command.id.removeprefix("data."), before)
         self._draw()
         if self.is_attached:
             self.refresh_shell()

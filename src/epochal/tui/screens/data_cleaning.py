@@ -156,6 +156,8 @@ def _hide(screen: DataScreen) -> None:
         screen.data.hidden |= {column.name}
         screen.draw_columns()
         screen.data.say(f"{column.title} is not shown; gv shows all again")
+    elif column is not None:
+        screen.data.say(f"{column.title} is the only column left to show")
 
 
 def _unhide(screen: DataScreen) -> None:
@@ -240,3 +242,5 @@ def _delete(screen: DataScreen, at: int) -> None:
 def _move_step(screen: DataScreen, at: int, by: int) -> None:
     if screen.data.recipe.move_step(at, by):
         screen.point(at + by)
+    else:
+        screen.data.say(f"this is the {'last' if by > 0 else 'first'} step already")

@@ -45,6 +45,22 @@ def _go_column(screen: DataScreen) -> None:
     screen.app.push_screen(Chooser("go to column", names, at=screen.grid.cursor_column), go)
 
 
+_EDGES: Mapping[str, str] = {
+    **dict.fromkeys(("down", "page-down", "bottom"), "this is the last row"),
+    **dict.fromkeys(("up", "page-up", "top"), "this is the first row"),
+    **dict.fromkeys(("right", "last-column"), "this is the last column"),
+    **dict.fromkeys(("left", "first-column"), "this is the first column"),
+}
+
+
+def nowhere(screen: DataScreen, move: str, before: tuple[int, int]) -> str:
+    """Why a key that moves left the cursor where it was; nothing when it moved, or does something else."""
+    grid = screen.grid
+    if move not in _EDGES or (grid.cursor_row, grid.cursor_column) != before:
+        return ""
+    return _EDGES[move] if grid.rows else "there are no rows here"
+
+
 # ── finding ──
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from textual.content import Content
 
@@ -12,6 +13,7 @@ from epochal.tui.glyphs import glyphs
 from epochal.tui.text import Part, content
 from epochal.tui.widgets.data_side import told
 from epochal.workbench.data_session import DataSession
+from epochal.workbench.keys import Command
 from epochal.workbench.views.data import SEPARATOR, headline, number, plural
 
 
@@ -36,10 +38,10 @@ def headline_of(data: DataSession) -> Content:
         style = "$ep-accent" if n == 1 and data.query.title else "$ep-quiet"
         styled += [(SEPARATOR, "$ep-line"), (part, style)]
     if data.ledger is not None and not data.query.title:
-        rejected = sum(s["rejected"] + s["rejected_cells"] for s in data.ledger["sources"])
+        rejects = rejected(data.ledger)
         styled += [
             (SEPARATOR, "$ep-line"),
-            (plural(rejected, "reject"), "$ep-warning" if rejected else "$ep-quiet"),
+            (plural(rejects, "reject"), "$ep-warning" if rejects else "$ep-quiet"),
         ]
     if data.selected:
         styled += [(SEPARATOR, "$ep-line"), (f"{number(len(data.selected))} selected", "bold $ep-blue")]
@@ -52,11 +54,11 @@ def next_action(data: DataSession, area: str, index: int = 0) -> str:
     if data.said:
         return data.said
     if area == "recipe":
-        return "Enter edit · J K move · x off or on · d delete · v rows after it · Esc"
+        return "done from top to bottom · U takes a change back · Esc leaves the list"
     if area == "problems" and data.problems:
         problem = data.problems[min(index, len(data.problems) - 1)]
         if problem.step is not None or problem.setting is not None:
-            return "Enter mends it by a step or a setting · U takes that back · Esc"
+            return "Enter mends it · U takes that back · Esc leaves the list"
         return f"no key mends this one: {safe(problem.fix or 'look at the rows', 200)}"
     if data.query.eids:
         return "these are the selected rows: gd leaves them out, q goes back to all"
@@ -69,6 +71,38 @@ def next_action(data: DataSession, area: str, index: int = 0) -> str:
     if data.problems:
         return f"fix {plural(len(data.problems), 'problem')} (A), then 4 Model. {safe(_first(data.problems), 200)}"
     return "the rows look ready: 4 Model shows what can learn from them."
+
+
+_LISTS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "recipe": (
+        ("Enter", "edit"),
+        ("J K", "move"),
+        ("x", "on/off"),
+        ("d", "delete"),
+        ("Esc", "back"),
+        ("v", "rows after it"),
+    ),
+    "problems": (("j", "next"), ("Enter", "mend"), ("Esc", "back")),
+}
+"""Keys of the lists beside the grid, which are no commands of the pane."""
+
+
+def footer_here(commands: Sequence[Command], area: str, ledger: Mapping[str, Any] | None) -> tuple[Command, ...]:
+    """The pane's commands as the footer shows them now: the keys of the list that has them; rejects early, if any."""
+    if area:
+        own = [
+            Command(id=f"data.{area}.{title}", title=title, help="", keys=(key,), stages=("data",))
+            for key, title in _LISTS[area]
+        ]
+        return (*own, *(c for c in commands if not c.stages))
+    rejects = [c for c in commands if c.id == "data.rejects" and rejected(ledger)]
+    others = [c for c in commands if c not in rejects]
+    return (*others[:1], *rejects, *others[1:])
+
+
+def rejected(ledger: Mapping[str, Any] | None) -> int:
+    """Lines and cells that did not fit."""
+    return sum(s["rejected"] + s["rejected_cells"] for s in ledger["sources"]) if ledger else 0
 
 
 def _first(problems: Sequence[Problem]) -> str:

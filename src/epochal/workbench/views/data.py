@@ -161,7 +161,7 @@ def headline(source: str, query: Query, view: View, *, read: int | None, hidden:
     else:
         parts.append(f"{plural(view.rows, 'row')} × {number(len(view.columns))}")
     if hidden:
-        parts.append(f"{plural(hidden, 'column')} hidden")
+        parts.append(f"{plural(hidden, 'column')} hidden (gv shows {'it' if hidden == 1 else 'them'})")
     if query.steps is not None:
         parts.append(f"after step {query.steps}" if query.steps else "raw, before any step")
     return SEPARATOR.join(parts)
