@@ -229,6 +229,34 @@ def test_problems_are_found_with_a_fix_of_one_key(client: DataClient, folder: Pa
     assert next(iter(found.values()))["severity"] == "error"
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("New York", "new-york", True),
+        ("U.S.", "US", True),
+        ("schon", "sch\u00f6n", False),
+        ("Muller", "M\u00fcller", False),
+        ("A+", "A-", False),
+        ("grade A", "grade A-", False),
+        ("<5 days", ">5 days", False),
+        ("C", "C#", False),
+        ("caf\u00e9", "Cafe\u0301", True),
+    ],
+)
+def test_only_what_is_the_same_word_is_offered_as_one_spelling(
+    client: DataClient, folder: Path, one: str, other: str, same: bool
+) -> None:
+    rows = [f"{i % 2},{other if i % 9 == 0 else one}" for i in range(300)]
+    source = {"name": "t", "uri": written(folder, "label,word", rows)}
+    document = {"format": 1, "name": "t", "source": [source], "columns": {"target": "label"}}
+    found = problems(client, folder, document).get("spelling")
+    if same:
+        assert found["step"]["mapping"] == {other: one}
+        assert found["what"].startswith("1 value looks like another written otherwise, such as ")
+    else:
+        assert found is None
+
+
 def test_a_number_that_separates_the_classes_alone_is_suspected(client: DataClient, folder: Path) -> None:
     rows = [f"{i % 2},{(i % 2) * 1000 + i % 97},{i * 31 % 89}" for i in range(400)]
     found = problems(

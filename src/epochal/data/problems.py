@@ -58,6 +58,11 @@ class Looked:
         return "columns.ignore", [*self.project.columns.ignore, name]
 
 
+def _some(count: int, one: str, many: str) -> str:
+    """A count with its words: 1 row is, 2 rows are."""
+    return f"{grouped(count)} {one if count == 1 else many}"
+
+
 def find_problems(engine: Engine, con: DuckDBPyConnection, project: Project, work: Work) -> list[Problem]:
     """All problems, the gravest first. Raises StepError when the recipe cannot be run."""
     base = base_of(engine, con, project, work)
@@ -122,7 +127,7 @@ def _sources(con: DuckDBPyConnection, project: Project) -> Iterator[Problem]:
                 code="rejected-lines",
                 severity="warning",
                 where=f"source {safe(lines.name, 60)}",
-                what=f"{grouped(lines.rejected)} of {grouped(lines.lines)} lines do not fit and are left out",
+                what=f"{grouped(lines.rejected)} of {grouped(lines.lines)} lines {'does not fit and is' if lines.rejected == 1 else 'do not fit and are'} left out",
                 fix="look at the rejects; correct the file or how it is read",
                 rows=lines.rejected,
             )
@@ -138,9 +143,13 @@ def _split(looked: Looked) -> Iterator[Problem]:
             code=f"{kind}-missing",
             severity="warning",
             where=f"column {safe(name, 60)}",
-            what=f"{grouped(facts.missing)} rows have no {safe(name, 60)}: "
-            + ("they are trained on" if kind == "time" else "each is a group of its own"),
-            fix=f"fill it, or leave these rows out, if the {kind} matters for them",
+            what=f"{_some(facts.missing, 'row has', 'rows have')} no {safe(name, 60)}: "
+            + (
+                f"{'it is' if facts.missing == 1 else 'they are'} trained on"
+                if kind == "time"
+                else "each is a group of its own"
+            ),
+            fix=f"fill it, or leave such rows out, if the {kind} matters for them",
             rows=facts.missing,
         )
 
@@ -152,7 +161,7 @@ def _rows(looked: Looked) -> Iterator[Problem]:
             code="few-rows",
             severity="error" if rows < _TOO_FEW_ROWS else "warning",
             where="rows",
-            what=f"{grouped(rows)} rows are left: figures will be uncertain",
+            what=f"{_some(rows, 'row is', 'rows are')} left: figures will be uncertain",
             fix="add data, or look at the steps that remove rows",
             rows=rows,
         )
@@ -165,7 +174,7 @@ def _rows(looked: Looked) -> Iterator[Problem]:
             code="duplicates",
             severity="warning",
             where="rows",
-            what=f"{grouped(rows - different)} rows are equal to another and may stand in training and test at once",
+            what=f"{_some(rows - different, 'row is', 'rows are')} equal to another and may stand in training and test at once",
             fix="leave repeated rows out",
             rows=rows - different,
             step={"op": "drop_duplicates"},
@@ -208,8 +217,8 @@ def _target(looked: Looked) -> Iterator[Problem]:
             code="target-missing",
             severity="error",
             where=where,
-            what=f"{grouped(target.missing)} rows have no target",
-            fix="leave these rows out",
+            what=f"{_some(target.missing, 'row has', 'rows have')} no target",
+            fix="leave such rows out",
             rows=target.missing,
             step={"op": "drop_missing", "columns": [target.name]},
         )
@@ -277,7 +286,7 @@ def _classes(looked: Looked, target: ColumnFacts) -> Iterator[Problem]:
             code="rare-class",
             severity="warning",
             where=where,
-            what=f"{len(rare)} of {len(counts)} classes have fewer than {_RARE} rows: {told}{' …' if len(rare) > 3 else ''}",
+            what=f"{len(rare)} of {len(counts)} classes {'has' if len(rare) == 1 else 'have'} fewer than {_RARE} rows: {told}{' …' if len(rare) > 3 else ''}",
             fix="join rare classes (map_values), or add data",
             rows=sum(n for _, n in rare),
         )
@@ -334,7 +343,7 @@ def _texts(looked: Looked, guesses: tuple[KindGuess, ...]) -> Iterator[Problem]:
                 code="spaces",
                 severity="hint",
                 where=where,
-                what=f"{grouped(guess.spaced)} values have spaces at an end",
+                what=f"{_some(guess.spaced, 'value has', 'values have')} spaces at an end",
                 fix="trim them",
                 rows=guess.spaced,
                 step={"op": "trim", "columns": [guess.name]},
@@ -348,14 +357,18 @@ def _decided(looked: Looked, name: str) -> bool:
 
 
 def _variants(looked: Looked, name: str) -> Iterator[Problem]:
-    """One value written in several ways: capitals, spaces, accents aside."""
+    """One value written in several ways: capitals, spaces and punctuation aside.
+
+    Another letter or accent makes another word (schon, schön), another sign another value (A+, A-; <5, >5).
+    """
     if looked.facts[name].kind != "category" or looked.facts[name].distinct > 1000:
         return
     column = identifier(name)
+    written = "regexp_replace(lower(nfc_normalize(trim(v))), '[-−]$', '~~')"
     groups = looked.con.execute(
         "SELECT list(v ORDER BY n DESC, v), sum(n) - max(n) FROM"  # noqa: S608 - quoted names
         f" (SELECT {column} AS v, count(*) AS n FROM {looked.base.table} WHERE {column} IS NOT NULL GROUP BY v)"
-        " GROUP BY regexp_replace(strip_accents(lower(v)), '[^\\pL\\pN]+', '', 'g') HAVING count(*) > 1"
+        f" GROUP BY regexp_replace({written}, '[^\\pL\\pM\\pN\\pS#%]+', '', 'g') HAVING count(*) > 1"
     ).fetchall()
     mapping = {old: values[0] for values, _ in groups for old in values[1:]}
     mapping = {old: new for old, new in mapping.items() if any(c.isalpha() for c in old)}
@@ -365,7 +378,8 @@ def _variants(looked: Looked, name: str) -> Iterator[Problem]:
             code="spelling",
             severity="warning",
             where=f"column {safe(name, 60)}",
-            what=f"{grouped(len(mapping))} values look like others written otherwise, such as {safe(old, 40)!r} and {safe(new, 40)!r}",
+            what=f"{_some(len(mapping), 'value looks like another', 'values look like others')} written otherwise, "
+            f"such as {safe(old, 40)!r} and {safe(new, 40)!r}",
             fix="take the most frequent spelling",
             rows=int(sum(n for _, n in groups)),
             step={"op": "map_values", "column": name, "mapping": mapping},
