@@ -211,6 +211,20 @@ class TestForms:
         assert suggested("set_kind", ["a, b"])["columns"] == '"a, b"'
         assert suggested("rename", ["a"])["column"] == "a"
 
+    @pytest.mark.parametrize(
+        ("value", "shown"), [(1_000_000, "1 000 000"), (-12_345.5, "-12 345.5"), (2024, "2024"), (1e20, "1e+20")]
+    )
+    def test_a_long_number_is_grouped_as_elsewhere_and_read_back(self, value, shown):
+        bound = Param(name="low", type="number", meaning="")
+        assert field_text(bound, value) == shown
+        assert field_value(bound, shown) == value
+        step = parse_step({"op": "clip", "columns": ["a"], "low": value})
+        assert recipe_lines((step,), None)[0].what == f"a {shown} … "
+
+    def test_a_number_in_other_groups_is_refused(self):
+        with pytest.raises(SettingsError, match="no number"):
+            field_value(Param(name="low", type="number", meaning=""), "1 00")
+
     def test_a_number_that_is_none_is_refused_with_what_was_expected(self):
         with pytest.raises(SettingsError, match="no number"):
             field_value(Param(name="low", type="number", meaning=""), "ten")

@@ -10,6 +10,7 @@ from epochal.core.settings import Project
 from epochal.core.steps import OPS, Step
 from epochal.data.protocol import ColumnInfo, Profile, View
 from epochal.show import cell_width, grouped, safe
+from epochal.workbench.views.forms import typed_number
 
 
 WIDEST = 28
@@ -192,6 +193,10 @@ def _marks(params: Mapping[str, Any], columns: str) -> str:
     return " ".join(f'"{v}"' for v in params["values"]) + (f" in {columns}" if columns else "")
 
 
+def _bound(params: Mapping[str, Any], name: str) -> str:
+    return typed_number(params[name]) if name in params else ""
+
+
 _WORDS: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "rename": lambda p, c: f"{c} → {p['to']}",
     "set_kind": lambda p, c: f"{c} → {p['kind']}",
@@ -202,7 +207,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "filter": lambda p, _c: str(p["where"]),
     "compute": lambda p, _c: f"{p['column']} = {p['as']}",
     "split_column": lambda p, c: f"{c} at {p['at']!r}",
-    "clip": lambda p, c: f"{c} {p.get('low', '')} … {p.get('high', '')}",
+    "clip": lambda p, c: f"{c} {_bound(p, 'low')} … {_bound(p, 'high')}",
 }
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from epochal.core.errors import SettingsError
 from epochal.core.steps import OPS, Op, Param, Step, nearest, parse_step
-from epochal.show import safe
+from epochal.show import grouped, safe
 
 
+_GROUPED = re.compile(r"[+-]?[0-9]{1,3}( [0-9]{3})+(\.[0-9]*)?")
 _ESCAPED = re.compile(r"\\u\{([0-9a-fA-F]{1,6})\}")
 
 
@@ -62,8 +63,16 @@ def field_text(param: Param, value: Any) -> str:
             return list_text(f"{old} → {new}" for old, new in value.items())
         case "boolean":
             return "yes" if value else "no"
+        case "number" | "integer":
+            return typed_number(value)
         case _:
             return visible(str(value))
+
+
+def typed_number(value: float) -> str:
+    """A number as people read and type it: 1 000 000; four digits are read at a glance, and often are a year."""
+    plain = abs(value) < 1e4 or "e" in str(value)
+    return str(value) if plain else grouped(value)
 
 
 def field_value(param: Param, text: str) -> Any:
@@ -97,8 +106,9 @@ def _pair(part: str) -> tuple[str, str]:
 def _number(text: str, *, whole: bool) -> int | float | None:
     if not text.strip():
         return None
+    plain = text.replace(" ", "") if _GROUPED.fullmatch(text.strip()) else text
     try:
-        return int(text) if whole else _shortest(float(text))
+        return int(plain) if whole else _shortest(float(plain))
     except ValueError as error:
         raise SettingsError(
             f"{text!r} is no {'whole ' if whole else ''}number", fix="write it like 12 or 0.5"
