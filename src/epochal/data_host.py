@@ -110,8 +110,7 @@ class Host:
         while True:
             frame = self._next()
             if frame is None:
-                if self._answers is not None:
-                    self._answers.sweep()
+                self._sweep()
                 return
             number, kind, body = frame
             if kind == "cancel":
@@ -223,7 +222,13 @@ class Host:
                 }
                 protocol.send_frame(self._connection, number, "error", text)
             except OSError:
+                self._sweep()
                 os._exit(0)  # the other side is gone, and nobody waits for an answer
+
+    def _sweep(self) -> None:
+        """Leave no file behind that only this process would use."""
+        if self._answers is not None:
+            self._answers.sweep()
 
     def _load(self) -> Answers:
         """The engine's side, loaded once."""

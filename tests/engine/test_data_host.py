@@ -481,3 +481,24 @@ def test_two_projects_on_equal_data_keep_their_views_apart(client: DataClient, t
         views[to] = opened(client, place, {"op": "map_values", "column": "year", "mapping": {"1904": to}})
 
     assert {to: page(client, view, 0, 1, "year").rows for to, view in views.items()} == {"1": (("1",),), "2": (("2",),)}
+
+
+def test_an_import_whose_face_is_killed_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "project.toml").write_text('name = "t"\n')
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i},{i % 7}\n" for i in range(3_000_000)))
+    code = (
+        "import os, signal, sys; from epochal.data.protocol import OpenView;"
+        "from epochal.workbench.data_client import DataClient;"
+        "client = DataClient(); print(client.pid, flush=True);"
+        "end = lambda text, share: share and share > 0.1 and os.kill(os.getpid(), signal.SIGKILL);"
+        f"client.ask(OpenView(folder=sys.argv[1], document={document()!r}), progress=end)"
+    )
+    face = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert face.returncode == -signal.SIGKILL, face.stderr
+    host = Path("/proc", face.stdout.strip())
+    deadline = time.monotonic() + 30
+    while host.exists() and "State:\tZ" not in (host / "status").read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list((tmp_path / ".epochal" / "scratch").iterdir()) == []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from epochal.core.settings import Project, parse_project
 from epochal.core.steps import parse_step
 from epochal.data import account, count, export, pages, problems, profile, propose, protocol, views
-from epochal.data.engine import Engine, Work, connect, limit_memory, open_engine, seal
+from epochal.data.engine import Engine, Work, connect, limit_memory, open_engine, seal, sweep_imports
 from epochal.data.recipe import ready_steps
 from epochal.data.sql import TRY_APART, recipe_sql
 
@@ -71,6 +71,7 @@ class Answers:
 
     def sweep(self) -> None:
         """Leave nothing behind: the process ends now."""
+        sweep_imports()
         for engine in self._engines.values():
             engine.sweep()
 

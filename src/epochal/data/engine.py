@@ -280,6 +280,10 @@ def open_engine(project: Project, folder: Path, work: Work) -> Engine:
     return engine
 
 
+_UNDER_WAY: set[tuple[Path, Path]] = set()
+"""The database and the spill folder of each import of this process that has not ended."""
+
+
 def _import(project: Project, folder: Path, database: Path, work: Work) -> None:
     from epochal.data import sources
 
@@ -287,8 +291,9 @@ def _import(project: Project, folder: Path, database: Path, work: Work) -> None:
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     _tidy(scratch)
     temporary = scratch / f".import-{os.getpid()}-{secrets.token_hex(4)}.duckdb"
+    spill = _spill_of(scratch)
+    _UNDER_WAY.add((temporary, spill))
     try:
-        spill = _spill_of(scratch)
         con = connect(temporary, spill)
         try:
             seal(con)  # the readers are ours: DuckDB itself opens nothing but the scratch database
@@ -301,8 +306,20 @@ def _import(project: Project, folder: Path, database: Path, work: Work) -> None:
             shutil.rmtree(spill, ignore_errors=True)
         temporary.replace(database)
     finally:
-        temporary.unlink(missing_ok=True)
-        temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)
+        _remove(temporary)
+        _UNDER_WAY.discard((temporary, spill))
+
+
+def sweep_imports() -> None:
+    """Take away what imports under way have written: for a process that ends without waiting for its threads."""
+    for temporary, spill in tuple(_UNDER_WAY):
+        shutil.rmtree(spill, ignore_errors=True)
+        _remove(temporary)
+
+
+def _remove(temporary: Path) -> None:
+    temporary.unlink(missing_ok=True)
+    temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)
 
 
 def _attached(database: Path, import_id: str, folder: Path, work: Work) -> Engine | None:
