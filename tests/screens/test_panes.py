@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from epochal.data.protocol import Built
+from epochal.show import fit
 from epochal.testing import kept_run, run_events, screen_text, tiny_project, tiny_rows, tiny_run, until, write_csv
 from epochal.tui.app import Workbench
+from epochal.tui.text import content, cut
+from epochal.workbench.commands import BY_ID
 from epochal.workbench.entry import prepare
 from epochal.workbench.flow import Choice
+from epochal.workbench.operations import copy_sample
 from epochal.workbench.session import Session
 
 
@@ -446,3 +451,35 @@ async def test_all_of_a_worst_row_can_be_read(finished, reviews, size):
         await until(lambda: "#73" in screen_text(app), pilot)
         await until(lambda: all(word in screen_text(app) for word in long.split()), pilot)
         await until(lambda: "column 5 value 5" in screen_text(app), pilot)
+
+
+async def test_a_copied_sample_was_saved_when_it_was_copied(alone):
+    before = datetime.now(UTC).replace(microsecond=0)
+    session = Session(vitals=None)
+    session.open(copy_sample("penguins", alone / "penguins"))
+
+    assert before <= session.file.saved_at <= datetime.now(UTC)
+    session.close()
+
+
+async def test_the_rail_has_room_for_problems(world):
+    world.session.problems = 4
+    app = world.app("goal")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: "4 problems" in screen_text(app), pilot)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_palette_shows_what_every_command_does_whole(world, size):
+    app = world.app("train")
+    async with app.run_test(size=size) as pilot:
+        await _seen(world, pilot)
+        await pilot.press("colon", *"in full")
+        wanted = BY_ID["train.detail"].help.split()
+        await until(lambda: all(word in screen_text(app) for word in wanted), pilot)
+
+
+def test_what_ends_in_an_ellipsis_gets_no_second_one():
+    assert cut(content("a long nam…   and more"), 12).plain == "a long nam…"
+    assert cut(content("short…"), 6).plain == "short…"
+    assert fit("a long nam…es and more", 12) == "a long nam…"

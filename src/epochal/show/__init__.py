@@ -119,7 +119,7 @@ def fit(text: str, width: int) -> str:
             break
         kept.append(character)
         used += step
-    return "".join(kept) + "…" if width > 0 else ""
+    return "".join(kept).rstrip("…") + "…" if width > 0 else ""
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:
