@@ -606,7 +606,11 @@ class TestTheUnusual:
             async with app.run_test(size=(100, 30)) as pilot:
                 p = Pane(app, pilot)
                 await p.shows("✗ .*birds.csv")
-                await p.press("j", "F", "m")
+                for key in ("j", "F", "enter", "z", "t"):
+                    await p.press(key)
+                    if key != "z":
+                        await p.shows("there are no rows")
+                await p.press("m")
                 await p.shows("Clean")
         finally:
             session.close()

@@ -18,7 +18,7 @@ from epochal.show import safe
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.screens.data_cleaning import CLEANING, recipe_key
 from epochal.tui.screens.data_looks import LOOKS
-from epochal.tui.screens.data_moves import MOVES, Action, nowhere
+from epochal.tui.screens.data_moves import MOVES, Action, lacking, nowhere
 from epochal.tui.screens.data_pages import HostPages
 from epochal.tui.screens.data_words import footer_here, headline_of, next_action
 from epochal.tui.text import cut
@@ -376,10 +376,11 @@ class DataScreen(StageScreen):
             super().perform(command)
             return
         self.session.error, self.session.notice = None, ""  # what was said of the last key hides nothing of this one
-        before = self.grid.cursor_row, self.grid.cursor_column
-        action(self)
+        name, before = command.id.removeprefix("data."), (self.grid.cursor_row, self.grid.cursor_column)
+        self.data.said = lacking(self, name)
         if not self.data.said:
-            self.data.said = nowhere(self, command.id.removeprefix("data."), before)
+            action(self)
+            self.data.said = self.data.said or nowhere(self, name, before)
         self._draw()
         if self.is_attached:
             self.refresh_shell()

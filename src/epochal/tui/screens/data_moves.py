@@ -61,6 +61,21 @@ def nowhere(screen: DataScreen, move: str, before: tuple[int, int]) -> str:
     return _EDGES[move] if grid.rows else "there are no rows here"
 
 
+_OF_A_ROW = frozenset(
+    {"cell", "form", "copy", "copy-row", "drop", "edit", "select", "toggle", "unselect", "select-equal"}
+)
+_OF_A_COLUMN = frozenset({"facets", "profile", "extract", "target", "key", "ignore", "hide", "width"})
+
+
+def lacking(screen: DataScreen, name: str) -> str:
+    """What a command would need that is not there; nothing when it can be done."""
+    if screen.grid.rows or name not in _OF_A_ROW | _OF_A_COLUMN | MOVES.keys():
+        return ""
+    if screen.column is not None:
+        return "there are no rows here" if name in _OF_A_ROW else ""
+    return "there are no rows to look at: they are being read" if screen.data.failure is None else "there are no rows"
+
+
 # ── finding ──
 
 
