@@ -9,11 +9,19 @@ from textual.containers import Horizontal
 from textual.content import Content
 
 from epochal.review.view import ReviewView
-from epochal.show import cell_width, grouped
+from epochal.show import cell_width
 from epochal.tui.glyphs import glyphs
 from epochal.tui.paint import beside, blank, cell, flowed, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.screens.overlays import TextOverlay
+from epochal.tui.screens.verdict import (
+    VERDICT_TONES,
+    metrics_lines,
+    per_class,
+    per_class_or_none,
+    residuals_lines,
+    verdict_fits,
+)
 from epochal.tui.text import Part, content
 from epochal.tui.widgets.chart import ChartView
 from epochal.tui.widgets.lines import Lines
@@ -31,7 +39,6 @@ from epochal.workbench.views.test import (
     sealed_view,
     worst_words,
 )
-from epochal.workbench.views.train import Tone
 
 
 _MAX_CLASSES = 12
@@ -47,8 +54,6 @@ _NUMBER = 11
 """Cells that the cursor and a row's number take."""
 _READABLE = 7
 """Cells of a column of the matrix in which most names can be told apart."""
-
-_VERDICT_TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
 
 class TestScreen(StageScreen):
@@ -109,7 +114,7 @@ class TestScreen(StageScreen):
         if view.residuals is not None:
             self.query_one("#scatter", ChartView).show(scatter(view, ascii_only=glyphs().done == "+"))
             side = self.query_one("#residuals", Lines)
-            side.show(_residuals(view, side.size.width))
+            side.show(residuals_lines(view, side.size.width))
         busy = self.session.job
         self.set_next(f"wait: {busy.text}." if busy is not None else next_words(view))
         self.refresh_footer()
@@ -128,11 +133,11 @@ class TestScreen(StageScreen):
 
     def _verdict(self, view: ReviewView, width: int) -> list[Content]:
         parts = [*headline(view)]
-        if not _verdict_fits(view, width):
+        if not verdict_fits(view, width):
             strong = (c for c in view.comparisons if c.baseline == "strong")
-            parts += [(c.words, _VERDICT_TONES.get(c.verdict, "quiet")) for c in strong]
+            parts += [(c.words, VERDICT_TONES.get(c.verdict, "quiet")) for c in strong]
         air = [] if self.has_class("-short") else [blank()]
-        lines = [*air, *flowed(parts, width, 3), *air, *_metrics(view, width)]
+        lines = [*air, *flowed(parts, width, 3), *air, *metrics_lines(view, width)]
         if view.confusion is None:
             return lines
         told = self._told(view, width)
@@ -148,7 +153,7 @@ class TestScreen(StageScreen):
 
     def _told(self, view: ReviewView, width: int) -> list[Content]:
         """What was taken for what, and how each class fared beside it where there is room."""
-        classes = _per_class(view)
+        classes = per_class(view)
         right = max((line.cell_length for line in classes), default=0)
         matrix = self._matrix(view, width - right - 4) or self._matrix(view, width)
         left = max((line.cell_length for line in matrix), default=0)
@@ -352,116 +357,10 @@ class TestScreen(StageScreen):
 
     def do_test_classes(self) -> None:
         """How each class fared."""
-        self.workbench.push_screen(TextOverlay("Per class", lambda: _per_class_or_none(self._review), live=False))
+        self.workbench.push_screen(TextOverlay("Per class", lambda: per_class_or_none(self._review), live=False))
 
     def do_test_ledger(self) -> None:
         """The account of every line and row."""
         info = self.session.info
         ledger = self._review.ledger if self._review is not None else info.spec.ledger if info is not None else {}
         self.workbench.push_screen(TextOverlay("Ledger", lambda: ledger_words(ledger), live=False))
-
-
-def _per_class_or_none(view: ReviewView | None) -> list[Content]:
-    return (
-        _per_class(view) if view is not None and view.per_class else [content(toned("There are no classes.", "quiet"))]
-    )
-
-
-def _metrics(view: ReviewView, width: int) -> list[Content]:
-    names = [n for n in ("trivial", "strong") if n in view.baselines]
-    title = _title_width(view)
-    verdict = next((c for c in view.comparisons if c.baseline == "strong"), None)
-    head: list[Part] = [
-        cell("", title),
-        cell("test", 9, "head", right=True),
-        cell("95 % interval", 19, "head", right=True),
-    ]
-    head += [cell(name, 10, "head", right=True) for name in names]
-    lines = [content(*head)]
-    for n, metric in enumerate(view.metrics):
-        parts: list[Part] = [
-            cell(metric.title, title, "bold" if n == 0 else "text"),
-            cell(metric.model.text, 9, "accent" if n == 0 else "text", right=True),
-            cell(metric.model.interval, 19, "quiet", right=True),
-        ]
-        parts += [
-            cell(metric.baselines[name].text if name in metric.baselines else "–", 10, "quiet", right=True)
-            for name in names
-        ]
-        if n == 0 and verdict is not None and _verdict_fits(view, width):
-            parts += ["    ", toned(verdict.words, _VERDICT_TONES.get(verdict.verdict, "quiet"))]
-        lines.append(content(*parts))
-    return lines
-
-
-def _title_width(view: ReviewView) -> int:
-    return max(18, max((cell_width(m.title) for m in view.metrics), default=0) + 2)
-
-
-def _verdict_fits(view: ReviewView, width: int) -> bool:
-    """Whether the comparison with the strong baseline fits behind the first metric."""
-    words = max((cell_width(c.words) for c in view.comparisons), default=0)
-    return width >= _title_width(view) + 28 + 10 * len(view.baselines) + 4 + words
-
-
-def _per_class(view: ReviewView) -> list[Content]:
-    name = max(10, min(18, max((cell_width(c.name) for c in view.per_class), default=0)))
-    lines = [
-        content(toned("per class", "head")),
-        content(
-            cell("", name),
-            *(
-                cell(t, 11 if t == "precision" else 8, "quiet", right=True)
-                for t in ("precision", "recall", "f1", "rows")
-            ),
-        ),
-    ]
-    lines += [
-        content(
-            cell(c.name, name),
-            cell(c.precision.text, 11, right=True),
-            cell(c.recall.text, 8, right=True),
-            cell(c.f1.text, 8, right=True),
-            cell(str(c.rows), 8, "quiet", right=True),
-        )
-        for c in view.per_class
-    ]
-    return lines
-
-
-def _edge(value: float) -> str:
-    """A bin's edge, which is a round number, without an exponent where it can do without."""
-    text = grouped(f"{value:.0f}") if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
-    return text.replace("-", "−", 1) if text.startswith("-") else text
-
-
-def _residuals(view: ReviewView, width: int) -> list[Content]:
-    residuals = view.residuals
-    if residuals is None:
-        return []
-    signs = glyphs()
-    most = max(residuals.counts, default=0) or 1
-    lines = [heading("Truth − prediction", width)]
-    room = max(4, width - 26)
-    for low, high, rows in zip(residuals.edges, residuals.edges[1:], residuals.counts, strict=False):
-        lines.append(
-            content(
-                cell(f"{_edge(low)} … {_edge(high)}", 18, "quiet", right=True),
-                " ",
-                (signs.blocks[8] * max(1 if rows else 0, round(rows / most * room)), "$ep-accent"),
-                (f" {rows}" if rows else "", "$ep-quiet"),
-            )
-        )
-    lines += [
-        blank(),
-        content(toned("mean ", "quiet"), toned(residuals.bias.text), toned(f"   {residuals.bias.interval}", "quiet")),
-    ]
-    if residuals.covered is not None and residuals.level is not None:
-        lines.append(
-            content(
-                toned(f"{residuals.level:.0%} intervals hold ", "quiet"),
-                toned(f"{residuals.covered.value or 0:.0%}"),
-                toned(" of the truths", "quiet"),
-            )
-        )
-    return lines
