@@ -235,6 +235,15 @@ class TestKeysSaySomething:
             await p.press("escape")
             await p.until(lambda: "F facets" in self.footer(p))
 
+    async def test_under_a_box_the_pane_offers_no_keys(self, folder):
+        async with pane(folder) as p:
+            await p.press("r")
+            await p.shows("nothing was rejected")
+            assert re.search("j k move +h l column +Enter whole cell +Esc back", p.text)
+            assert "m clean" not in p.text
+            await p.press("escape")
+            await p.shows("m clean")
+
     async def test_rejects_stand_early_in_the_footer_when_there_are_some(self, folder):
         with (folder / "birds.csv").open("a", encoding="utf-8") as file:
             file.write("one,line,that,is,too,long,by,far\n")

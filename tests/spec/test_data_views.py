@@ -257,8 +257,8 @@ def test_numbers_are_grouped():
 
 
 def test_figures_are_short_and_never_in_powers_of_ten_that_people_do_not_read():
-    assert [figure(v) for v in (44.45, 0.04712, 499999.5, 250000.0, 12345.678, None)] == [
-        "44.45", "0.04712", "500 000", "250 000", "12 346", "–",
+    assert [figure(v) for v in (44.45, 0.04712, 499999.5, 250000.0, 12345.678, 9999.6, None)] == [
+        "44.45", "0.04712", "500 000", "250 000", "12 346", "10 000", "–",
     ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.events import Key, Resize
+from textual.events import Key, Resize, ScreenSuspend
 from textual.timer import Timer
 from textual.widgets import Static
 
@@ -247,7 +247,13 @@ class DataScreen(StageScreen):
         """Show the keys that work where the cursor is."""
         super().refresh_footer()
         footer, ledger = self.query_one(KeyFooter), self._data.ledger if self._data is not None else None
-        footer.commands = footer_here(footer.commands, self._area, ledger)
+        # Under a box these keys do nothing: its own stand in its last line.
+        footer.commands = footer_here(footer.commands, self._area, ledger) if self.shown else ()
+
+    def on_screen_suspend(self, _event: ScreenSuspend) -> None:
+        """A box lies over the pane, or another stage is on screen."""
+        self.shown = False
+        self.refresh_footer()
 
     def _draw_side(self) -> None:
         column, data = self.column, self.data

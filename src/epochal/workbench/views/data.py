@@ -73,7 +73,7 @@ def figure(value: float | None) -> str:
     """A measured number, as short as it stays true to four digits."""
     if value is None:
         return "–"
-    if abs(value) < 1e15 and (value == int(value) or abs(value) >= 1e4):
+    if abs(value) < 1e15 and (value == int(value) or abs(value) >= 9999.5):
         whole = round(value)  # four digits are read at a glance, and often are a year
         return number(whole) if abs(whole) >= 1e4 else str(whole)
     return f"{value:.4g}"
