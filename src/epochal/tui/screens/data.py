@@ -383,8 +383,8 @@ class DataScreen(StageScreen):
             return
         self.session.error, self.session.notice = None, ""  # what was said of the last key hides nothing of this one
         name, before = command.id.removeprefix("data."), (self.grid.cursor_row, self.grid.cursor_column)
-        self.data.said = lacking(self, name)
-        if not self.data.said:
+        self.data.said = lack = lacking(self, name)
+        if not lack:
             action(self)
             self.data.said = self.data.said or nowhere(self, name, before)
         self._draw()

@@ -57,7 +57,7 @@ class StepMenu(Overlay[str]):
     """
     KEYS: ClassVar[Keys] = (
         ("a letter", "chooses"),
-        ("the keys at the right", "do the same in the rows"),
+        ("a key at the right", "is for the rows"),
         ("Esc", "back"),
     )
 
