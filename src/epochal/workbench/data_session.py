@@ -334,7 +334,7 @@ class DataSession:
 
     def _problems(self, body: Mapping[str, Any]) -> None:
         self.problems = tuple(protocol.Problem(**p) for p in body["problems"])
-        self.session.problems = len(self.problems)
+        self.session.problems = sum(p.severity != "hint" for p in self.problems)
         self.heard("problems")
         self.session.changed("problems")
 

@@ -68,7 +68,9 @@ class Session:
     columns: tuple[str, ...] = ()
     """Names of the columns after the recipe, as far as known."""
     problems: int | None = None
-    """How many problems the data pane knows; None before it looked."""
+    """How many problems the data pane knows, hints apart; None before it looked."""
+    goal_line: str = ""
+    """The setting on which the goal pane puts its cursor when it is next shown, as a dotted path."""
     draft: Draft | None = None
     """A project that is proposed and not made yet."""
     built: Built | None = None

@@ -20,7 +20,7 @@ from epochal.tui.screens.data_cleaning import CLEANING, recipe_key
 from epochal.tui.screens.data_looks import LOOKS
 from epochal.tui.screens.data_moves import MOVES, Action, lacking, nowhere
 from epochal.tui.screens.data_pages import HostPages
-from epochal.tui.screens.data_words import footer_here, headline_of, next_action
+from epochal.tui.screens.data_words import REJECTED, footer_here, headline_of, next_action
 from epochal.tui.text import cut
 from epochal.tui.widgets.data_side import DataSide, SideView, column_of, lists_of
 from epochal.tui.widgets.grid import Grid
@@ -31,6 +31,7 @@ from epochal.workbench.data_commands import ELSEWHERE
 from epochal.workbench.data_session import DataSession
 from epochal.workbench.keys import token
 from epochal.workbench.views.data import Query, column_views, recipe_lines
+from epochal.workbench.views.goal import line_of
 
 
 if TYPE_CHECKING:
@@ -345,8 +346,14 @@ class DataScreen(StageScreen):
             return recipe_key(self, self._index, pressed)
         if pressed == "Enter" and self.data.problems:
             problem = self.data.problems[self._index]
+            line = line_of(self.session.project, problem)
             if self.data.recipe.mend(problem):
                 self.data.say(f"done: {safe(problem.fix, 200)}; U takes it back")
+            elif line:
+                self.session.goal_line = line
+                self.workbench.go("goal")
+            elif problem.code == REJECTED:
+                self.ACTIONS["rejects"](self)
             else:
                 self.data.say(safe(problem.fix, 300) or "this one needs a look at the rows")
             return True

@@ -7,6 +7,7 @@ from typing import Any
 
 from textual.content import Content
 
+from epochal.core.settings import Project
 from epochal.data.protocol import Problem
 from epochal.show import safe
 from epochal.tui.glyphs import glyphs
@@ -15,6 +16,11 @@ from epochal.tui.widgets.data_side import told
 from epochal.workbench.data_session import DataSession
 from epochal.workbench.keys import Command
 from epochal.workbench.views.data import SEPARATOR, headline, number, plural
+from epochal.workbench.views.goal import line_of
+
+
+REJECTED = "rejected-lines"
+"""The problem that the list of rejects explains."""
 
 
 def headline_of(data: DataSession) -> Content:
@@ -56,10 +62,7 @@ def next_action(data: DataSession, area: str, index: int = 0) -> str:
     if area == "recipe":
         return "done from top to bottom · U takes a change back · Esc leaves the list"
     if area == "problems" and data.problems:
-        problem = data.problems[min(index, len(data.problems) - 1)]
-        if problem.step is not None or problem.setting is not None:
-            return "Enter mends it · U takes that back · Esc leaves the list"
-        return f"no key mends this one: {safe(problem.fix or 'look at the rows', 200)}"
+        return _at_problem(project, data.problems[min(index, len(data.problems) - 1)])
     if data.query.eids:
         return "these are the selected rows: gd leaves them out, q goes back to all"
     if data.selected:
@@ -68,9 +71,25 @@ def next_action(data: DataSession, area: str, index: int = 0) -> str:
         return "these are some of the rows; q goes back to the others"
     if not project.columns.target:
         return "go to the column that should be predicted and press zt."
-    if data.problems:
-        return f"fix {plural(len(data.problems), 'problem')} (A), then 4 Model. {safe(_first(data.problems), 200)}"
-    return "the rows look ready: 4 Model shows what can learn from them."
+    return _of_all(data.problems or ())
+
+
+def _at_problem(project: Project, problem: Problem) -> str:
+    if problem.step is not None or problem.setting is not None:
+        return "Enter mends it · U takes that back · Esc leaves the list"
+    if line_of(project, problem):
+        return "Enter opens the line in 1 Goal that says it · Esc leaves the list"
+    if problem.code == REJECTED:
+        return "Enter shows the rejects: correct the file or how it is read · Esc leaves the list"
+    return f"no key mends this one: {safe(problem.fix or 'look at the rows', 200)}"
+
+
+def _of_all(problems: Sequence[Problem]) -> str:
+    grave = [p for p in problems if p.severity != "hint"]
+    if grave:
+        return f"fix {plural(len(grave), 'problem')} (A), then 4 Model. {safe(_first(grave), 200)}"
+    hints = f" {plural(len(problems), 'hint')}: A." if problems else ""
+    return f"the rows look ready: 4 Model shows what can learn from them.{hints}"
 
 
 _LISTS: Mapping[str, tuple[tuple[str, str], ...]] = {

@@ -54,6 +54,9 @@ class GoalScreen(StageScreen):
             flow.learn_columns(self.session)
         if topic in {"all", "size", "project"}:
             self._view = goal_view(self.session.project)
+            if self.session.goal_line:
+                self._point(self.session.goal_line)
+                self.session.goal_line = ""
             self._draw()
 
     def _draw(self) -> None:
@@ -76,7 +79,7 @@ class GoalScreen(StageScreen):
     def _line(row: GoalRow, here: bool, width: int) -> Content:
         signs = glyphs()
         room = width - 18 if width < 96 else (width - 18) * 9 // 20
-        value = row.value or ("not said yet" if row.needed else "–")
+        value = row.value or ("not said yet" if row.needed or row.wanted else "–")
         tone = "warning" if row.needed else "text" if row.value else "quiet"
         left = content(
             (f"{signs.here} " if here else "  ", "$ep-accent"),
@@ -115,11 +118,15 @@ class GoalScreen(StageScreen):
 
     def do_goal_source(self) -> None:
         """Go to the first source's declarations."""
-        self._cursor = next((n for n, r in enumerate(self._view.rows) if r.path == "source.0.licence"), self._cursor)
+        lines = [r.path for r in self._view.rows if r.wanted]
+        self._point(lines[0] if lines else "source.0.licence")
         self._draw()
 
-    def _edit_path(self, path: str) -> None:
+    def _point(self, path: str) -> None:
         self._cursor = next((n for n, r in enumerate(self._view.rows) if r.path == path), self._cursor)
+
+    def _edit_path(self, path: str) -> None:
+        self._point(path)
         self._draw()
         self._edit(self._view.rows[self._cursor])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,7 @@ from epochal.workbench.readings import KEYS, is_text_table, readings_of, said
 
 if TYPE_CHECKING:
     from epochal.core.settings import Project, Source
+    from epochal.data.protocol import Problem
 
 
 Editor = Literal["text", "number", "choice", "column", "columns", "list"]
@@ -32,7 +34,9 @@ class GoalRow:
     section: str = ""
     """A heading before this line."""
     needed: bool = False
-    """Whether it is missing and ought not to be."""
+    """Whether nothing works without it, and it is missing."""
+    wanted: bool = False
+    """Whether it is missing and readers of the report will ask for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +108,7 @@ def goal_view(project: Project) -> GoalView:
         GoalRow(
             path="goal.assumptions",
             title="assumptions",
-            value="; ".join(goal.assumptions),
+            value=_sentences(goal.assumptions),
             meaning="What is taken for granted.",
             editor="list",
         ),
@@ -184,14 +188,14 @@ def goal_view(project: Project) -> GoalView:
                 title="licence",
                 value=source.licence,
                 meaning="The licence it may be used under.",
-                needed=not source.licence,
+                wanted=not source.licence,
             ),
             GoalRow(
                 path=f"{at}.origin",
                 title="origin",
                 value=source.origin,
                 meaning="Who made it, where it was found.",
-                needed=not source.origin,
+                wanted=not source.origin,
             ),
             GoalRow(
                 path=f"{at}.personal_data",
@@ -200,11 +204,31 @@ def goal_view(project: Project) -> GoalView:
                 meaning="Whether it is about people.",
                 editor="choice",
                 choices=_PERSONAL,
-                needed=not source.personal_data,
+                wanted=not source.personal_data,
             ),
         ]
     shown = tuple(_safe(row) for row in rows)
     return GoalView(rows=shown, next=_next(shown))
+
+
+_DECLARED = {"licence": "licence", "origin": "origin", "personal-data": "personal_data"}
+"""Problems that are a line not filled in, with its key of the source."""
+
+
+def line_of(project: Project, problem: Problem) -> str:
+    """The path of the line that mends a problem; empty when this pane does not."""
+    key = _DECLARED.get(problem.code)
+    places = (n for n, s in enumerate(project.sources) if key and problem.where == f"source {safe(s.name, 60)}")
+    place = next(places, None)
+    return f"source.{place}.{key}" if place is not None else ""
+
+
+def _sentences(texts: Iterable[str]) -> str:
+    """Texts in a row: a sentence that has its own end needs no other."""
+    said = ""
+    for text in texts:
+        said += (" " if said.endswith((".", "!", "?", "…")) else "; " if said else "") + text
+    return said
 
 
 def _readings(source: Source, at: str) -> list[GoalRow]:
@@ -234,14 +258,13 @@ def _safe(row: GoalRow) -> GoalRow:
         choices=row.choices,
         section=safe(row.section),
         needed=row.needed,
+        wanted=row.wanted,
     )
 
 
 def _next(rows: tuple[GoalRow, ...]) -> str:
-    missing = [r for r in rows if r.needed]
-    if any(r.path == "columns.target" for r in missing):
+    if any(r.needed for r in rows):
         return "t chooses the column to predict."
-    if missing:
-        names = ", ".join(dict.fromkeys(r.title for r in missing))
-        return f"not declared yet: {names} (Enter on the line). Then 2 Data."
-    return "2 Data to look at the rows, or 4 Model to train."
+    ahead = "2 Data to look at the rows, or 4 Model to train."
+    names = ", ".join(dict.fromkeys(r.title for r in rows if r.wanted))
+    return f"{ahead} s leads to what is not declared yet: {names}." if names else ahead
