@@ -25,6 +25,9 @@ def guess(text, **options):
         ('name,note\nAnn,"one; two; three"\nBob,"four; five; six"\n', ","),
         ("name;born\nDoe, Jane;1990-01-01\nRoe, Rick;1991-02-03\n", ";"),
         ("only\n1\n2\n", ","),
+        ("a b c\n1 2 x\n4 5 y\n", " "),
+        ("  a    b  c\n  1  2.5  x\n 10  3.5  y\n", " "),
+        ("2020-01-01 3.5 Oslo\n2020-01-02 4.5 Bergen\n2020-01-03 1.5 Oslo\n", " "),
     ],
 )
 def test_the_delimiter_is_the_one_that_makes_an_even_table_of_values(text, delimiter):
@@ -140,3 +143,30 @@ def test_what_is_no_text_table_is_refused_with_what_it_is(tmp_path, data, what):
 def test_a_control_character_between_the_fields_is_no_sign_of_a_binary_file(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"id\x01x\x01y\n" + b"1\x012\x013\n" * 100)
     assert detect(tmp_path / "t.csv").name == "utf-8"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name\nAda Lovelace\nAlan Turing\nKurt Gödel\n",
+        "Ada Lovelace\nAlan Turing\nKurt Gödel\n",
+        "review\nThis works well\nNot for me\nWould buy 2 of them again\n",
+        "It was late. He slept.\nShe was up at 5 again.\nNobody said a word.\n",
+        "when\n2020-01-01 10:00\n2020-01-01 11:00\n2020-01-01 12:00\n",
+        "2020-01-01 10:00\n2020-01-01 11:00\n2020-01-01 12:00\n",
+        "inhabitants\n1 200 000\n3 400 000\n5 600 000\n",
+        "address\nStation Road 3\nMill Lane 12\nHigh Street 7\n",
+        'note\n"1 2"\n"3 4"\n"5 6"\n',
+        "a b\n",
+    ],
+)
+def test_a_column_of_words_dates_or_grouped_numbers_is_not_torn_at_its_spaces(text):
+    told = guess(text)
+    assert (told.delimiter, told.fields) == (",", 1)
+
+
+def test_several_spaces_stand_between_fields_as_one_where_nobody_said_otherwise():
+    text = " a   b\n 1  2.5\n10  3.5\n"
+    assert guess(text).runs
+    assert guess(text).names == ("a", "b")
+    assert not guess(text, delimiter=" ").runs

@@ -27,6 +27,8 @@ SAMPLE = 64 * 1024
 MAX_COLUMNS = 10_000
 
 _DELIMITERS = (",", ";", "\t", "|")
+_HARDLY = 0.1
+"""Score below which a delimiter makes no table."""
 _NUMBER = re.compile(r"\s*[+-]?(?:\d{1,3}(?:[ ,.']\d{3})+|\d+)?(?:[.,]\d+)?(?:[eE][+-]?\d+)?\s*[%€$£]?\s*")
 _DATE = re.compile(
     r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ]\d{1,2}:\d{2}.*)?\s*|\s*\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*"
@@ -52,6 +54,8 @@ class Dialect:
     """How many fields the line with the names has."""
     newline: str
     """Line feed, also for carriage return + line feed; or carriage return, where most lines end in it alone."""
+    runs: bool = False
+    """Whether any number of spaces stands between fields, as in aligned columns; nothing is quoted then."""
 
 
 def sniff(text: str, source: Source, where: str) -> Dialect:
@@ -65,6 +69,9 @@ def sniff(text: str, source: Source, where: str) -> Dialect:
             raise SourceError(f"{given!r} cannot separate or quote fields", where=where, fix="use an ASCII character")
     quote = source.quote if source.quote is not None else _guess_quote(text)
     delimiter = source.delimiter or _guess_delimiter(text, quote)
+    runs = not source.delimiter and delimiter == " "
+    if runs:
+        text, quote = single_spaced(text), ""
     records = read_records(text, delimiter, quote)
     widths = Counter(len(r) for r in records)
     if not records:
@@ -95,6 +102,7 @@ def sniff(text: str, source: Source, where: str) -> Dialect:
         fields=fields,
         header_fields=header_fields,
         newline=newline,
+        runs=runs,
     )
 
 
@@ -103,6 +111,11 @@ def read_records(text: str, delimiter: str, quote: str) -> list[list[str]]:
     options: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, **options)
     return [row for row in rows if row and not (len(row) == 1 and not row[0].strip())]
+
+
+def single_spaced(text: str) -> str:
+    """A text with one space for every run of spaces, and none where a line begins or ends."""
+    return re.sub(" {2,}", " ", re.sub(r"(?m)^ +| +(?=\r?$)", "", text))
 
 
 def _usual_width(widths: Counter[int]) -> int:
@@ -128,7 +141,26 @@ def _guess_delimiter(text: str, quote: str) -> str:
         score = _score(records)
         if score > best_score + 1e-9:
             best, best_score = delimiter, score
-    return best
+    return " " if best_score < _HARDLY and _is_spaced(text) else best
+
+
+def _is_spaced(text: str) -> bool:
+    """Whether spaces stand between fields: as many in every line, and a column of numbers or dates among them.
+
+    Prose is uneven; names and addresses of as many words each hold no such column; a date with its time, or a number
+    with its thousands apart, is one value.
+    """
+    lines = [line.strip(" ") for line in re.split(r"\r\n|\n|\r", text) if line.strip()][:200]
+    if len(lines) < 3 or any(sign in line for line in lines for sign in '"\t'):
+        return False
+    records = [re.split(" +", line) for line in lines]
+    if len(records[0]) < 2 or len({len(r) for r in records}) > 1:
+        return False
+    if all(_NUMBER.fullmatch(line) or _DATE.fullmatch(line) for line in lines[1:]):
+        return False
+    return any(
+        all(_NUMBER.fullmatch(c) or _DATE.fullmatch(c) for c in column) for column in zip(*records[1:], strict=True)
+    )
 
 
 def _score(records: Sequence[Sequence[str]]) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from epochal import show
 from epochal.core.settings import Source, read_table
-from epochal.data.dialect import SAMPLE, is_number, read_records, sniff
+from epochal.data.dialect import SAMPLE, is_number, read_records, single_spaced, sniff
 from epochal.data.encoding import Encoding, as_utf8, detect, head_bytes
 from epochal.data.places import resolve
 from epochal.data.protocol import ColumnInfo, Head
@@ -41,7 +41,8 @@ def head(folder: Path, source: Source | Mapping[str, Any], rows: int = 200) -> H
     text = _text(path, encoding)
     if place.format == "csv":
         dialect = sniff(text, source, str(path))
-        records = read_records(text, dialect.delimiter, dialect.quote)
+        even = single_spaced(text) if dialect.runs else text
+        records = read_records(even, dialect.delimiter, dialect.quote)
         good = [r for r in records if len(r) in {dialect.fields, len(dialect.names), dialect.header_fields}]
         names, cells = dialect.names, [[c or None for c in r] for r in good[int(dialect.header) :][:rows]]
         described = (dialect.delimiter, dialect.quote, dialect.header)

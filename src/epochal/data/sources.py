@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Progress = Callable[[float | None, str], None]
 """Told the share done (0 to 1, None when unknown) and what is being done; raises Cancelled when the person cancelled."""
 
-READER = 1
+READER = 2
 """Raised when the same bytes would be read otherwise, so that older imports are not taken for equal."""
 
 
@@ -227,7 +227,7 @@ def _read_one(
     return tablesource.read_batches(opener(file), name, raw, progress)
 
 
-_DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}
 
 
 def described(name: str, encoding: str, delimiter: str, quote: str, *, header: bool) -> str:

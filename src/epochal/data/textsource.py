@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,22 @@ def read_text(file: TextFile, name: str, raw: RawTable, progress: Callable[[floa
 
 
 def _lines(source: ByteReader, file: TextFile) -> Iterator[bytes]:
+    chunks = _line_fed(source, file)
+    return _single_spaced(chunks) if file.dialect.runs else chunks
+
+
+def _single_spaced(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """As `dialect.single_spaced`, line by line: a run of spaces may go on in the next chunk."""
+    held = b""
+    for chunk in chunks:
+        data = held + chunk
+        end = data.rfind(b"\n") + 1
+        held = data[end:]
+        yield re.sub(rb" {2,}", b" ", re.sub(rb"(?m)^ +| +(?=\r?$)", b"", data[:end]))
+    yield re.sub(rb" {2,}", b" ", held.strip(b" "))
+
+
+def _line_fed(source: ByteReader, file: TextFile) -> Iterator[bytes]:
     chunks = as_utf8(source.chunks(), file.encoding)
     if file.dialect.newline == "\n":
         yield from chunks
