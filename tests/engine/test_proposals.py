@@ -257,6 +257,52 @@ def test_only_what_is_the_same_word_is_offered_as_one_spelling(
         assert found is None
 
 
+def prices(folder: Path) -> str:
+    """A market's days: the prices of one day nearly equal each other, how much was traded says little of them."""
+    rows, close = [], 100.0
+    for i in range(300):
+        opened, close = close, close + (i * 7919 % 41 - 15) / 10
+        high, low = max(opened, close) + 0.3, min(opened, close) - 0.3
+        day = f"2020-{1 + i // 28:02}-{1 + i % 28:02}"
+        rows.append(f"{day},{opened:.2f},{high:.2f},{low:.2f},{close:.2f},{1000 + i * 104729 % 997}")
+    return written(folder, "date,open,high,low,close,volume", rows)
+
+
+def test_inputs_that_nearly_tell_the_target_are_suspected_in_one_line_beside_it(
+    client: DataClient, folder: Path
+) -> None:
+    found = proposal(client, folder, prices(folder))
+
+    assert found.suspects == ("open", "high", "low")
+    assert found.reasons[0][:2] == ("columns.target", "close")
+    assert found.reasons[1] == (
+        "suspect",
+        "open, high, low",
+        "each alone nearly tells close: leave out what is not known before it",
+    )
+    assert "ignore" not in found.document["columns"]
+
+
+def test_suspects_that_a_person_ignores_are_suspected_no_more(client: DataClient, folder: Path) -> None:
+    found = proposal(client, folder, prices(folder), columns={"ignore": ["open", "high", "low"]})
+
+    assert found.suspects == ()
+    assert found.reasons[1] == ("columns.ignore", "open, high, low", "as given")
+    assert found.document["columns"]["ignore"] == ["open", "high", "low"]
+
+
+def test_one_suspect_is_told_with_its_evidence(client: DataClient, folder: Path) -> None:
+    rows = [f"{i % 2},{(i % 2) * 1000 + i % 97},{i * 31 % 89}" for i in range(400)]
+    found = proposal(client, folder, written(folder, "label,told,other", rows))
+
+    assert found.suspects == ("told",)
+    assert found.reasons[1][:2] == ("suspect", "told")
+    assert found.reasons[1][2] == (
+        "alone it tells the classes apart almost without error (AUC 1.000): "
+        "leave it out unless it is known before label is"
+    )
+
+
 def test_a_number_that_separates_the_classes_alone_is_suspected(client: DataClient, folder: Path) -> None:
     rows = [f"{i % 2},{(i % 2) * 1000 + i % 97},{i * 31 % 89}" for i in range(400)]
     found = problems(

@@ -12,8 +12,10 @@ from epochal.core.steps import Step
 from epochal.core.tasks import TASKS
 from epochal.data.engine import Engine, Work
 from epochal.data.guess import KindGuess, guess_kinds
+from epochal.data.leaks import find_leaks
 from epochal.data.measure import ColumnFacts, measure
-from epochal.data.protocol import Proposal
+from epochal.data.problems import Looked
+from epochal.data.protocol import Problem, Proposal
 from epochal.data.roles import Ignored, choose_ignored, find_time, rank_targets
 from epochal.data.sqltext import identifier
 from epochal.data.views import Base, base_of
@@ -76,10 +78,16 @@ def propose(engine: Engine, con: DuckDBPyConnection, project: Project, work: Wor
         question=project.goal.question or _question(learnt),
     )
     suggested = replace(cleaned, goal=goal if learnt.target else project.goal, columns=columns, split=split)
+    leaks = list(find_leaks(Looked(con=con, project=suggested, base=base, facts=facts)))
+    suspects = tuple(dict.fromkeys(p.setting[1][-1] for p in leaks if p.setting))
+    beside = _suspected(suspects, leaks, learnt.target)
+    if project.columns.ignore:
+        beside.append(("columns.ignore", _listed(project.columns.ignore), "as given"))
     return Proposal(
         document=to_document(suggested),
-        reasons=(*learnt.reasons, *reasons, *why, *set_aside, *dealt),
+        reasons=(*learnt.reasons[:1], *beside, *learnt.reasons[1:], *reasons, *why, *set_aside, *dealt),
         targets=tuple(name for name, _, _ in ranked),
+        suspects=suspects,
     )
 
 
@@ -239,6 +247,19 @@ def _columns(
     time = given.time or (find_time(facts) if learnt.task == "regression" else "")
     ignore = (*given.ignore, *(i.name for i in ignored if i.name not in {key, time}))
     return replace(given, target=learnt.target, key=key, time=time, ignore=ignore), reasons
+
+
+def _suspected(suspects: Sequence[str], leaks: Sequence[Problem], target: str) -> list[Reason]:
+    """One line on inputs that nearly tell the target alone: only a person knows when they are known."""
+    if not suspects:
+        return []
+    told = safe(target, 40)
+    why = (
+        f"{leaks[0].what}: leave it out unless it is known before {told} is"
+        if len(suspects) == 1
+        else f"each alone nearly tells {told}: leave out what is not known before it"
+    )
+    return [("suspect", _listed(suspects), why)]
 
 
 def _split(project: Project, columns: Columns, task: str) -> tuple[SplitSettings, list[Reason]]:

@@ -169,6 +169,8 @@ class Proposal:
     """(dotted path or step, shown value, one line why)."""
     targets: tuple[str, ...]
     """Columns that could be the target, likeliest first."""
+    suspects: tuple[str, ...] = ()
+    """Inputs that nearly tell the target alone; a person decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,10 +60,10 @@ def _by_name(name: str) -> tuple[float, str]:
     plain = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     plain = re.sub(r"[^a-z0-9]+", " ", plain.lower()).strip()
     if plain in _TARGET_NAMES:
-        return _TARGET_NAMES[plain], "targets are often called so"
+        return _TARGET_NAMES[plain], "a name that targets often have"
     tokens = [t for t in plain.split() if t in _TARGET_NAMES and len(t) > 1]
     if tokens:
-        return 0.6 * max(_TARGET_NAMES[t] for t in tokens), "targets are often called so"
+        return 0.6 * max(_TARGET_NAMES[t] for t in tokens), "a name that targets often have"
     return (25.0, "its name asks yes or no") if plain.startswith(("is ", "has ")) else (0.0, "")
 
 

@@ -7,15 +7,16 @@ from textual.content import Content
 
 from epochal.core.errors import EpochalError
 from epochal.core.tasks import TASKS
-from epochal.show import cell_width, fit, safe
-from epochal.tui.paint import blank, cell, heading, toned, wrapped
+from epochal.show import cell_width, safe
+from epochal.tui.paint import beside, blank, cell, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
 from epochal.tui.screens.overlays import Item, Pick
 from epochal.tui.text import Part, content
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
 from epochal.workbench.readings import READINGS, is_now
-from epochal.workbench.views.start import StartView, start_view
+from epochal.workbench.views.start import StartView, Suggestion, start_view
+from epochal.workbench.views.words import some
 
 
 _TITLE = 16
@@ -52,6 +53,14 @@ class StartScreen(StageScreen):
         top.show(_proposal(view, top.size.width))
         rows.show(_preview(view, rows.size.width, rows.size.height))
         self.set_next(view.next)
+        self.refresh_footer()
+
+    def holds(self, when: str) -> bool:
+        """Whether a command's condition holds."""
+        view = self._view
+        if view is None:
+            return not when
+        return {"suspected": bool(view.suspects or view.ignored), "text": view.text}.get(when, True)
 
     # ── commands ──
 
@@ -96,6 +105,12 @@ class StartScreen(StageScreen):
 
         self.workbench.push_screen(Pick("What is learnt?", items, current=draft.project.goal.task), took)
 
+    def do_start_leave_out(self) -> None:
+        """Leave out the inputs that nearly tell the target alone, or take them back in."""
+        view = self._view
+        if view is not None and (view.suspects or view.ignored):
+            flow.propose(self.session, ignore=() if view.ignored else view.suspects)
+
     def do_start_reading(self) -> None:
         """Correct how the file is read."""
         draft = self.session.draft
@@ -130,9 +145,12 @@ class StartScreen(StageScreen):
 
 
 def _proposal(view: StartView, width: int) -> list[Content]:
-    source = fit(view.source, max(8, width // 2))
-    first = content(toned(source, "bold"), "   ")
-    lines = [blank(), *wrapped(view.facts, width, "quiet", cell_width(source) + 3, first), blank()]
+    name = cell_width(view.source) + 3
+    if name + cell_width(view.facts) <= width:
+        lines = [blank(), content(toned(view.source, "bold"), "   ", toned(view.facts, "quiet")), blank()]
+    else:
+        # A long name has a line of its own: beside it, neither could be read.
+        lines = [blank(), *wrapped(view.source, width, "bold"), *wrapped(view.facts, width, "quiet"), blank()]
     lines.append(heading("What is proposed", width, f"for a new project in {view.folder}"))
     if not view.suggestions:
         lines.append(content(toned("…" if not view.ready else "nothing", "quiet")))
@@ -140,17 +158,20 @@ def _proposal(view: StartView, width: int) -> list[Content]:
         16, min(44, max((cell_width(s.value) for s in view.suggestions), default=0) + 2, width // 2 - _TITLE + 2)
     )
     for suggestion in view.suggestions:
-        head: Part = content(
-            cell(suggestion.title, _TITLE, "quiet"),
-            cell(suggestion.value, value - 2, "accent" if suggestion.title == "predict" else "text"),
-            "  ",
-        )
-        lines += wrapped(suggestion.why, width, "quiet", _TITLE + value, first=head) or [content(head)]
+        lines += _suggestion(suggestion, value, width)
     return lines
 
 
+def _suggestion(suggestion: Suggestion, value: int, width: int) -> list[Content]:
+    """One thing that is proposed: its value and its reason beside each other, each over as many lines as it needs."""
+    tone = {"predict": "accent", "suspect": "warning"}.get(suggestion.title, "text")
+    left = wrapped(suggestion.value, value - 2, tone)
+    right = wrapped(suggestion.why, width - _TITLE - value, "quiet")
+    titles = [content(cell(suggestion.title, _TITLE, "quiet"))]
+    return beside(beside(titles, left, _TITLE, 0), right, _TITLE + value, 0)
+
+
 def _preview(view: StartView, width: int, height: int) -> list[Content]:
-    lines = [heading("First rows", width)]
     fitting: list[tuple[int, tuple[str, int, bool]]] = []
     used = 0
     for n, (title, wanted, right) in enumerate(view.columns):
@@ -159,15 +180,13 @@ def _preview(view: StartView, width: int, height: int) -> list[Content]:
             break
         fitting.append((n, (title, size, right)))
         used += size + 2
-    lines.append(
-        content(
-            *(
-                p
-                for n, (t, w, r) in fitting
-                for p in (cell(t, w, "accent" if n == 0 and view.target else "head", right=r), "  ")
-            )
-        )
+    beyond = len(view.columns) - len(fitting)
+    names = (
+        part
+        for n, (title, size, right) in fitting
+        for part in (cell(title, size, "accent" if n == 0 and view.target else "head", right=right), "  ")
     )
+    lines = [heading("First rows", width, some(beyond, "more column") if beyond else ""), content(*names)]
     for row in view.rows[: max(0, height - 2)]:
         parts: list[Part] = []
         for n, (_title, size, right) in fitting:

@@ -38,6 +38,12 @@ class StartView:
     rows: tuple[tuple[str, ...], ...]
     target: str
     targets: tuple[str, ...]
+    suspects: tuple[str, ...]
+    """Inputs that nearly tell the target alone."""
+    ignored: tuple[str, ...]
+    """Columns the person left out."""
+    text: bool
+    """Whether how the file is read can be corrected; so while nothing is known of it."""
     ready: bool
     next: str
 
@@ -69,8 +75,11 @@ def start_view(draft: Draft, *, busy: str = "") -> StartView:
         rows=_rows(head, target),
         target=safe(target),
         targets=tuple(proposal.targets) if proposal is not None else (),
+        suspects=tuple(proposal.suspects) if proposal is not None else (),
+        ignored=draft.ignore,
+        text=head is None or bool(head.delimiter),
         ready=project is not None and not busy,
-        next=_next(project, busy, looked=draft.proposal is not None),
+        next=_next(draft, project, busy),
     )
 
 
@@ -86,7 +95,9 @@ def _facts(head: Head | None) -> str:
         parts.append(head.encoding)
     if head.delimiter:
         parts.append(
-            {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}.get(head.delimiter, safe(head.delimiter))
+            {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}.get(
+                head.delimiter, safe(head.delimiter)
+            )
             + " between fields"
         )
     return ", ".join(p for p in parts if p) + (f". {safe(head.note)}" if head.note else "")
@@ -130,11 +141,13 @@ def _rows(head: Head | None, target: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple("·" if row[n] is None or row[n] == "" else str(row[n]) for n in order) for row in head.rows)
 
 
-def _next(project: Project | None, busy: str, *, looked: bool) -> str:
+def _next(draft: Draft, project: Project | None, busy: str) -> str:
     if busy:
         return "wait: looking at all rows, or Esc; nothing is written yet."
-    if project is None or not looked:
+    if project is None or draft.proposal is None:
         return "Enter looks at all rows and proposes; nothing is written yet."
     if not project.columns.target:
         return "t chooses the column to predict."
+    if draft.proposal.suspects:
+        return "Enter makes the project as proposed; i leaves out the suspects, t takes another target."
     return "Enter makes the project as proposed; t takes another target."
