@@ -353,12 +353,15 @@ def _decide(
         said += f", its {title} is {_figure(taken)}"
         best = first.candidate
         return taken, said + (f", the best was {_figure(best)} ({best.title})" if best is not taken else "")
-    said = f"{first.candidate.title} has the best {title}: {_figure(first.candidate)}"
-    if others and not math.isnan(others[0].judged.value):
-        said += f", before {others[0].candidate.title} with {_figure(others[0].candidate)}"
-        if not _apart(first.judged, others[0].judged):
-            said += " (too close to call)"
-    return first.candidate, said
+    taken, second = first.candidate, others[0] if others and not math.isnan(others[0].judged.value) else None
+    if second is not None and not _apart(first.judged, second.judged):
+        other = second.candidate
+        said = f"{taken.title} and {other.title} are too close to call ({title} {_figure(taken)} and {_figure(other)})"
+        reasons = ["its figure is the better one" if taken.value != other.value else "its loss is lower"]
+        reasons += ["it trains sooner"] if taken.seconds < other.seconds else []
+        return taken, f"{said}: {taken.title} is taken, as {' and '.join(reasons)}"
+    said = f"{taken.title} has the best {title}: {_figure(taken)}"
+    return taken, said + (f", before {second.candidate.title} with {_figure(second.candidate)}" if second else "")
 
 
 def _as_good(metric: str, one: _Judged, best: _Judged, trivial: _Judged) -> bool:

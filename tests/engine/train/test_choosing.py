@@ -150,6 +150,18 @@ class TestAChoice:
         assert why in choice.reason
         assert "has the best" not in choice.reason
 
+    def test_of_a_tie_says_that_it_is_one_and_why_a_family_is_taken_all_the_same(self, spec_of):
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(2, 300))
+        label = np.where(x + y + rng.normal(size=300) > 0, "yes", "no")
+        choice = tried(spec_of(pa.table({"x": x, "y": y, "label": label}), target="label"), 8.0)
+        first, second = choice.candidates[:2]
+
+        assert first.value > choice.trivial + 0.1
+        assert choice.reason.startswith(f"{first.title} and {second.title} are too close to call (accuracy ")
+        assert f": {first.title} is taken, as its " in choice.reason
+        assert "best" not in choice.reason
+
 
 class TestAPlan:
     @pytest.fixture
