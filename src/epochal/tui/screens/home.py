@@ -9,6 +9,7 @@ from textual.content import Content
 
 from epochal.core.errors import EpochalError
 from epochal.project.discover import recent_projects, shipped_projects
+from epochal.show import cell_width
 from epochal.tui.glyphs import glyphs
 from epochal.tui.paint import blank, cell, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
@@ -16,6 +17,16 @@ from epochal.tui.screens.overlays import Ask
 from epochal.tui.text import content
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench.views.home import HomeRow, home_rows
+
+
+def _tail(path: str, width: int) -> str:
+    """The end of a path, which tells one folder from another, in at most `width` cells."""
+    if cell_width(path) <= width:
+        return path
+    kept = path
+    while kept and cell_width(kept) >= width:
+        kept = kept[1:]
+    return glyphs().ellipsis + kept
 
 
 class HomeScreen(StageScreen):
@@ -70,19 +81,34 @@ class HomeScreen(StageScreen):
             ),
         ]
         body.show(lines, cursor)
-        self.set_next("Enter opens it. A sample is copied here first; o opens any path.")
+        self.set_next(self._next(width))
+
+    def _next(self, width: int) -> str:
+        if not self._rows:
+            return "o opens any path."
+        row = self._rows[self._cursor]
+        what = (
+            "Enter copies the sample here and opens it"
+            if row.sample
+            else f"Enter opens {_tail(row.where, max(16, width - 38))}"
+        )
+        return f"{what}; o opens any path."
 
     @staticmethod
     def _line(row: HomeRow, here: bool, width: int) -> Content:
-        name = 18
-        question = max(16, min(52, width - name - (30 if width >= 90 else 18)))
-        note = row.state or (row.where if width >= 90 or not row.sample else "sample")
+        name, wide = 18, width >= 90
+        state = 0 if row.sample else 18
+        question = max(16, min(52 if row.sample else 40, width - name - (30 if wide else 24)))
+        left = width - name - question - state - (4 if row.sample else 6)
+        note = row.where if row.sample else _tail(row.where, left)
+        last = note if wide else "sample" if row.sample else ""
         return content(
             (f"{glyphs().here} " if here else "  ", "$ep-accent"),
             cell(row.name, name, "bold" if here else "text"),
             cell(row.question or row.where, question, "text"),
             "  ",
-            cell(note, max(0, width - name - question - 4), "quiet"),
+            *((cell(row.state, state, "text"), "  ") if state else ()),
+            cell(last, max(0, left), "quiet"),
         )
 
     # ── commands ──

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.content import Content
@@ -20,8 +23,15 @@ from epochal.workbench import flow
 from epochal.workbench.views.model import FamilyRow, ModelView, SettingRow, model_view
 
 
+if TYPE_CHECKING:
+    from epochal.workbench.keys import Command
+
+_GROUPED = re.compile(r"\s*[+-]?\d{1,3}( \d{3})+(\.\d+)?\s*")
+
+
 def typed_value(text: str) -> object:
-    """What a person typed, as a TOML value; a bare word is a text."""
+    """What a person typed, as a TOML value; a bare word is a text. A number may have its thousands apart."""
+    text = text.replace(" ", "") if _GROUPED.fullmatch(text) else text
     try:
         value: object = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -88,17 +98,27 @@ class ModelScreen(StageScreen):
         if view.reason:
             lines += wrapped(view.reason, width, "quiet", 2)
         first = len(lines) + 2
-        note = f"{view.changed} changed from suggested" if view.changed else "as suggested"
+        note = f"* {view.changed} changed by you" if view.changed else "as suggested"
         lines += [blank(), heading(f"Settings of {view.family}" if view.family else "Settings", width, note)]
         lines += self._settings(view, width)
         cursor = first + self._setting if self._in_settings else self._first_family + self._family
         body.show(lines, cursor)
         self.set_next(view.next if not self._in_settings else self._meaning(view))
+        self.refresh_footer()
 
     def _meaning(self, view: ModelView) -> str:
         setting = view.settings[self._setting]
-        expected = f" Expected: {setting.expected}." if setting.expected else ""
-        return f"{setting.meaning}{expected} Enter changes it, d puts it back as suggested."
+        back = ", d puts it back as suggested" if setting.changed else ""
+        return f"Enter changes it{back}. {_told(setting)}"
+
+    def holds(self, when: str) -> bool:
+        """Whether a command's condition holds: families and settings take other keys."""
+        return {"families": not self._in_settings, "settings": self._in_settings}.get(when, True)
+
+    def as_here(self, command: Command) -> Command:
+        """Enter changes a setting and trains a family; Tab leads to the other list."""
+        titles = {"model.take": "change", "model.other": "families"} if self._in_settings else {}
+        return replace(command, title=titles.get(command.id, command.title))
 
     @property
     def _first_family(self) -> int:
@@ -163,8 +183,9 @@ class ModelScreen(StageScreen):
                 content(
                     (f"{glyphs().here} " if here else "  ", "$ep-accent"),
                     cell(setting.title, 18, "bold" if here else "text"),
+                    ("* " if setting.changed else "  ", "$ep-accent"),
                     cell(value, 18, "accent" if setting.changed else "text"),
-                    cell(setting.meaning, max(0, width - 38), "quiet"),
+                    cell(setting.meaning, max(0, width - 40), "quiet"),
                 )
             )
         return lines
@@ -247,7 +268,7 @@ class ModelScreen(StageScreen):
 
             self.workbench.push_screen(Pick(setting.title, items, current=setting.value, hint=""), took)
             return
-        self._ask(setting.path, setting.title, setting.value, f"{setting.meaning} {setting.expected}")
+        self._ask(setting.path, setting.title, setting.value, _told(setting))
 
     def _ask(self, path: str, title: str, value: str, meaning: str, *, budget: bool = False) -> None:
         def check(text: str) -> str:
@@ -264,6 +285,11 @@ class ModelScreen(StageScreen):
                 self.session.set(path, text if budget else typed_value(text))
 
         self.workbench.push_screen(Ask(title, "" if value == "–" else value, meaning=meaning, check=check), took)
+
+
+def _told(setting: SettingRow) -> str:
+    """What a setting means and what it takes."""
+    return f"{setting.meaning} Expected: {setting.expected}." if setting.expected else setting.meaning
 
 
 def without(project: Project, table: str, name: str) -> Project:

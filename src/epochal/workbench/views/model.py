@@ -94,7 +94,7 @@ def model_view(
     found = {str(c.get("family", "")): c for c in (choice.candidates if choice else ())}
     fitting = [f.name for f in families_for(project.goal.task)]
     order = [n for n in found if n in fitting] + [n for n in fitting if n not in found]
-    settings = setting_rows(project, runs)
+    settings = setting_rows(project, runs, _suggested(project, choice))
     return ModelView(
         sentence=_sentence(project, built),
         metric=METRICS[project.metric].title,
@@ -159,8 +159,23 @@ def _baselines(project: Project, baselines: Mapping[str, Any]) -> tuple[FamilyRo
 _TITLES = {"l2": "L2 penalty"}
 
 
-def setting_rows(project: Project, runs: tuple[RunInfo, ...]) -> tuple[SettingRow, ...]:
-    """The settings of the family and of training, with what they mean and whether they were changed."""
+def _suggested(project: Project, choice: Choice | None) -> dict[str, Any]:
+    """What the trial of families wrote for this family, by dotted path: nobody changed that."""
+    if choice is None:
+        return {}
+    tried = next((c for c in choice.candidates if c.get("family") == project.model.family), {})
+    options = choice.options if choice.chosen == project.model.family else tried.get("options", {})
+    return {**{f"model.{name}": value for name, value in options.items()}, **choice.settings}
+
+
+def setting_rows(
+    project: Project, runs: tuple[RunInfo, ...], suggested: Mapping[str, Any] | None = None
+) -> tuple[SettingRow, ...]:
+    """The settings of the family and of training, with what they mean and whether a person changed them.
+
+    `suggested` are values that differ from the defaults without a person's doing, by dotted path.
+    """
+    suggested = suggested or {}
     last = next((r for r in runs if r.spec.family == project.model.family and r.spec.resolved), None)
     resolved = last.spec.resolved if last else {}
     rows: list[SettingRow] = []
@@ -173,7 +188,7 @@ def setting_rows(project: Project, runs: tuple[RunInfo, ...]) -> tuple[SettingRo
                     title=_title(option.name),
                     value=_shown(value),
                     resolved=_resolved(resolved, "model", option.name, value),
-                    changed=option.name in project.model.options,
+                    changed=value != suggested.get(f"model.{option.name}", option.default),
                     meaning=option.meaning,
                     expected=_range(option.low, option.high),
                     choices=option.choices,
@@ -191,7 +206,7 @@ def setting_rows(project: Project, runs: tuple[RunInfo, ...]) -> tuple[SettingRo
                 title=_title(declared.name),
                 value=_shown(value),
                 resolved=_resolved(resolved, "train", declared.name, value),
-                changed=declared.name in changed,
+                changed=declared.name in changed and value != suggested.get(f"train.{declared.name}"),
                 meaning=declared.metadata["meaning"],
                 expected=declared.metadata["expected"],
                 choices=tuple(c for c in declared.metadata["choices"] if c),
@@ -205,8 +220,11 @@ def _title(name: str) -> str:
 
 
 def _shown(value: Any) -> str:
+    """A value as one may type it; a list in brackets, thousands apart."""
     if isinstance(value, tuple):
-        return ", ".join(str(v) for v in value)
+        return f"[{', '.join(str(v) for v in value)}]"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return count(value)
     return safe(str(value)) if value not in ("", None) else "–"
 
 
@@ -217,11 +235,15 @@ def _resolved(resolved: Mapping[str, Any], table: str, name: str, value: Any) ->
     found = inner.get(name) if isinstance(inner, Mapping) else resolved.get(f"{table}.{name}", resolved.get(name))
     if isinstance(found, float):
         return f"{found:.3g}"
-    return safe(str(found)) if found is not None else ""
+    return _shown(found) if found is not None else ""
 
 
 def _range(low: float | None, high: float | None) -> str:
-    return f"from {low:g} to {high:g}" if low is not None and high is not None else ""
+    return f"from {_bound(low)} to {_bound(high)}" if low is not None and high is not None else ""
+
+
+def _bound(value: float) -> str:
+    return count(value) if value == int(value) and abs(value) >= 1000 else f"{value:g}"
 
 
 def _next(project: Project, busy: str) -> str:
