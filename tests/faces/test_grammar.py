@@ -15,6 +15,7 @@ from epochal.cli.main import VERBS, parser_of
 from epochal.core.errors import SettingsError
 from epochal.core.settings import parse_project
 from epochal.core.steps import OPS
+from epochal.testing import tiny_project, tiny_run
 from epochal.workbench.commands import COMMANDS
 
 
@@ -295,3 +296,44 @@ class TestASetting:
 
         assert "`epochs`" in caught.value.fix
         assert caught.value.where == "--set train.epoch"
+
+
+class TestAStepThatIsNotThere:
+    """A step that is only tried has no place in the recipe yet, and what cannot be names none."""
+
+    @pytest.fixture
+    def project(self, tmp_path):
+        file = tiny_project(tmp_path / "p")
+        return str(file.folder)
+
+    def test_is_named_as_the_one_to_be_added(self, project):
+        done = epochal("clean", project, "filter", "--set", "where=weight > 3", "--dry-run")
+
+        assert done.returncode == 2
+        assert "where: the filter step to be added\n" in done.stderr
+        done = epochal("clean", project, "trim", "--columns", "weight", "--dry-run")
+        assert done.stderr.startswith("error: the step names the column 'weight', which is not there")
+
+    def test_says_in_words_which_rows_it_would_leave_out(self, project):
+        done = epochal("clean", project, "filter", "--set", "where=species = 'Gentoo'", "--dry-run")
+
+        assert "rows would be left out because this does not hold: species = 'Gentoo'\n" in done.stdout
+
+
+def test_a_run_that_is_not_there_is_answered_with_those_that_are(tmp_path):
+    file = tiny_project(tmp_path / "p")
+    tiny_run(file)
+
+    done = epochal("test", str(file.folder), "77")
+
+    assert done.returncode == 2
+    assert "  fix: runs here: 0001-linear\n" in done.stderr
+
+
+def test_a_table_without_a_target_is_named_where_none_is_found(tmp_path):
+    (tmp_path / "notes.csv").write_text("written\n" + "".join(f"2020-01-{1 + n % 28:02}\n" for n in range(40)))
+
+    done = epochal("new", "p", "--data", "notes.csv", cwd=tmp_path)
+
+    assert "[no-target]\nwhere: notes.csv\n" in done.stderr
+    assert not (tmp_path / "p").exists()

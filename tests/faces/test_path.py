@@ -13,6 +13,8 @@ import pytest
 
 from epochal.cli.documents import KEYS, LEDGER, SOURCE
 from epochal.core.split import DEALT_ANEW
+from epochal.runs.choose import last_choice
+from epochal.runs.state import find_run
 
 
 def epochal(*words, cwd=None, check=True):
@@ -232,6 +234,36 @@ def test_a_project_that_cannot_be_made_leaves_nothing_behind(tmp_path, there):
     assert (
         document("new", folder, "--data", tmp_path / "flowers.csv", "--set", "model.family=linear")["target"] == "kind"
     )
+
+
+def test_a_check_says_once_what_is_not_declared(trained):
+    found = document("check", trained[0])["problems"]
+    undeclared = [(p["code"], p["severity"]) for p in found if p["where"] == "source flowers"]
+
+    assert undeclared[-3:] == [("licence", "hint"), ("origin", "hint"), ("personal-data", "hint")]
+    assert "undeclared" not in {p["code"] for p in found}
+
+
+def test_a_column_that_deals_the_rows_out_is_no_input_of_check_choice_and_run(tmp_path):
+    """Two pairs of rows differ in that column and the target alone: no model can get both right, and check says so."""
+    parts = ("train", "validation", "test")
+    lines = ["size,weight,fold,kind"]
+    lines += [f"{i * 31 % 53},{i * 7919 % 97},{parts[i % 3]},{'ab'[i * 31 % 53 + i % 7 > 28]}" for i in range(300)]
+    lines += ["900,901,train,a", "900,901,validation,b", "902,903,train,a", "902,903,validation,b"]
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    dealt = ("--set", "split.kind=column", "--set", "split.column=fold", "--set", "train.budget=10 s")
+    made = document("new", "p", "--data", "rows.csv", "--target", "kind", *dealt, cwd=tmp_path)
+    checked = document("check", tmp_path / "p")
+    document("train", tmp_path / "p", "--set", "model.family=linear")
+
+    spec = find_run(tmp_path / "p").spec
+    assert spec.inputs == ("size", "weight")
+    assert {p["code"]: p["rows"] for p in checked["problems"]}["disputed-target"] == 4
+    assert checked["estimate"]["seconds"] > 0
+    told = last_choice(
+        tmp_path / "p", spec.project, snapshot_id=spec.snapshot_id, split_id=spec.split_id, inputs=spec.inputs
+    )
+    assert told == made["choice"]
 
 
 def test_runs_are_listed_newest_first(trained):

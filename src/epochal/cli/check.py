@@ -21,6 +21,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Check; 1 when there are errors."""
     from epochal.workbench.checking import check_project
     from epochal.workbench.data_client import DataClient
+    from epochal.workbench.views.words import duration, memory
 
     with DataClient() as client:
         result = check_project(client, arguments.dir, console.progress, tell=console.notice)
@@ -35,8 +36,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         estimate = result["estimate"]
         if estimate:
             console.say(
-                f"a run takes about {estimate['seconds']:.0f} s, {estimate['memory_bytes'] / 2**20:.0f} MiB of memory "
-                f"and {estimate['disk_bytes'] / 2**20:.1f} MiB of disk"
+                f"a run takes about {duration(estimate['seconds'])}, {memory(estimate['memory_bytes'])} of memory "
+                f"and {memory(estimate['disk_bytes'])} of disk"
             )
         if not result["problems"]:
             console.say("nothing found")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from epochal.cli.arguments import UsageError, add_json, add_project, add_set, count, parse_sets
 from epochal.cli.console import Console
+from epochal.core.errors import EpochalError
 
 
 if TYPE_CHECKING:
@@ -120,6 +121,10 @@ def _shown(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
+def _unnumbered(what: str, number: str, op: str) -> str:
+    return f"the step{what.removeprefix(number).removeprefix(op)}" if what.startswith(number) else what
+
+
 def _add(file: ProjectFile, arguments: argparse.Namespace, console: Console) -> int:
     from epochal.core.settings import to_document
     from epochal.core.steps import OPS, nearest, parse_step
@@ -147,7 +152,14 @@ def _add(file: ProjectFile, arguments: argparse.Namespace, console: Console) -> 
     before = replace(file.project, clean=tuple(steps[:at]))
     request = CountStep(folder=str(file.folder), document=to_document(before), step=step.as_dict())
     with DataClient() as client:
-        counted = client.ask(request, progress=console.progress)
+        try:
+            counted = client.ask(request, progress=console.progress)
+        except EpochalError as error:
+            if error.where == f"clean step {at + 1}" and arguments.replace is None:
+                # The recipe has no such step: it is the one that was to be added.
+                error.where = f"the {step.op} step to be added"
+                error.what = _unnumbered(error.what, f"step {at + 1}", f" ({step.op})")
+            raise
     if not arguments.dry_run:
         steps[at : at + 1] = [step]
         why = f"add {step.op}" if arguments.replace is None else f"edit step {at + 1}"

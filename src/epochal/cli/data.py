@@ -91,11 +91,11 @@ def _profile(client: DataClient, where: dict[str, Any], console: Console) -> Non
             (
                 p["column"],
                 p["kind"],
-                p["missing"],
-                p["distinct"],
+                grouped(p["missing"]),
+                grouped(p["distinct"]),
                 p["min"],
                 p["max"],
-                ", ".join(f"{v} ({n})" for v, n in p["top"][:3]),
+                ", ".join(f"{v} ({grouped(n)})" for v, n in p["top"][:3]),
             )
             for p in profiles
         ],
@@ -119,7 +119,7 @@ def _rejects(client: DataClient, where: dict[str, Any], console: Console) -> Non
             right=(1,),
         )
     if answer["total"] > len(rejects):
-        console.notice(f"{len(rejects)} of {answer['total']} shown")
+        console.notice(f"{grouped(len(rejects))} of {grouped(answer['total'])} shown")
 
 
 def _ledger(client: DataClient, where: dict[str, Any], console: Console) -> None:

@@ -73,18 +73,20 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def say_choice(choice: Mapping[str, Any], console: Console) -> None:
     """The evidence for the chosen family and the runners-up, as a table."""
+    from epochal.workbench.views.words import duration, figure
+
     candidates = choice.get("candidates", ())
     if not candidates:
         return
     console.say()
     console.table(
-        ("family", choice.get("metric", "value"), "±", "s", "why"),
+        ("family", choice.get("metric", "value"), "±", "about", "why"),
         [
             (
                 c["family"],
-                f"{c['value']:.4g}" if c.get("value") is not None else "–",
-                f"{c['spread']:.2g}" if c.get("spread") is not None else "–",
-                f"{c['seconds']:.1f}" if c.get("seconds") is not None else "–",
+                figure(c.get("value")),
+                figure(c.get("spread")),
+                duration(c["seconds"]) if c.get("seconds") is not None else "–",
                 c.get("why", ""),
             )
             for c in candidates

@@ -21,6 +21,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """List them."""
     from epochal.project.read import read_project
     from epochal.runs.state import list_runs
+    from epochal.workbench.views.words import duration, figure
 
     read_project(arguments.dir)
     infos = list_runs(arguments.dir)
@@ -31,14 +32,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console.say(f"no runs yet. Next: epochal train {arguments.dir}")
         return 0
     console.table(
-        ("run", "state", "metric", "value", "seconds", "started"),
+        ("run", "state", "metric", "value", "time", "started"),
         [
             (
                 info.name,
                 info.status,
                 info.spec.project.metric,
-                "–" if info.value is None else f"{info.value:.4f}",
-                f"{info.seconds:.0f}",
+                figure(info.value),
+                duration(info.seconds),
                 info.spec.created,
             )
             for info in infos

@@ -169,7 +169,7 @@ def sentence(figures: StepFigures, *, would: bool = False) -> str:
         return f"{_number(figures.removed, 'row')} {verb} left out because {same}"
     if step.op == "filter":
         where = safe(step.params["where"], 60)
-        return f"{_number(figures.removed, 'row')} {verb} left out: not {where}"
+        return f"{_number(figures.removed, 'row')} {verb} left out because this does not hold: {where}"
     cells = _number(figures.changed, "cell")
     touched = f"{cells} {'would be' if would else 'were' if figures.changed != 1 else 'was'}"
     verbs = {

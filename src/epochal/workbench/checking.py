@@ -24,14 +24,10 @@ def check_project(
     Nothing of the project is changed.
     """
     file = ProjectFile.open(folder)
-    problems: list[dict[str, Any]] = [
-        {"code": "undeclared", "severity": "hint", "where": "[[source]]", "what": what, "fix": "see 1 Goal", "rows": 0}
-        for what in operations.missing_declarations(file.project)
-    ]
+    problems: list[dict[str, Any]] = []
     try:
         answer = client.ask(FindProblems(folder=str(file.folder), document=to_document(file.project)), progress=report)
-        known = {(p["code"], p["what"]) for p in problems}
-        problems += [_plain(p) for p in answer["problems"] if (p["code"], p["what"]) not in known]
+        problems += [_plain(p) for p in answer["problems"]]
         estimate = _try(client, file, problems, report, tell)
     except EpochalError as error:
         problems.append(_as_problem(error))
