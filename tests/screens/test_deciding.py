@@ -117,7 +117,7 @@ class TestTheGoal:
             await pilot.press("1")
             await until(lambda: "What is asked" in screen_text(app), pilot)
             assert not any("origin" in line and "!" in line for line in screen_text(app).splitlines())
-            assert "2 Data to look at the rows" in _next(app)
+            assert "2 Data shows the rows, 4 Model trains." in _next(app)
         session.close()
 
     async def test_opens_at_the_line_that_a_hint_asks_for(self, here):
@@ -192,6 +192,11 @@ class TestSettings:
             marked = [line for line in screen_text(app).splitlines() if "  * " in line]
             assert any("* 7" in line and "seed" in line for line in marked)
             assert not any("width" in line for line in marked)
+            session.change(with_setting(session.project, "model.width", 32), "a narrow one")
+            await until(lambda: any("  width" in li and "* 32" in li for li in screen_text(app).splitlines()), pilot)
+            row = next(n for n, line in enumerate(app.screen._view.settings) if line.path == "model.width")
+            await pilot.press("tab", *["j"] * row, "d")
+            await until(lambda: session.project.model.options == {"width": 64}, pilot)
         session.close()
 
     async def test_show_large_numbers_as_they_may_be_typed(self, here):

@@ -263,7 +263,7 @@ class TestKeys:
         async with app.run_test(size=(120, 40)) as pilot:
             await until(lambda: "0.985 ± 0.006" in screen_text(app), pilot)
             await pilot.press("tab", "enter")
-            await until(lambda: "Networks that share their weights. from 2 to 64" in screen_text(app), pilot)
+            await until(lambda: "Networks that share their weights. Expected: from 2 to 64" in screen_text(app), pilot)
             await pilot.press("backspace", *"900", "enter")
             await until(lambda: "expected a whole number from 2 to 64" in screen_text(app), pilot)
             await pilot.press("backspace", "backspace", "backspace", *"16", "enter")

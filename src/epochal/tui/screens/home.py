@@ -98,7 +98,7 @@ class HomeScreen(StageScreen):
     def _line(row: HomeRow, here: bool, width: int) -> Content:
         name, wide = 18, width >= 90
         state = 0 if row.sample else 18
-        question = max(16, min(52 if row.sample else 40, width - name - (30 if wide else 24)))
+        question = max(16, min(52 if row.sample else 40, width - name - (30 if wide else 18 if row.sample else 24)))
         left = width - name - question - state - (4 if row.sample else 6)
         note = row.where if row.sample else _tail(row.where, left)
         last = note if wide else "sample" if row.sample else ""

@@ -20,7 +20,7 @@ from epochal.tui.screens.overlays import Ask, Item, Pick
 from epochal.tui.text import Part, content
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
-from epochal.workbench.views.model import FamilyRow, ModelView, SettingRow, model_view
+from epochal.workbench.views.model import FamilyRow, ModelView, SettingRow, model_view, suggested_values
 
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class ModelScreen(StageScreen):
         if view.reason:
             lines += wrapped(view.reason, width, "quiet", 2)
         first = len(lines) + 2
-        note = f"* {view.changed} changed by you" if view.changed else "as suggested"
+        note = f"* {view.changed} changed from suggested" if view.changed else "as suggested"
         lines += [blank(), heading(f"Settings of {view.family}" if view.family else "Settings", width, note)]
         lines += self._settings(view, width)
         cursor = first + self._setting if self._in_settings else self._first_family + self._family
@@ -256,7 +256,11 @@ class ModelScreen(StageScreen):
             return
         setting = self._view.settings[self._setting]
         table, _, name = setting.path.partition(".")
-        self.session.change(without(self.session.project, table, name), f"{setting.title} as suggested")
+        project = without(self.session.project, table, name)
+        suggested = suggested_values(project, self.session.choice)
+        if setting.path in suggested:
+            project = with_setting(project, setting.path, suggested[setting.path])
+        self.session.change(project, f"{setting.title} as suggested")
 
     def _change(self, setting: SettingRow) -> None:
         if setting.choices:

@@ -265,6 +265,7 @@ def _safe(row: GoalRow) -> GoalRow:
 def _next(rows: tuple[GoalRow, ...]) -> str:
     if any(r.needed for r in rows):
         return "t chooses the column to predict."
-    ahead = "2 Data to look at the rows, or 4 Model to train."
     names = ", ".join(dict.fromkeys(r.title for r in rows if r.wanted))
-    return f"{ahead} s leads to what is not declared yet: {names}." if names else ahead
+    if names:
+        return f"2 Data shows the rows, 4 Model trains. Not declared (s): {names}."
+    return "2 Data to look at the rows, or 4 Model to train."

@@ -94,7 +94,7 @@ def model_view(
     found = {str(c.get("family", "")): c for c in (choice.candidates if choice else ())}
     fitting = [f.name for f in families_for(project.goal.task)]
     order = [n for n in found if n in fitting] + [n for n in fitting if n not in found]
-    settings = setting_rows(project, runs, _suggested(project, choice))
+    settings = setting_rows(project, runs, suggested_values(project, choice))
     return ModelView(
         sentence=_sentence(project, built),
         metric=METRICS[project.metric].title,
@@ -159,7 +159,7 @@ def _baselines(project: Project, baselines: Mapping[str, Any]) -> tuple[FamilyRo
 _TITLES = {"l2": "L2 penalty"}
 
 
-def _suggested(project: Project, choice: Choice | None) -> dict[str, Any]:
+def suggested_values(project: Project, choice: Choice | None) -> dict[str, Any]:
     """What the trial of families wrote for this family, by dotted path: nobody changed that."""
     if choice is None:
         return {}
