@@ -66,12 +66,14 @@ def measure(name: str, folder: Path, budget: str) -> dict[str, Any]:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*METRICS, []], default=list(METRICS))
+    parser.add_argument("names", nargs="*", help=f"any of {', '.join(METRICS)}; all when none is named")
     parser.add_argument("--budget", default="")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
+    if strange := set(asked.names) - set(METRICS):
+        parser.error(f"there is no {', '.join(sorted(strange))}")
     with tempfile.TemporaryDirectory() as folder:
-        found = {name: measure(name, Path(folder), asked.budget) for name in asked.names}
+        found = {name: measure(name, Path(folder), asked.budget) for name in asked.names or METRICS}
     if asked.json:
         print(json.dumps(found))
     else:
