@@ -292,13 +292,19 @@ class TestKeys:
             await pilot.press("j")
             await until(lambda: "run 1   linear   done" in screen_text(app), pilot)
 
-    async def test_a_cell_of_the_matrix_sends_its_rows_to_the_data_pane(self, finished, reviews):
-        _write_review(finished, reviews.classification())
+    @pytest.mark.parametrize(
+        ("there", "title"),
+        [(1, "Adelie taken for Chinstrap"), (1360, "first 1 of 1 360: Adelie taken for Chinstrap")],
+    )
+    async def test_a_cell_of_the_matrix_sends_its_rows_to_the_data_pane(self, finished, reviews, there, title):
+        document = reviews.classification()
+        document["confusion"]["counts"][0][1] = there
+        _write_review(finished, document)
         app = finished.app("test")
         async with app.run_test(size=(120, 40)) as pilot:
             await until(lambda: "taken for" in screen_text(app), pilot)
             await pilot.press("tab", "l")
-            await until(lambda: "▸1" in screen_text(app), pilot)
+            await until(lambda: f"▸{there}" in screen_text(app), pilot)
             wanted = []
             finished.session.subscribe(
                 lambda topic: wanted.append(finished.session.rows_wanted) if topic == "rows" else None
@@ -306,7 +312,7 @@ class TestKeys:
             await pilot.press("enter")
             await until(lambda: wanted, pilot)
 
-        assert (wanted[0].title, wanted[0].keys) == ("Adelie taken for Chinstrap", ("k0",))
+        assert (wanted[0].title, wanted[0].keys) == (title, ("k0",))
 
     async def test_leaving_tells_what_goes_on_and_asks(self, world):
         app = world.app("train")

@@ -87,6 +87,9 @@ def rows_under(view: ReviewView, cursor: Cursor) -> ShowRows | None:
             return None
         truth, prediction = view.confusion.classes[cursor.truth], view.confusion.classes[cursor.prediction]
         title = f"{truth} taken for {prediction}" if cursor.truth != cursor.prediction else f"{truth}, predicted right"
+        there = view.confusion.counts[cursor.truth][cursor.prediction]
+        if there > len(keys):
+            title = f"first {count(len(keys))} of {count(there)}: {title}"
         return ShowRows(title=title, keys=keys, part="test")
     if view.worst and cursor.worst < len(view.worst):
         row = view.worst[cursor.worst]
