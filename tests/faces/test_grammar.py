@@ -17,6 +17,7 @@ from epochal.core.settings import parse_project
 from epochal.core.steps import OPS
 from epochal.testing import tiny_project, tiny_run
 from epochal.workbench.commands import COMMANDS
+from epochal.workbench.views.shell import error_line
 
 
 ROOT = Path(__file__).parents[2]
@@ -337,3 +338,18 @@ def test_a_table_without_a_target_is_named_where_none_is_found(tmp_path):
 
     assert "[no-target]\nwhere: notes.csv\n" in done.stderr
     assert not (tmp_path / "p").exists()
+
+
+def test_suspects_of_a_new_project_come_with_the_line_that_leaves_them_out(tmp_path):
+    rows = "".join(f"{i % 2},{(i % 2) * 1000 + i % 97},{i * 31 % 89}\n" for i in range(400))
+    (tmp_path / "t.csv").write_text(f"label,told,other\n{rows}")
+
+    done = epochal("new", "p", "--data", "t.csv", "--set", "model.family=linear", cwd=tmp_path)
+
+    assert 'to leave suspects out, add ["told"] to ignore under [columns] in p/project.toml\n' in done.stdout
+
+
+def test_an_error_on_a_screen_is_a_sentence_with_its_place_and_one_with_its_remedy():
+    error = SettingsError("no column is called 'x'", where="project.toml:4", fix="did you mean 'y'?")
+
+    assert error_line(error) == "No column is called 'x' (project.toml:4). Did you mean 'y'?"

@@ -35,8 +35,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                     console.hint(f"{word}: {problem[word]}", indent=2)
         estimate = result["estimate"]
         if estimate:
+            time = duration(estimate["seconds"])
             console.say(
-                f"a run takes about {duration(estimate['seconds'])}, {memory(estimate['memory_bytes'])} of memory "
+                f"a run takes {'under 1 s' if time.startswith('<') else f'about {time}'}, {memory(estimate['memory_bytes'])} of memory "
                 f"and {memory(estimate['disk_bytes'])} of disk"
             )
         if not result["problems"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return 0
     console.say(f"{project.name}: predict {project.columns.target} ({project.goal.task}), judged by {project.metric}")
     console.table(("suggested", "value", "because"), made.reasons)
+    if made.suspects:
+        names = ", ".join(json.dumps(name, ensure_ascii=False) for name in made.suspects)
+        console.say(f"to leave suspects out, add [{names}] to ignore under [columns] in {arguments.dir}/project.toml")
     say_choice(made.choice, console)
     console.say(f"family {project.model.family}. Next: epochal train {arguments.dir}")
     return 0

@@ -51,6 +51,8 @@ class Made:
     reasons: tuple[tuple[str, str, str], ...]
     """(what, shown value, why) of every suggestion."""
     built: Built
+    suspects: tuple[str, ...] = ()
+    """Inputs that nearly tell the target alone, and were not left out."""
     choice: Mapping[str, Any] = field(default_factory=dict)
     """The evidence for the chosen family; empty when the family was given."""
 
@@ -153,7 +155,7 @@ def new_project(
     choice: Mapping[str, Any] = {}
     if not project.model.family:
         choice = choose_family(file, built, report=report)
-    return Made(file=file, reasons=proposal.reasons, built=built, choice=choice)
+    return Made(file=file, reasons=proposal.reasons, built=built, suspects=proposal.suspects, choice=choice)
 
 
 def _take_back(paths: ProjectPaths, *, whole: bool) -> None:

@@ -46,7 +46,8 @@ class FamilyRow:
             (self.about, "about {} in all"),
             (self.memory, "{} of memory"),
         )
-        return " · ".join([self.why, *(words.format(value) for value, words in known if value != "–")])
+        told = (words.format(value) for value, words in known if value != "–")
+        return " · ".join([self.why, *told]).replace("about <", "under ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

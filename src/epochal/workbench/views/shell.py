@@ -40,10 +40,9 @@ def shell_view(session: Session) -> ShellView:
 
 
 def error_line(error: EpochalError) -> str:
-    """An error as one line: what, where, how to mend it."""
-    what = _sentence(error.what)
-    where = f"({safe(error.where)})" if error.where else ""
-    return " ".join(part for part in (what, where, _begun(safe(error.fix))) if part)
+    """An error as one line: a sentence of what and where, and how to mend it."""
+    what = _sentence(f"{error.what} ({error.where})" if error.where else error.what)
+    return " ".join(part for part in (what, _begun(safe(error.fix))) if part)
 
 
 def _begun(text: str) -> str:
