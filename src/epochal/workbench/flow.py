@@ -146,7 +146,9 @@ def accept(session: Session) -> bool:
     if draft is None or draft.project is None:
         return False
     if not draft.project.columns.target:
-        session.failed(EpochalError("no column to predict is chosen", where=draft.uri, fix="t chooses one", code="no-target"))
+        session.failed(
+            EpochalError("no column to predict is chosen", where=draft.uri, fix="t chooses one", code="no-target")
+        )
         return False
     try:
         operations.refuse_existing(draft.folder)
