@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from epochal.cli.arguments import UsageError, add_json, add_project, add_set, count, parse_sets
 from epochal.cli.console import Console
 from epochal.core.errors import EpochalError
+from epochal.show import counted
 
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _list(file: ProjectFile, console: Console) -> int:
         words = "  ".join(f"{k}={_shown(v)}" for k, v in step.as_dict().items() if k != "op")
         console.say(f"{n:>3}  {step.op:<16} {words}")
     steps = len(file.project.clean)
-    console.say(f"{steps} step{'' if steps == 1 else 's'} in the recipe. There are:")
+    console.say(f"{counted(steps, 'step')} in the recipe. There are:")
     console.table(
         ("step", "does", "takes"),
         [(o.name, o.title, ", ".join(p.name + ("" if p.required else "?") for p in o.params)) for o in OPS.values()],

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from epochal.cli.arguments import add_json, add_project
 from epochal.cli.console import Console
-from epochal.show import grouped
+from epochal.show import counted, grouped
 
 
 SUMMARY = "predict the rows of a new file"
@@ -51,19 +49,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                 console.document({**result, "path": None, "predictions": rows})
             else:
                 _print(path)
-                console.notice(f"{_rows(result)} predicted by run {result['run']}")
+                console.notice(f"{counted(result['rows'], 'row')} predicted by run {result['run']}")
             return 0
     if console.as_json:
         console.document(result)
     else:
-        console.say(f"{_rows(result)} predicted by run {result['run']}, written to {wanted}")
+        console.say(f"{counted(result['rows'], 'row')} predicted by run {result['run']}, written to {wanted}")
         if result.get("noted"):
             console.say(f"{grouped(result['noted'])} of them with a note: see the column `note`")
     return 0
-
-
-def _rows(result: Mapping[str, Any]) -> str:
-    return f"{grouped(result['rows'])} row{'' if result['rows'] == 1 else 's'}"
 
 
 def _print(path: Path) -> None:

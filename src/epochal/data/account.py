@@ -14,7 +14,7 @@ from epochal.data.recipe import ready_steps
 from epochal.data.sources import opened
 from epochal.data.sql import rejects_sql
 from epochal.data.views import base_of
-from epochal.show import grouped, safe
+from epochal.show import counted, grouped, safe
 
 
 if TYPE_CHECKING:
@@ -105,9 +105,9 @@ def cast_rejects_by_source(con: DuckDBPyConnection, engine: Engine, steps: tuple
 def _words(ledger: Mapping[str, Any], figures: tuple[StepFigures, ...], why: str) -> list[str]:
     """One sentence a line of the account."""
     words = [_source_words(s) for s in ledger["sources"]]
-    words.append(f"{_of(ledger['read'], 'row')} read")
+    words.append(f"{counted(ledger['read'], 'row')} read")
     words.extend(f"step {f.n}, {f.step.op}: {sentence(f)}" for f in figures)
-    kept = f"{_of(ledger['kept'], 'row')} kept"
+    kept = f"{counted(ledger['kept'], 'row')} kept"
     if why:
         words.append(f"{kept}; not dealt out yet: {safe(why, 200)}")
     else:
@@ -121,14 +121,10 @@ def _source_words(source: Mapping[str, Any]) -> str:
     parts = [f"{grouped(source['header'])} header"] if source["header"] else []
     parts += [f"{grouped(source[k])} {k}" for k in ("blank", "continuation", "rejected") if source[k]]
     parts.append(f"{grouped(source['read'])} read")
-    text = f"{safe(source['name'], 60)}: {_of(source['lines'], 'line')} = {' + '.join(parts)}"
+    text = f"{safe(source['name'], 60)}: {counted(source['lines'], 'line')} = {' + '.join(parts)}"
     if source["rejected_cells"]:
-        text += f"; beside them {_of(source['rejected_cells'], 'cell')} that could not be read"
+        text += f"; beside them {counted(source['rejected_cells'], 'cell')} that could not be read"
     return text
-
-
-def _of(number: int, noun: str) -> str:
-    return f"{grouped(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def read_rejects(engine: Engine, con: DuckDBPyConnection, project: Project, work: Work, limit: int) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from epochal.data.sql import (
 from epochal.data.sqltext import as_text, table_name
 from epochal.data.stages import Stage, plan
 from epochal.data.views import Base, base_of
-from epochal.show import grouped, safe
+from epochal.show import counted, grouped, safe
 
 
 if TYPE_CHECKING:
@@ -163,14 +163,14 @@ def sentence(figures: StepFigures, *, would: bool = False) -> str:
     verb = "would be" if would else "were" if figures.removed != 1 else "was"
     if step.op == "drop_missing":
         gap = f"{what} is missing" if len(step.columns) == 1 else f"one of {what} is missing"
-        return f"{_number(figures.removed, 'row')} {verb} left out because {gap}"
+        return f"{counted(figures.removed, 'row')} {verb} left out because {gap}"
     if step.op == "drop_duplicates":
         same = f"another has the same {what}" if step.columns else "another is equal"
-        return f"{_number(figures.removed, 'row')} {verb} left out because {same}"
+        return f"{counted(figures.removed, 'row')} {verb} left out because {same}"
     if step.op == "filter":
         where = safe(step.params["where"], 60)
-        return f"{_number(figures.removed, 'row')} {verb} left out because this does not hold: {where}"
-    cells = _number(figures.changed, "cell")
+        return f"{counted(figures.removed, 'row')} {verb} left out because this does not hold: {where}"
+    cells = counted(figures.changed, "cell")
     touched = f"{cells} {'would be' if would else 'were' if figures.changed != 1 else 'was'}"
     verbs = {
         "set_kind": f"read as {step.params.get('kind', '')}",
@@ -185,7 +185,7 @@ def sentence(figures: StepFigures, *, would: bool = False) -> str:
     text = f"{touched} {verbs.get(step.op, 'changed')}"
     if figures.rejected:
         text += (
-            f"; {_number(figures.rejected, 'cell')} cannot be read and {'would become' if would else 'became'} missing"
+            f"; {counted(figures.rejected, 'cell')} cannot be read and {'would become' if would else 'became'} missing"
         )
     return text
 
@@ -219,10 +219,6 @@ _COLUMNS: Mapping[str, Callable[[Step, bool], str]] = {
     "split_column": _split,
 }
 """What steps that touch no cell do to columns."""
-
-
-def _number(count: int, word: str) -> str:
-    return f"{grouped(count)} {word}{'' if count == 1 else 's'}"
 
 
 def _listed(columns: Sequence[str]) -> str:

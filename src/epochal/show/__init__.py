@@ -137,3 +137,8 @@ def grouped(number: float | str) -> str:
     head = len(whole) % 3
     parts = ([whole[:head]] if head else []) + [whole[i : i + 3] for i in range(head, len(whole), 3)]
     return f"{sign}{' '.join(parts)}{dot}{rest}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A count with its noun: "1 row", "2 000 rows"."""
+    return f"{grouped(number)} {one if number == 1 else many or one + 's'}"

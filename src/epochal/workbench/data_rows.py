@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from epochal.core.errors import EpochalError
 from epochal.data import protocol
-from epochal.workbench.views.data import Query, number, plural
+from epochal.show import counted
+from epochal.workbench.views.data import Query, number
 
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Rows:
 
         def collected(eids: list[int]) -> None:
             self.select(eids, on=on)
-            self.data.say(f"{plural(len(eids), 'row')} {title}; {number(len(self.data.selected))} selected")
+            self.data.say(f"{counted(len(eids), 'row')} {title}; {number(len(self.data.selected))} selected")
 
         self.data.session.background("select", "selecting rows", collect, collected, cancelled=cancelled)
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from epochal.core.steps import OPS, Step
+from epochal.show import counted
 from epochal.tui.screens.data_moves import Action
 from epochal.tui.screens.data_steps import StepForm, StepMenu
-from epochal.workbench.views.data import Query, plural
+from epochal.workbench.views.data import Query
 from epochal.workbench.views.forms import (
     field_text,
     keep_all_but,
@@ -163,7 +164,7 @@ def _hide(screen: DataScreen) -> None:
 def _unhide(screen: DataScreen) -> None:
     count, screen.data.hidden = len(screen.data.hidden), frozenset()
     screen.draw_columns()
-    screen.data.say(f"{plural(count, 'hidden column')} shown again" if count else "no column is hidden")
+    screen.data.say(f"{counted(count, 'hidden column')} shown again" if count else "no column is hidden")
 
 
 def _width(screen: DataScreen) -> None:

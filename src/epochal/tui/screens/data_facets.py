@@ -10,12 +10,12 @@ from textual.content import Content
 from textual.events import Key, Resize
 from textual.widgets import Input
 
-from epochal.show import cell_width, fit
+from epochal.show import cell_width, counted, fit
 from epochal.tui.glyphs import glyphs
 from epochal.tui.screens.overlay import Keys, Overlay
 from epochal.tui.text import content
 from epochal.tui.widgets.lines import Lines
-from epochal.workbench.views.data import number, plural, share
+from epochal.workbench.views.data import number, share
 
 
 FEW = 20
@@ -72,10 +72,10 @@ class Facets(Overlay[Wish]):
         self._values = tuple((str(v[0]), int(v[1]), v[2]) for v in body["values"])
         self._rows = rows
         distinct = int(body["distinct"])
-        note = plural(distinct, "value") + (
+        note = counted(distinct, "value") + (
             f", first {number(len(self._values))}" if distinct > len(self._values) else ""
         )
-        self.set_title(self.said_title, f"{note} in {plural(rows, 'row')}")
+        self.set_title(self.said_title, f"{note} in {counted(rows, 'row')}")
         if distinct > FEW and all(count == 1 for _v, count, raw in self._values if raw is not None):
             self._values = tuple(v for v in self._values if v[2] is None)
             self._all_different = f"every value is different: {number(distinct)} values, each in one row"

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.events import Resize
 
 from epochal.data import protocol
-from epochal.show import cell_width, fit, safe
+from epochal.show import cell_width, counted, fit, safe
 from epochal.tui.glyphs import glyphs
 from epochal.tui.screens.data_cleaning import change_values, drop_values
 from epochal.tui.screens.data_facets import LOW, Facets, Wish
@@ -21,7 +21,7 @@ from epochal.tui.widgets.grid import Grid
 from epochal.tui.widgets.grid_columns import GridColumn
 from epochal.tui.widgets.lines import Lines
 from epochal.tui.widgets.pages import MemoryPages
-from epochal.workbench.views.data import number, plural
+from epochal.workbench.views.data import number
 
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _cell(screen: DataScreen) -> None:
         if reader.is_attached:
             text = body["text"]
             words = (f"{glyphs().waiting} missing", "$ep-quiet") if text is None else (text, "$ep-text")
-            note = f"row {name}  ·  {plural(body['length'], 'character')}"
+            note = f"row {name}  ·  {counted(body['length'], 'character')}"
             reader.read(content(words), note=note, copied=text or "")
 
     request = protocol.ReadCell(token=screen.data.view.token, row=row, column=column.name)
@@ -67,7 +67,7 @@ def _copy(screen: DataScreen) -> None:
 def _copy_row(screen: DataScreen) -> None:
     def copy(cells: Sequence[str | None]) -> None:
         screen.app.copy_to_clipboard("\t".join(c or "" for c in cells))
-        screen.data.say(f"copied: {plural(len(cells), 'cell')} of row {_name_of_row(screen)}")
+        screen.data.say(f"copied: {counted(len(cells), 'cell')} of row {_name_of_row(screen)}")
 
     _read_row(screen, screen.grid.cursor_row, copy)
 
@@ -205,7 +205,7 @@ def _look_at(screen: DataScreen, column: GridColumn, values: Sequence[str | None
 
 def _select(screen: DataScreen, column: GridColumn, values: Sequence[str | None]) -> None:
     alternatives = tuple(((column.name, *_condition([v])),) for v in values)
-    screen.data.rows.select_where(alternatives, f"with {plural(len(values), 'value')} of {column.title}")
+    screen.data.rows.select_where(alternatives, f"with {counted(len(values), 'value')} of {column.title}")
 
 
 _FACET_WISHES: Mapping[str, Any] = {
@@ -245,7 +245,7 @@ def account(ledger: Account) -> Content:
         ):
             if source[key]:
                 line(words, source[key], sign="−")
-        note = f"{plural(source['rejected_cells'], 'cell')} rejected" if source["rejected_cells"] else ""
+        note = f"{counted(source['rejected_cells'], 'cell')} rejected" if source["rejected_cells"] else ""
         line("rows read", source["read"], sign="=", strong=True, note=note)
         lines.append(Content(""))
     lines.append(content(("Cleaning", "bold $ep-accent")))
@@ -278,7 +278,7 @@ def _ledger(screen: DataScreen) -> None:
 
 
 def _sql(screen: DataScreen) -> None:
-    reader = Reader("The recipe as one SQL statement", plural(len(screen.data.recipe.steps), "step"))
+    reader = Reader("The recipe as one SQL statement", counted(len(screen.data.recipe.steps), "step"))
     screen.app.push_screen(reader)
 
     def show(body: Mapping[str, Any]) -> None:
@@ -322,7 +322,7 @@ class Rejects(Overlay[None]):
         ]
         self.query_one(Grid).show(MemoryPages(names, rows), len(rows), columns)
         total = int(body["total"])
-        note = plural(total, "reject")
+        note = counted(total, "reject")
         self.set_title("Rejects", note if total == len(rows) else f"first {number(len(rows))} of {note}")
 
     def key_pressed(self, pressed: str) -> bool:
@@ -334,7 +334,7 @@ class Rejects(Overlay[None]):
             text = self._texts[grid.cursor_row]
             lines = "\n".join(safe(line, 2000) for line in text.splitlines())
             reader = Reader(
-                f"Reject {number(grid.cursor_row + 1)}", plural(len(text), "character"), content(lines), text
+                f"Reject {number(grid.cursor_row + 1)}", counted(len(text), "character"), content(lines), text
             )
             self.app.push_screen(reader)
             return True

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from epochal.show import counted
 from epochal.tui.screens.overlay import Chooser, Prompt
-from epochal.workbench.views.data import plural
 
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _select_matching(*, on: bool, everywhere: bool) -> Action:
 def _unselect_all(screen: DataScreen) -> None:
     count = len(screen.data.selected)
     screen.data.rows.select_none()
-    screen.data.say(f"{plural(count, 'row')} unselected")
+    screen.data.say(f"{counted(count, 'row')} unselected")
 
 
 MOVES: Mapping[str, Action] = {

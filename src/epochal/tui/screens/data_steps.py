@@ -20,12 +20,10 @@ from textual.widgets.input import Selection
 from epochal.core.errors import EpochalError, SettingsError
 from epochal.core.steps import OPS, Op, Param, Step
 from epochal.data.protocol import Counted
-from epochal.show import cell_width, fit, safe
-from epochal.tui.glyphs import glyphs
+from epochal.show import cell_width, counted, fit, safe
 from epochal.tui.screens.overlay import Keys, Overlay
 from epochal.tui.text import Part, content, stacked
 from epochal.workbench.data_session import DataSession
-from epochal.workbench.views.data import plural
 from epochal.workbench.views.forms import known_columns, step_from_fields
 
 
@@ -352,10 +350,10 @@ def shown(value: str | None) -> str:
     return "·" if value is None else value or '""'
 
 
-def sentence(counted: Counted) -> str:
+def sentence(found: Counted) -> str:
     """What a step would do, in words, where the host said none."""
-    if counted.removed:
-        return f"{plural(counted.removed, 'row')} of {plural(counted.rows_before, 'row')} would be left out"
-    text = f"{plural(counted.changed, 'cell')} would change" if counted.changed else "nothing would change"
-    rejected = f"; {plural(counted.rejected_cells, 'cell')} cannot be read so and would become rejects"
-    return text + (rejected if counted.rejected_cells else "")
+    if found.removed:
+        return f"{counted(found.removed, 'row')} of {counted(found.rows_before, 'row')} would be left out"
+    text = f"{counted(found.changed, 'cell')} would change" if found.changed else "nothing would change"
+    rejected = f"; {counted(found.rejected_cells, 'cell')} cannot be read so and would become rejects"
+    return text + (rejected if found.rejected_cells else "")

@@ -9,13 +9,13 @@ from textual.content import Content
 
 from epochal.core.settings import Project
 from epochal.data.protocol import Problem
-from epochal.show import safe
+from epochal.show import counted, safe
 from epochal.tui.glyphs import glyphs
 from epochal.tui.text import Part, content
 from epochal.tui.widgets.data_side import told
 from epochal.workbench.data_session import DataSession
 from epochal.workbench.keys import Command
-from epochal.workbench.views.data import SEPARATOR, headline, number, plural
+from epochal.workbench.views.data import SEPARATOR, headline, number
 from epochal.workbench.views.goal import line_of
 
 
@@ -47,7 +47,7 @@ def headline_of(data: DataSession) -> Content:
         rejects = rejected(data.ledger)
         styled += [
             (SEPARATOR, "$ep-line"),
-            (plural(rejects, "reject"), "$ep-warning" if rejects else "$ep-quiet"),
+            (counted(rejects, "reject"), "$ep-warning" if rejects else "$ep-quiet"),
         ]
     if data.selected:
         styled += [(SEPARATOR, "$ep-line"), (f"{number(len(data.selected))} selected", "bold $ep-blue")]
@@ -66,7 +66,7 @@ def next_action(data: DataSession, area: str, index: int = 0) -> str:
     if data.query.eids:
         return "these are the selected rows: gd leaves them out, q goes back to all"
     if data.selected:
-        return f'{plural(len(data.selected), "row")} selected: " looks at them, gd leaves them out, gu unselects'
+        return f'{counted(len(data.selected), "row")} selected: " looks at them, gd leaves them out, gu unselects'
     if data.depth:
         return "these are some of the rows; q goes back to the others"
     if not project.columns.target:
@@ -87,8 +87,8 @@ def _at_problem(project: Project, problem: Problem) -> str:
 def _of_all(problems: Sequence[Problem]) -> str:
     grave = [p for p in problems if p.severity != "hint"]
     if grave:
-        return f"fix {plural(len(grave), 'problem')} (A), then 4 Model. {safe(_first(grave), 200)}"
-    hints = f" {plural(len(problems), 'hint')}: A." if problems else ""
+        return f"fix {counted(len(grave), 'problem')} (A), then 4 Model. {safe(_first(grave), 200)}"
+    hints = f" {counted(len(problems), 'hint')}: A." if problems else ""
     return f"the rows look ready: 4 Model shows what can learn from them.{hints}"
 
 

@@ -10,11 +10,11 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from epochal.data.protocol import Problem, Profile
-from epochal.show import cell_width, fit
+from epochal.show import cell_width, counted, fit
 from epochal.tui.glyphs import Glyphs, glyphs
 from epochal.tui.text import Part, content, spread
 from epochal.tui.widgets.lines import Lines
-from epochal.workbench.views.data import RecipeLine, exactness, figure, ledger_line, number, plural, tall_bars
+from epochal.workbench.views.data import RecipeLine, exactness, figure, ledger_line, number, tall_bars
 
 
 FEW = 30
@@ -125,7 +125,7 @@ def profile_lines(view: SideView, width: int, signs: Glyphs, *, tall: bool, valu
 
 def _counts(profile: Profile, width: int) -> list[Content]:
     dot: Part = (" · ", "$ep-line")
-    rows = content(plural(profile.rows, "row"), dot, (exactness(profile), "$ep-quiet"))
+    rows = content(counted(profile.rows, "row"), dot, (exactness(profile), "$ep-quiet"))
     missing = (f"{number(profile.missing)} missing", "$ep-warning" if profile.missing else "$ep-quiet")
     values = content(missing, dot, f"{number(profile.distinct)} distinct")
     lines = [rows.truncate(width, ellipsis=True), values.truncate(width, ellipsis=True)]
@@ -137,7 +137,7 @@ def _counts(profile: Profile, width: int) -> list[Content]:
 def signs_of_control(profile: Profile) -> str:
     """A warning about characters that could act on a terminal."""
     one = profile.control_characters == 1
-    return f"! {plural(profile.control_characters, 'value')} {'holds' if one else 'hold'} invisible characters"
+    return f"! {counted(profile.control_characters, 'value')} {'holds' if one else 'hold'} invisible characters"
 
 
 def _histogram(profile: Profile, width: int, signs: Glyphs, height: int) -> list[Content]:
@@ -200,7 +200,7 @@ def _values(profile: Profile, width: int, most: int, signs: Glyphs) -> list[Cont
         )
     more = profile.distinct - len(top)
     if more > 0:
-        lines.append(content((f"and {plural(more, 'other value')}", "$ep-quiet")))
+        lines.append(content((f"and {counted(more, 'other value')}", "$ep-quiet")))
     return lines
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from epochal.core.settings import Project
 from epochal.core.steps import OPS, Step
 from epochal.data.protocol import ColumnInfo, Profile, View
-from epochal.show import cell_width, grouped, safe
+from epochal.show import cell_width, counted, grouped, safe
 from epochal.workbench.views.forms import typed_number
 
 
@@ -87,11 +87,6 @@ def share(part: int, whole: int) -> str:
     return f"{percent:.0f} %" if percent >= 10 or percent == int(percent) else f"{percent:.1f} %"
 
 
-def plural(count: int, one: str, many: str = "") -> str:
-    """A count with its word: 1 row, 2 rows."""
-    return f"{number(count)} {one if count == 1 else many or one + 's'}"
-
-
 # ── the grid ──
 
 
@@ -153,16 +148,16 @@ def headline(source: str, query: Query, view: View, *, read: int | None, hidden:
     """The line above the grid: what is looked at, and how much of all it is. `read` are the rows before the recipe."""
     parts = [safe(source, 60)]
     if query.title or view.rows != view.total:
-        parts.append(f"{number(view.rows)} of {plural(view.total, 'row')}")
+        parts.append(f"{number(view.rows)} of {counted(view.total, 'row')}")
         if query.title:
             parts.append(safe(query.title, 120))
     elif read is not None and read != view.rows and query.steps is None:
-        parts.append(f"{plural(read, 'row')} × {number(len(view.columns))}")
+        parts.append(f"{counted(read, 'row')} × {number(len(view.columns))}")
         parts.append(f"{number(view.rows)} after cleaning")
     else:
-        parts.append(f"{plural(view.rows, 'row')} × {number(len(view.columns))}")
+        parts.append(f"{counted(view.rows, 'row')} × {number(len(view.columns))}")
     if hidden:
-        parts.append(f"{plural(hidden, 'column')} hidden (gv shows {'it' if hidden == 1 else 'them'})")
+        parts.append(f"{counted(hidden, 'column')} hidden (gv shows {'it' if hidden == 1 else 'them'})")
     if query.steps is not None:
         parts.append(f"after step {query.steps}" if query.steps else "raw, before any step")
     return SEPARATOR.join(parts)
@@ -179,7 +174,7 @@ def step_words(step: Step) -> str:
 
 
 def _columns(columns: tuple[str, ...]) -> str:
-    return ", ".join(columns) if len(columns) < 3 else plural(len(columns), "column")
+    return ", ".join(columns) if len(columns) < 3 else counted(len(columns), "column")
 
 
 def _mapping(params: Mapping[str, Any]) -> str:
@@ -226,18 +221,18 @@ def _effect(step: Step, count: Mapping[str, Any] | None) -> str:
     if count is None:
         return ""
     if OPS[step.op].removes_rows:
-        return f"−{plural(count['removed'], 'row')}" if count["removed"] else "0 rows"
+        return f"−{counted(count['removed'], 'row')}" if count["removed"] else "0 rows"
     if OPS[step.op].changes_columns and not count["changed"]:
         return _COLUMN_EFFECTS[step.op](step)
-    return plural(count["changed"], "cell")
+    return counted(count["changed"], "cell")
 
 
 _COLUMN_EFFECTS: Mapping[str, Callable[[Step], str]] = {
-    "select": lambda step: f"{plural(len(step.columns), 'column')} kept",
-    "drop_columns": lambda step: f"−{plural(len(step.columns), 'column')}",
+    "select": lambda step: f"{counted(len(step.columns), 'column')} kept",
+    "drop_columns": lambda step: f"−{counted(len(step.columns), 'column')}",
     "rename": lambda _step: "1 name",
     "compute": lambda _step: "+1 column",
-    "split_column": lambda step: f"+{plural(len(step.params['into']), 'column')}",
+    "split_column": lambda step: f"+{counted(len(step.params['into']), 'column')}",
 }
 """What steps that touch no cell do, for the recipe panel."""
 

@@ -6,7 +6,7 @@ import math
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from epochal.show import grouped
+from epochal.show import counted, grouped
 
 
 def duration(seconds: float) -> str:
@@ -95,5 +95,4 @@ def place(path: Path) -> str:
 
 def some(number: int, one: str, many: str = "") -> str:
     """A count with its noun: "1 row", "2 rows", "no rows"."""
-    noun = one if number == 1 else (many or f"{one}s")
-    return f"{count(number) if number else 'no'} {noun}"
+    return counted(number, one, many) if number else f"no {many or one + 's'}"
