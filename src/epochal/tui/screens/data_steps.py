@@ -21,6 +21,7 @@ from epochal.core.errors import EpochalError, SettingsError
 from epochal.core.steps import OPS, Op, Param, Step
 from epochal.data.protocol import Counted
 from epochal.show import cell_width, counted, fit, safe
+from epochal.tui.glyphs import glyphs
 from epochal.tui.screens.overlay import Keys, Overlay
 from epochal.tui.text import Part, content, stacked
 from epochal.workbench.data_session import DataSession
