@@ -64,6 +64,19 @@ class TestAProposal:
             await until(lambda: session.draft.project.columns.ignore == (), pilot, seconds=60)
         session.close()
 
+    async def test_says_how_much_of_it_is_out_of_sight_until_it_was_read(self, days):
+        session = Session(vitals=None)
+        app = Workbench(session, first=prepare(session, days.name))
+        async with app.run_test(size=(80, 24)) as pilot:
+            await _started(session, app, pilot)
+            await until(lambda: "of what is proposed" in screen_text(app), pilot)
+            more = int(screen_text(app).partition("j shows ")[2].split()[0])
+            assert "hold out" not in screen_text(app)
+            await pilot.press(*["j"] * more)
+            await until(lambda: "of what is proposed" not in screen_text(app), pilot)
+            assert "hold out" in screen_text(app)
+        session.close()
+
     async def test_of_another_target_forgets_what_was_left_out_for_the_first(self, days):
         session = Session(vitals=None)
         app = Workbench(session, first=prepare(session, days.name))

@@ -49,11 +49,20 @@ class StartScreen(StageScreen):
         if draft is None:
             return
         self._view = view = start_view(draft, busy=self.session.job.text if self.session.job else "")
-        top, rows = self.query_one("#start-lines", Lines), self.query_one("#start-rows", Lines)
+        top = self.query_one("#start-lines", Lines)
         top.show(_proposal(view, top.size.width))
-        rows.show(_preview(view, rows.size.width, rows.size.height))
+        self._show_rows()
+        self.call_after_refresh(self._show_rows)  # how much of the proposal is out of sight is known only then
         self.set_next(view.next)
         self.refresh_footer()
+
+    def _show_rows(self) -> None:
+        if self._view is None:
+            return
+        below = self.query_one("#start-lines", Lines).below
+        rows = self.query_one("#start-rows", Lines)
+        more = f"j shows {some(below, 'more line')} of what is proposed" if below else ""
+        rows.show(_preview(self._view, rows.size.width, rows.size.height, more))
 
     def holds(self, when: str) -> bool:
         """Whether a command's condition holds."""
@@ -138,10 +147,12 @@ class StartScreen(StageScreen):
     def do_start_down(self) -> None:
         """Scroll the suggestions."""
         self.query_one("#start-lines", Lines).scroll_lines(1)
+        self._show_rows()
 
     def do_start_up(self) -> None:
         """Scroll back."""
         self.query_one("#start-lines", Lines).scroll_lines(-1)
+        self._show_rows()
 
 
 def _proposal(view: StartView, width: int) -> list[Content]:
@@ -171,7 +182,7 @@ def _suggestion(suggestion: Suggestion, value: int, width: int) -> list[Content]
     return beside(beside(titles, left, _TITLE, 0), right, _TITLE + value, 0)
 
 
-def _preview(view: StartView, width: int, height: int) -> list[Content]:
+def _preview(view: StartView, width: int, height: int, more: str) -> list[Content]:
     fitting: list[tuple[int, tuple[str, int, bool]]] = []
     used = 0
     for n, (title, wanted, right) in enumerate(view.columns):
@@ -186,7 +197,8 @@ def _preview(view: StartView, width: int, height: int) -> list[Content]:
         for n, (title, size, right) in fitting
         for part in (cell(title, size, "accent" if n == 0 and view.target else "head", right=right), "  ")
     )
-    lines = [heading("First rows", width, some(beyond, "more column") if beyond else ""), content(*names)]
+    notes = (some(beyond, "more column") if beyond else "", more)
+    lines = [heading("First rows", width, "; ".join(note for note in notes if note)), content(*names)]
     for row in view.rows[: max(0, height - 2)]:
         parts: list[Part] = []
         for n, (_title, size, right) in fitting:

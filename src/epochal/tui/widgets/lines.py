@@ -55,9 +55,10 @@ class Lines(Painted):
             self.top = top
             self.repaint()
 
-    @staticmethod
-    def _at(lines: Sequence[Content], n: int) -> Content | None:
-        return lines[n] if 0 <= n < len(lines) else None
+    @property
+    def below(self) -> int:
+        """Lines out of sight below."""
+        return max(0, len(self._lines) - self.top - self.size.height)
 
     def _keep_in_sight(self) -> None:
         height = self.size.height

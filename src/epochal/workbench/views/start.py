@@ -149,5 +149,5 @@ def _next(draft: Draft, project: Project | None, busy: str) -> str:
     if not project.columns.target:
         return "t chooses the column to predict."
     if draft.proposal.suspects:
-        return "Enter makes the project as proposed; i leaves out the suspects, t takes another target."
+        return "Enter makes the project; i leaves out the suspects; t takes another target."
     return "Enter makes the project as proposed; t takes another target."
