@@ -52,13 +52,13 @@ class TestAProposal:
         app = Workbench(session, first=prepare(session, days.name))
         async with app.run_test(size=(80, 24)) as pilot:
             await _started(session, app, pilot)
-            assert "suspect         open, high" in screen_text(app)
+            await until(lambda: "suspect         open, high" in screen_text(app), pilot)
             assert "i leaves out the suspects" in _next(app)
             assert "i leave out" in _footer(app)
             await pilot.press("i")
             await until(lambda: session.draft.project.columns.ignore == ("open", "high"), pilot, seconds=60)
             await _started(session, app, pilot)
-            assert "leave out       open, high" in screen_text(app)
+            await until(lambda: "leave out       open, high" in screen_text(app), pilot)
             assert "suspect" not in screen_text(app)
             await pilot.press("i")
             await until(lambda: session.draft.project.columns.ignore == (), pilot, seconds=60)
@@ -98,8 +98,8 @@ class TestAProposal:
         app = Workbench(session, first=prepare(session, path.name))
         async with app.run_test(size=(80, 24)) as pilot:
             await _started(session, app, pilot)
+            await until(lambda: path.name in screen_text(app) and "more columns" in screen_text(app), pilot)
             shown = screen_text(app)
-            assert path.name in shown
             head = next(line for line in shown.splitlines() if line.lstrip("│ ").strip().startswith("label"))
             assert f" {21 - len(head.split())} more columns" in shown
         session.close()

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from textual.app import ComposeResult
+from textual.containers import Vertical
 from textual.content import Content
 from textual.strip import Strip
 
@@ -77,3 +78,26 @@ def test_a_repaint_begins_at_the_first_cell_that_changed():
     assert "0.51" in sent
     assert "loss" not in sent
     assert "of all" not in sent
+
+
+class Fitted(CalmApp[None]):
+    CSS = "Vertical, Lines { height: auto; }"
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Lines()
+
+
+async def test_lines_are_as_high_as_they_are_many_though_they_were_measured_while_a_layout_was_awaited():
+    app = Fitted()
+    async with app.run_test(size=(80, 24)) as pilot:
+        lines, around = app.query_one(Lines), app.query_one(Vertical)
+        lines.show([Content("a line")] * 7)
+        # As when a sibling asks for a layout before these lines are idle:
+        around._clear_arrangement_cache()
+        app.screen._clear_arrangement_cache()
+        app.screen._refresh_layout()
+        lines.show([Content("a line")] * 5)
+        await pilot.pause()
+
+        assert lines.size.height == 5

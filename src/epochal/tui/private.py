@@ -7,6 +7,7 @@ from rich.control import Control
 from textual._compositor import ChopsUpdate
 from textual.app import App, ReturnType
 from textual.screen import Screen
+from textual.widget import Widget
 
 from epochal.tui.glyphs import driver
 
@@ -22,6 +23,16 @@ def screen_lines(screen: Screen[object]) -> list[str]:
 def is_running(app: App[object]) -> bool:
     """Whether the app still takes messages."""
     return app._running  # noqa: SLF001
+
+
+def lay_out(widget: Widget) -> None:
+    """Have a widget measured anew.
+
+    Textual's own `refresh(layout=True)` is not enough while an earlier one waits: what was measured between the two is
+    kept, and the widget stays as high as it was in between.
+    """
+    widget._layout_updates += 1  # noqa: SLF001 - part of the key under which a measured size is kept
+    widget.refresh(layout=True)
 
 
 class _Narrow(ChopsUpdate):

@@ -11,6 +11,7 @@ from textual.content import Content, Span
 from textual.message import Message
 from textual.strip import Strip
 
+from epochal.tui.private import lay_out
 from epochal.tui.text import cut
 from epochal.tui.widgets.painted import Painted
 
@@ -45,7 +46,7 @@ class Lines(Painted):
         self._lines, self._cursor = tuple(lines), cursor
         self._keep_in_sight()
         if self.styles.height is not None and self.styles.height.is_auto and len(before) != len(self._lines):
-            self.refresh(layout=True)
+            lay_out(self)
         self.repaint()
 
     def scroll_lines(self, count: int) -> None:
