@@ -9,12 +9,12 @@ import tomllib
 import pytest
 
 from epochal.core.errors import RunError
-from epochal.core.events import HostStarted, RunEnded, StepsDone
+from epochal.core.events import HostStarted, Noticed, RunEnded, StepsDone
 from epochal.core.settings import Columns, Goal, Model, Project, Source, SplitSettings
 from epochal.journal.append import JournalWriter
 from epochal.project.runfile import read_run
 from epochal.runs.control import Inbox, acknowledged, send
-from epochal.runs.follow import EASED_BYTES, EASED_SECONDS, Follower, log_lines
+from epochal.runs.follow import EASED_BYTES, EASED_LOOKS, EASED_SECONDS, Follower, log_lines
 from epochal.runs.launch import make_run
 from epochal.runs.state import find_run, list_runs, run_folders, run_info
 from epochal.testing import kept_run, run_events, tiny_project, tiny_run
@@ -217,20 +217,36 @@ def test_watching_and_steering_runs_needs_nothing_heavy():
     assert out.stdout == "[]\n"
 
 
+def _eased(follower):
+    looks = [follower.ease()]
+    while follower.more:
+        looks.append(follower.ease())
+    return looks
+
+
 def test_what_a_short_run_said_at_once_is_taken_in_over_some_looks(tmp_path):
     spec = tiny_run(tiny_project(tmp_path / "p"))
     with kept_run(spec, run_events(epochs=8, until_epoch=8, end=True)):
         pass
-    follower = Follower(spec.folder)
-    looks = [follower.ease()]
-    while follower.more:
-        looks.append(follower.ease())
+    looks = _eased(Follower(spec.folder))
     steps = [look.step for look in looks]
 
     assert len({step for step in steps if step}) >= 8, "an epoch at a time"
     assert steps == sorted(steps)
     assert {look.status for look in looks[:-1]} <= {"starting", "running", "done"}
     assert (looks[-1].status, looks[-1].records) == ("done", Follower(spec.folder).read_all().records)
+
+
+def test_nobody_is_kept_waiting_for_long_however_much_it_said(tmp_path):
+    spec = tiny_run(tiny_project(tmp_path / "p"))
+    with kept_run(spec, [Noticed(code="n", text="x" * 500)] * 2000):
+        pass
+    follower = Follower(spec.folder)
+
+    assert len(_eased(follower)) <= EASED_LOOKS + 2
+    journal = spec.folder / "journal.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:1500]))
+    assert len(_eased(follower)) <= EASED_LOOKS + 2, "the journal is another one: all of it waits anew"
 
 
 def test_a_long_run_is_read_as_fast_as_it_goes(tmp_path):

@@ -256,6 +256,7 @@ class TestVerdict:
         waiting = sign(phase="training", quiet_seconds=900, waits="it waits for room on the disk")
 
         assert verdict(given=waiting) == ("paused", "it waits for room on the disk")
+        assert verdict(given=waiting, alive=None) == ("paused", "it waits for room on the disk; on gpu07")
         assert verdict(given=waiting, alive=False)[0] == "interrupted"
 
     def test_a_halted_process_is_stuck_and_the_remedy_named(self):

@@ -178,12 +178,16 @@ def test_a_run_in_a_thread_is_this_process_until_it_ends(spec, monkeypatch):
 
 
 NO_ROOM = """
-import sys, threading, time
+import subprocess, sys, threading, time
 from pathlib import Path
 from epochal.core.events import Noticed
-from epochal.runs import keeper
-keeper._ROOM_RETRY_SECONDS = 0.05
+from epochal.fsio import NotSaved
+from epochal.journal.tail import Tail
+from epochal.runs import control, keeper
+from epochal.runs.follow import Follower
+from epochal.runs.state import run_info
 from epochal.testing import tiny_project, tiny_run, run_events
+keeper._ROOM_RETRY_SECONDS = 0.05
 spec = tiny_run(tiny_project(Path(sys.argv[1]) / "p"))
 folder = spec.folder
 kept = keeper.Keeper(folder, "host")
@@ -198,27 +202,45 @@ with filler.open("wb", buffering=0) as file:
         pass
 written = []
 def write():
-    for number in range(200):
-        written.append(kept.record(Noticed(code="n", text="x" * 200)))
+    try:
+        for number in range(200):
+            written.append(kept.record(Noticed(code="n", text="x" * 200)))
+    except NotSaved:
+        written.append("gave up")
 thread = threading.Thread(target=write)
 thread.start()
 time.sleep(0.5)
+"""
+
+WAITED = """
 waiting = thread.is_alive() and len(written)
-from epochal.runs.state import run_info
-from epochal.runs.follow import Follower
 found, followed = run_info(folder), Follower(folder).poll()
 filler.unlink()
 thread.join()
 print(found.status, found.alive, found.can_resume, followed.status, "room on the disk" in followed.status_note)
 print(run_info(folder).status)
 kept.release()
-from epochal.journal.tail import Tail
 batch = Tail(folder).read()
 print(waiting < 200, len(written), len(batch.records) - 12, batch.damaged)
 """
 
+STOPPED = """
+(folder / "commands").mkdir(exist_ok=True)
+subprocess.run(["mount", "-t", "tmpfs", "t", folder / "commands"], check=True)
+for asked in range(2):
+    control.send(folder, "stop")
+    time.sleep(1.0)
+    print(kept.poll(), kept.stop_now.is_set(), thread.is_alive())
+filler.unlink()
+time.sleep(1.0)
+kept.release()
+print(written[-1], [r.event.verb for r in Tail(folder).read().records if r.event.kind == "command"])
+print(list((folder / "commands").glob("*.json")))
+"""
 
-def test_a_full_disk_makes_the_run_wait_and_it_goes_on_when_there_is_room(tmp_path):
+
+def _on_a_full_disk(tmp_path, script):
+    """What a script prints that fills a small disk of its own."""
     unshare = shutil.which("unshare")
     if unshare is None:
         pytest.skip("this machine has no unshare")
@@ -229,7 +251,7 @@ def test_a_full_disk_makes_the_run_wait_and_it_goes_on_when_there_is_room(tmp_pa
             "sh",
             "-c",
             f'mount -t tmpfs -o size=256k t {tmp_path} && exec {sys.executable} -c "$0" {tmp_path}',
-            NO_ROOM,
+            NO_ROOM + script,
         ],
         capture_output=True,
         text=True,
@@ -237,4 +259,15 @@ def test_a_full_disk_makes_the_run_wait_and_it_goes_on_when_there_is_room(tmp_pa
     )
     if "mount" in found.stderr or "unshare" in found.stderr:
         pytest.skip("this machine lets nobody mount a file system of their own")
-    assert (found.stdout, found.stderr) == ("paused True False paused True\nrunning\nTrue 200 200 0\n", "")
+    assert found.stderr == ""
+    return found.stdout
+
+
+def test_a_full_disk_makes_the_run_wait_and_it_goes_on_when_there_is_room(tmp_path):
+    assert _on_a_full_disk(tmp_path, WAITED) == "paused True False paused True\nrunning\nTrue 200 200 0\n"
+
+
+def test_a_run_that_waits_for_room_is_stopped_at_once_by_a_second_request(tmp_path):
+    asked = "['stop'] False True\n['stop'] True False\n"
+
+    assert _on_a_full_disk(tmp_path, STOPPED) == f"{asked}gave up ['stop', 'stop-now']\n[]\n"

@@ -67,6 +67,13 @@ class Tail:
                 return Batch(tuple(records), damaged)
         return Batch(tuple(records), damaged, more=True)
 
+    def waiting(self) -> int:
+        """Bytes that are there to be read."""
+        found = -self._offset
+        for index in range(self._index, last_index(self._folder) + 1):
+            found += _read_from(journal_file(self._folder, index), 0, 0)[1]
+        return max(0, found)
+
     @property
     def _path(self) -> Path:
         return journal_file(self._folder, self._index)

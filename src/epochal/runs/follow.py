@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from epochal.journal.record import journal_file
+from epochal.core.events import BaselineDone, StepsDone
 from epochal.journal.reduce import RunState, reduce_all
-from epochal.journal.tail import READ_BYTES, Tail
+from epochal.journal.tail import READ_BYTES, Tail, read_journal
 from epochal.runs.state import judge_now
 from epochal.show import safe
 
@@ -17,9 +18,9 @@ LOG_BYTES = 1 << 16
 EASED_SECONDS = 10.0
 """Of training: in a longer run little comes at once."""
 EASED_BYTES = 1024
-"""Of the journal in one look, some three records, and …"""
-EASED_LOOKS = 12
-"""… this share of what waits, so that nobody is kept waiting for long: at eight looks a second, some two seconds."""
+"""Of the journal in one look, some three records …"""
+EASED_LOOKS = 16
+"""… or this share of all that waits, so that nobody is kept waiting for long: at eight looks a second, two seconds."""
 
 
 class Follower:
@@ -30,6 +31,7 @@ class Follower:
         self.folder = Path(run_folder)
         self._tail = Tail(self.folder)
         self._read = RunState()
+        self._share = 0
         self.more = False
         """The last look stopped at its limit: there is more to read at once."""
 
@@ -53,11 +55,11 @@ class Follower:
         """`poll`, but what a run of a second said all at once is taken in over some looks: its curve is seen to grow."""
         if self._read.seconds > EASED_SECONDS:
             return self.poll()
-        try:
-            waiting = journal_file(self.folder, 0).stat().st_size - self._tail.bytes_read
-        except OSError:
-            waiting = 0
-        return self.poll(max(EASED_BYTES, waiting // EASED_LOOKS))
+        self._share = max(self._share, EASED_BYTES, self._tail.waiting() // EASED_LOOKS)
+        state = self.poll(self._share)
+        if not self.more:
+            self._share = 0
+        return state
 
     def read_all(self) -> RunState:
         """Read to the present end of the journal, however long that takes."""
@@ -77,6 +79,17 @@ def _where_it_goes_on(state: RunState) -> str:
     if not state.checkpoints:
         return "without a checkpoint: a resume begins anew"
     return f"at step {state.step}: a resume goes on from step {state.checkpoints[-1].step}"
+
+
+def baselines_of(run_folder: Path) -> Mapping[str, BaselineDone]:
+    """What a run said is to be beaten; its journal is read to its first step at most."""
+    found: dict[str, BaselineDone] = {}
+    for record in read_journal(run_folder):
+        if isinstance(record.event, StepsDone):
+            break
+        if isinstance(record.event, BaselineDone):
+            found[record.event.name] = record.event
+    return found
 
 
 def log_lines(run_folder: Path, limit: int = 200) -> list[str]:

@@ -28,7 +28,7 @@ from epochal.core.events import (
 from epochal.fsio import NotSaved, try_lock
 from epochal.fsio.streams import SYNC_FAILED
 from epochal.journal.append import JournalWriter
-from epochal.runs.control import Inbox
+from epochal.runs.control import Command, Inbox
 from epochal.runs.identity import my_identity
 from epochal.runs.signs import BEAT_SECONDS, Role, Sign, write_sign
 
@@ -64,6 +64,10 @@ class Keeper:
             os.close(self._lock_descriptor)
             raise
         self._inbox = Inbox(run_folder)
+        self._taken: dict[str, CommandTaken] = {}
+        """Requests handed to the training and not acknowledged yet, by their ids …"""
+        self._noted: dict[str, int] = {}
+        """… and the records that note them."""
         self._asked: list[str] = []
         self._stop_asked = False
         self._state_lock = threading.Lock()
@@ -78,8 +82,8 @@ class Keeper:
         self._thread = threading.Thread(target=self._attend, name="epochal-keeper", daemon=True)
         self._thread.start()
 
-    def record(self, event: Event) -> int:
-        """Write an event, waiting up to an hour for room when the disk is full. Raises NotSaved."""
+    def record(self, event: Event, *, wait: bool = True) -> int:
+        """Write an event, by default waiting up to an hour for room when the disk is full. Raises NotSaved."""
         deadline = self._clock.monotonic() + _ROOM_WAIT_SECONDS
         while True:
             try:
@@ -87,7 +91,8 @@ class Keeper:
             except NotSaved as error:
                 number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
                 if (
-                    error.error_code == SYNC_FAILED
+                    not wait
+                    or error.error_code == SYNC_FAILED
                     or number not in _NO_ROOM
                     or self._clock.monotonic() > deadline
                     or self.stop_now.is_set()
@@ -99,31 +104,53 @@ class Keeper:
             return n
 
     def _wait_for_room(self) -> None:
-        """Wait a while, giving signs of life all along: the keeper's own thread may be the one that waits."""
-        until = self._clock.monotonic() + _ROOM_RETRY_SECONDS
-        while True:
-            with self._state_lock:
-                self._sign = replace(self._sign, waits=NO_ROOM)
-            self._beat()
-            left = until - self._clock.monotonic()
-            if left <= 0 or self.stop_now.wait(min(left, BEAT_SECONDS)):
-                return
+        """Wait a while, and let the signs of life say so."""
+        with self._state_lock:
+            self._sign = replace(self._sign, waits=NO_ROOM)
+        self._beat()
+        self.stop_now.wait(_ROOM_RETRY_SECONDS)
 
-    def ask(self, verb: str, *, by: str, command_id: str = "") -> int:
+    def ask(self, verb: str, *, by: str) -> int:
         """Note a request in the journal and hand it to the training; returns the record's number.
 
-        A second request to stop means at once. Raises NotSaved.
+        A second request to stop means at once. Raises NotSaved when it cannot be noted; it is handed over all the same.
         """
+        event = self._meant(verb, by, f"here-{secrets.token_hex(4)}")
+        try:
+            return self.record(event, wait=False)
+        finally:
+            self._hand_over(event)
+
+    def _meant(self, verb: str, by: str, command_id: str) -> CommandTaken:
         with self._state_lock:
             if verb == "stop" and self._stop_asked:
                 verb = "stop-now"
             self._stop_asked = self._stop_asked or verb.startswith("stop")
-        n = self.record(CommandTaken(id=command_id or f"here-{secrets.token_hex(4)}", verb=verb, by=by))
-        if verb == "stop-now":
+        return CommandTaken(id=command_id, verb=verb, by=by)
+
+    def _hand_over(self, event: CommandTaken) -> None:
+        now = event.verb == "stop-now"
+        if now:
             self.stop_now.set()
         with self._state_lock:
-            self._asked.append("stop" if verb == "stop-now" else verb)
-        return n
+            self._asked.append("stop" if now else event.verb)
+
+    def _take(self, command: Command) -> None:
+        """Hand a request over once, then note and acknowledge it, on a full disk as soon as there is room.
+
+        Nothing waits here, so that a run that waits for room can still be asked to stop. Raises NotSaved.
+        """
+        event = self._taken.get(command.id)
+        if event is None:
+            event = self._taken[command.id] = self._meant(command.verb, command.by, command.id)
+            try:
+                self._noted[command.id] = self.record(event, wait=False)
+            finally:
+                self._hand_over(event)
+        elif command.id not in self._noted:
+            self._noted[command.id] = self.record(event, wait=False)
+        self._inbox.acknowledge(command, self._noted[command.id])
+        del self._taken[command.id], self._noted[command.id]
 
     @property
     def stop_asked(self) -> bool:
@@ -172,7 +199,7 @@ class Keeper:
         while not self._over.wait(LOOK_SECONDS):
             for command in self._inbox.waiting():
                 with contextlib.suppress(EpochalError, OSError):
-                    self._inbox.acknowledge(command, self.ask(command.verb, by=command.by, command_id=command.id))
+                    self._take(command)
             now = time.monotonic()
             if now - synced >= SYNC_SECONDS:
                 synced = now

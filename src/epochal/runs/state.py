@@ -153,6 +153,8 @@ def _far(said: RunStatus, sign: Sign, age: float) -> tuple[RunStatus, str]:
     name = sign.identity.machine_name
     if age > FAR_SECONDS:
         return "interrupted", f"no sign of life for {age:.0f} s from {name}, which cannot be asked from here"
+    if sign.waits:
+        return "paused", f"{sign.waits}; on {name}"
     return said, f"on {name}, last sign of life {max(0.0, age):.0f} s ago"
 
 

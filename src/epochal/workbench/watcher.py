@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from epochal.runs.follow import Follower, log_lines
+from epochal.runs.follow import Follower, baselines_of, log_lines
 from epochal.runs.state import RunInfo, list_runs, run_folders
 
 
 if TYPE_CHECKING:
+    from epochal.core.events import BaselineDone
     from epochal.journal.reduce import RunState
     from epochal.workbench.vitals import Vitals
 
@@ -46,7 +47,7 @@ class Seen:
     state: RunState | None = None
     overlay: RunState | None = None
     behind: bool = False
-    """Whether there is more to see at once of the run shown."""
+    """Whether there is more to see at once of what is shown."""
     log: tuple[str, ...] = ()
     tested: bool = False
     """Whether the test set was opened for the run shown."""
@@ -70,6 +71,8 @@ class Watcher(threading.Thread):
         self._wish: Wish | None = None
         self._ended = False
         self._followers: dict[Path, Follower] = {}
+        self._told: dict[Path, Mapping[str, BaselineDone]] = {}
+        """What other runs said is to be beaten, read once."""
         self._last = Seen()
         self._folder: Path | None = None
 
@@ -98,7 +101,7 @@ class Watcher(threading.Thread):
     def look(self, wish: Wish) -> Seen:
         """What there is to see now."""
         if wish.folder != self._folder:
-            self._folder, self._followers, self._last = wish.folder, {}, Seen()
+            self._folder, self._followers, self._told, self._last = wish.folder, {}, {}, Seen()
         runs, listed_at = self._runs(wish)
         name = wish.run if any(r.name == wish.run for r in runs) else (runs[0].name if runs else "")
         info = next((r for r in runs if r.name == name), None)
@@ -109,11 +112,13 @@ class Watcher(threading.Thread):
         if info is not None and state is not None:
             state = self._with_baselines(info, state, runs)
         overlay = next((r for r in runs if r.name == wish.overlay and r.name != name), None)
+        overlaid = self._follow(overlay) if overlay else None
+        behind = behind or (overlay is not None and self._followers[overlay.folder].more)
         return Seen(
             runs=runs,
             run=name,
             state=state,
-            overlay=self._follow(overlay) if overlay else None,
+            overlay=overlaid,
             behind=behind,
             log=tuple(log_lines(info.folder)) if info and wish.log else (),
             tested=info is not None and (info.folder / "report" / "view.json").exists(),
@@ -125,8 +130,16 @@ class Watcher(threading.Thread):
         """What must be beaten is known from the run before on the same rows, until this one has said it itself."""
         if state.baselines or state.ended is not None:
             return state
-        told = (self._follow(r).baselines for r in runs if r.name != info.name and _same_rows(r, info))
+        told = (self._told_by(r) for r in runs if r.name != info.name and _same_rows(r, info))
         return replace(state, baselines=next((known for known in told if known), {}))
+
+    def _told_by(self, info: RunInfo) -> Mapping[str, BaselineDone]:
+        known = self._told.get(info.folder)
+        if known is None:
+            known = baselines_of(info.folder)
+            if known or not info.alive:
+                self._told[info.folder] = known
+        return known
 
     def _machine(self, listed_at: float) -> str:
         """As often as the list of runs is read."""
