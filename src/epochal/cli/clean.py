@@ -154,7 +154,7 @@ def _add(file: ProjectFile, arguments: argparse.Namespace, console: Console) -> 
     request = CountStep(folder=str(file.folder), document=to_document(before), step=step.as_dict())
     with DataClient() as client:
         try:
-            counted = client.ask(request, progress=console.progress)
+            found = client.ask(request, progress=console.progress)
         except EpochalError as error:
             if error.where == f"clean step {at + 1}" and arguments.replace is None:
                 # The recipe has no such step: it is the one that was to be added.
@@ -170,14 +170,14 @@ def _add(file: ProjectFile, arguments: argparse.Namespace, console: Console) -> 
             {
                 "step": step.as_dict(),
                 "applied": not arguments.dry_run,
-                "removed": counted.removed,
-                "changed": counted.changed,
-                "rows_before": counted.rows_before,
-                "rows_after": counted.rows_after,
-                "rejected_cells": counted.rejected_cells,
+                "removed": found.removed,
+                "changed": found.changed,
+                "rows_before": found.rows_before,
+                "rows_after": found.rows_after,
+                "rejected_cells": found.rejected_cells,
             }
         )
     else:
-        console.say(counted.sentence)
+        console.say(found.sentence)
         console.say("nothing was changed: this was a dry run" if arguments.dry_run else f"saved as step {at + 1}")
     return 0

@@ -17,7 +17,7 @@ from epochal.data.roles import choose_ignored, rank_targets
 from epochal.data.sources import opened
 from epochal.data.sqltext import as_text, identifier
 from epochal.data.views import Base, base_of
-from epochal.show import grouped, safe
+from epochal.show import counted, grouped, safe
 
 
 if TYPE_CHECKING:
@@ -56,11 +56,6 @@ class Looked:
     def ignoring(self, name: str) -> tuple[str, Any]:
         """The setting that ignores one more column."""
         return "columns.ignore", [*self.project.columns.ignore, name]
-
-
-def _some(count: int, one: str, many: str) -> str:
-    """A count with its words: 1 row is, 2 rows are."""
-    return f"{grouped(count)} {one if count == 1 else many}"
 
 
 def find_problems(engine: Engine, con: DuckDBPyConnection, project: Project, work: Work) -> list[Problem]:
@@ -143,7 +138,7 @@ def _split(looked: Looked) -> Iterator[Problem]:
             code=f"{kind}-missing",
             severity="warning",
             where=f"column {safe(name, 60)}",
-            what=f"{_some(facts.missing, 'row has', 'rows have')} no {safe(name, 60)}: "
+            what=f"{counted(facts.missing, 'row has', 'rows have')} no {safe(name, 60)}: "
             + (
                 f"{'it is' if facts.missing == 1 else 'they are'} trained on"
                 if kind == "time"
@@ -161,7 +156,7 @@ def _rows(looked: Looked) -> Iterator[Problem]:
             code="few-rows",
             severity="error" if rows < _TOO_FEW_ROWS else "warning",
             where="rows",
-            what=f"{_some(rows, 'row is', 'rows are')} left: figures will be uncertain",
+            what=f"{counted(rows, 'row is', 'rows are')} left: figures will be uncertain",
             fix="add data, or look at the steps that remove rows",
             rows=rows,
         )
@@ -174,7 +169,7 @@ def _rows(looked: Looked) -> Iterator[Problem]:
             code="duplicates",
             severity="warning",
             where="rows",
-            what=f"{_some(rows - different, 'row is', 'rows are')} equal to another and may stand in training and test at once",
+            what=f"{counted(rows - different, 'row is', 'rows are')} equal to another and may stand in training and test at once",
             fix="leave repeated rows out",
             rows=rows - different,
             step={"op": "drop_duplicates"},
@@ -217,7 +212,7 @@ def _target(looked: Looked) -> Iterator[Problem]:
             code="target-missing",
             severity="error",
             where=where,
-            what=f"{_some(target.missing, 'row has', 'rows have')} no target",
+            what=f"{counted(target.missing, 'row has', 'rows have')} no target",
             fix="leave such rows out",
             rows=target.missing,
             step={"op": "drop_missing", "columns": [target.name]},
@@ -343,7 +338,7 @@ def _texts(looked: Looked, guesses: tuple[KindGuess, ...]) -> Iterator[Problem]:
                 code="spaces",
                 severity="hint",
                 where=where,
-                what=f"{_some(guess.spaced, 'value has', 'values have')} spaces at an end",
+                what=f"{counted(guess.spaced, 'value has', 'values have')} spaces at an end",
                 fix="trim them",
                 rows=guess.spaced,
                 step={"op": "trim", "columns": [guess.name]},
@@ -356,19 +351,29 @@ def _decided(looked: Looked, name: str) -> bool:
     return any(s.enabled and s.op in {"set_kind", "parse_date"} and name in s.columns for s in looked.project.clean)
 
 
-def _variants(looked: Looked, name: str) -> Iterator[Problem]:
-    """One value written in several ways: capitals, spaces and punctuation aside.
+def _plain(text: str) -> str:
+    """SQL: a text without what spellings of one value may differ in."""
+    text = f"trim(regexp_replace(lower(nfc_normalize({text})), '[\\s\\pZ]+', ' ', 'g'))"
+    text = f"regexp_replace({text}, ' *[.,;:!?]+$', '')"
+    for _ in range(2):  # the letter between two joints belongs to one match only
+        text = f"regexp_replace({text}, '([\\pL\\pM\\pN])[-_]([\\pL\\pM\\pN])', '\\1 \\2', 'g')"
+    return text
 
-    Another letter or accent makes another word (schon, schön), another sign another value (A+, A-; <5, >5).
+
+def _variants(looked: Looked, name: str) -> Iterator[Problem]:
+    """One value written in several ways.
+
+    They may differ in case, in spaces around and repeated, in punctuation at the end, and in whether a space, an
+    underscore or a hyphen joins words. Whatever else differs makes another value (1.5 mg, 15 mg), so does another accent
+    (schon, schön) or sign (A+, A-; <5, >5).
     """
     if looked.facts[name].kind != "category" or looked.facts[name].distinct > 1000:
         return
     column = identifier(name)
-    written = "regexp_replace(lower(nfc_normalize(trim(v))), '[-−]$', '~~')"
     groups = looked.con.execute(
         "SELECT list(v ORDER BY n DESC, v), sum(n) - max(n) FROM"  # noqa: S608 - quoted names
         f" (SELECT {column} AS v, count(*) AS n FROM {looked.base.table} WHERE {column} IS NOT NULL GROUP BY v)"
-        f" GROUP BY regexp_replace({written}, '[^\\pL\\pM\\pN\\pS#%]+', '', 'g') HAVING count(*) > 1"
+        f" GROUP BY {_plain('v')} HAVING count(*) > 1"
     ).fetchall()
     mapping = {old: values[0] for values, _ in groups for old in values[1:]}
     mapping = {old: new for old, new in mapping.items() if any(c.isalpha() for c in old)}
@@ -378,7 +383,7 @@ def _variants(looked: Looked, name: str) -> Iterator[Problem]:
             code="spelling",
             severity="warning",
             where=f"column {safe(name, 60)}",
-            what=f"{_some(len(mapping), 'value looks like another', 'values look like others')} written otherwise, "
+            what=f"{counted(len(mapping), 'value looks like another', 'values look like others')} written otherwise, "
             f"such as {safe(old, 40)!r} and {safe(new, 40)!r}",
             fix="take the most frequent spelling",
             rows=int(sum(n for _, n in groups)),
