@@ -176,6 +176,28 @@ def test_a_step_is_counted_before_it_is_applied(client: DataClient, folder: Path
     assert count({"op": "drop_duplicates", "columns": ["colour"]}).removed == 998
 
 
+@pytest.mark.parametrize(("kind", "kinds"), [("text", 1), ("id", 1), ("category", 0)])
+def test_a_step_that_only_changes_a_kind_is_counted_as_more_than_nothing(
+    client: DataClient, folder: Path, kind: str, kinds: int
+) -> None:
+    step = {"op": "set_kind", "columns": ["colour"], "kind": kind}
+    found = client.ask(CountStep(folder=str(folder), document=document(), step=step))
+
+    assert (found.changed, found.removed, found.kinds) == (0, 0, kinds)
+    if kinds:
+        assert found.sentence == f"colour would be read as {kind}, every cell as it stands"
+
+
+def test_a_column_without_a_value_is_read_as_dates(client: DataClient, folder: Path) -> None:
+    (folder / "empty.csv").write_text("a,b\n1,\n2,\n")
+    said = {"format": 1, "name": "t", "source": [{"name": "t", "uri": "empty.csv"}]}
+    step = {"op": "parse_date", "columns": ["b"], "format": "%Y"}
+    found = client.ask(CountStep(folder=str(folder), document=said, step=step))
+
+    assert (found.changed, found.kinds) == (0, 1)
+    assert found.sentence == "b would be read as date, every cell as it stands"
+
+
 def test_ledger_and_rejects_account_for_every_line(client: DataClient, folder: Path) -> None:
     asked = {"folder": str(folder), "document": document(MARKS, NUMBERS, {"op": "drop_missing", "columns": ["weight"]})}
     ledger = client.ask(ReadLedger(**asked))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from epochal.core.settings import Project
 from epochal.core.steps import Step
 from epochal.data.engine import Engine, Work
+from epochal.data.kinds import can_be, declared_kinds
 from epochal.data.protocol import Counted
 from epochal.data.recipe import ready_steps
 from epochal.data.sql import (
@@ -89,6 +90,11 @@ def count_step(
     removed = _removed(con, base, stage)
     changed, rejected, sample = _changed(con, stage)
     figures = StepFigures(n=len(before) + 1, step=ready[-1], removed=removed, changed=changed, rejected=rejected)
+    declared = declared_kinds((step,))
+    kinds = _other_kinds(declared, project, base, stage)
+    told = sentence(figures, would=True)
+    if kinds and not changed and not rejected:
+        told = f"{_listed(kinds)} would be read as {declared[kinds[0]]}, every cell as it stands"
     return Counted(
         removed=removed,
         changed=changed,
@@ -96,8 +102,16 @@ def count_step(
         rows_after=base.rows - removed,
         rejected_cells=rejected,
         sample=sample,
-        sentence=sentence(figures, would=True) + (_unknown(con, stage) if removed and step.op == "filter" else ""),
+        kinds=len(kinds),
+        sentence=told + (_unknown(con, stage) if removed and step.op == "filter" else ""),
     )
+
+
+def _other_kinds(declared: Mapping[str, str], project: Project, base: Base, stage: Stage) -> tuple[str, ...]:
+    """The columns whose values a step makes of another kind; a person's word on a column stands above any step."""
+    types = dict(stage.after)
+    said = {c: k for c, k in declared.items() if c in base.kinds and c not in project.columns.kinds}
+    return tuple(c for c, kind in said.items() if kind != base.kinds[c] and can_be(kind, types[c]))
 
 
 def _unknown(con: DuckDBPyConnection, stage: Stage) -> str:

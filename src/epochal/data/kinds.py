@@ -38,7 +38,7 @@ def column_kinds(
     kinds: dict[str, Kind] = {}
     unsure: list[tuple[str, str]] = []
     for name, kind in columns:
-        if name in said and _can_be(said[name], kind):
+        if name in said and can_be(said[name], kind):
             kinds[name] = said[name]
         elif is_number_type(kind):
             kinds[name] = "number"
@@ -52,7 +52,7 @@ def column_kinds(
     return {name: kinds[name] for name, _ in columns}
 
 
-def _can_be(said: Kind, kind: str) -> bool:
+def can_be(said: str, kind: str) -> bool:
     """Whether a column of this type can be of the kind it was called: a later step may have made it text."""
     if said == "number":
         return is_number_type(kind)

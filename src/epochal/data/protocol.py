@@ -138,6 +138,8 @@ class Counted:
     rejected_cells: int = 0
     sample: tuple[tuple[str | None, str | None], ...] = ()
     """Some changed cells, before and after."""
+    kinds: int = 0
+    """Columns whose values become of another kind, though every cell may read as before."""
     sentence: str = ""
     """For a person: "2 rows would be left out because Species is missing"."""
 

@@ -286,7 +286,9 @@ class StepForm(Overlay[Step]):
         if not self.is_attached:
             return
         self._counted = step
-        self._nothing = not (counted.removed or counted.changed or counted.rejected_cells or self._op.changes_columns)
+        self._nothing = not (
+            counted.removed or counted.changed or counted.rejected_cells or counted.kinds or self._op.changes_columns
+        )
         if self._wanted:
             self._wanted = False
             self._apply()
