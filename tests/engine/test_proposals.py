@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -332,6 +333,29 @@ def test_a_number_that_separates_the_classes_alone_is_suspected(client: DataClie
     )
     assert found["target-leak"]["where"] == "column told"
     assert "AUC 1.000" in found["target-leak"]["what"]
+
+
+def test_a_wide_table_is_searched_for_leaks_with_progress_and_what_is_left_out_is_said(
+    client: DataClient, folder: Path
+) -> None:
+    names = [f"n{i}" for i in range(310)]
+    dice = random.Random(7)
+    rows = [",".join([str(i % 2), *(str(dice.randrange(89)) for _ in names)]) for i in range(60)]
+    uri = written(folder, ",".join(["label", *names]), rows)
+    document = {
+        "format": 1, "name": "t", "source": [{"name": "t", "uri": uri}], "columns": {"target": "label"},
+        "goal": {"task": "classification", "metric": "accuracy"},
+    }  # fmt: skip
+    shares = []
+
+    found = client.ask(
+        Propose(folder=str(folder), document=document),
+        progress=lambda text, share: shares.append(share) if text == "looking for leaks" else None,
+    )
+
+    assert len(shares) > 3
+    assert shares == sorted(shares)
+    assert ("looked_at", "the first 300 of 310 numbers") in [reason[:2] for reason in found.reasons]
 
 
 def test_a_clean_project_has_no_problem(client: DataClient, folder: Path) -> None:

@@ -70,7 +70,7 @@ def find_problems(engine: Engine, con: DuckDBPyConnection, project: Project, wor
         ("the target", lambda: _target(looked)),
         ("the columns", lambda: _columns(looked)),
         ("the texts", lambda: _texts(looked, guess_kinds(con, base.table, base.columns))),
-        ("leaks", lambda: find_leaks(looked)),
+        ("leaks", lambda: find_leaks(looked, work)),
     )
     found: list[Problem] = []
     for text, check in checks:

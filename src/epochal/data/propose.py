@@ -12,7 +12,7 @@ from epochal.core.steps import Step
 from epochal.core.tasks import TASKS
 from epochal.data.engine import Engine, Work
 from epochal.data.guess import KindGuess, guess_kinds
-from epochal.data.leaks import find_leaks
+from epochal.data.leaks import MOST_COLUMNS, find_leaks, not_looked_at
 from epochal.data.measure import ColumnFacts, measure
 from epochal.data.problems import Looked
 from epochal.data.protocol import Problem, Proposal
@@ -78,9 +78,13 @@ def propose(engine: Engine, con: DuckDBPyConnection, project: Project, work: Wor
         question=project.goal.question or _question(learnt),
     )
     suggested = replace(cleaned, goal=goal if learnt.target else project.goal, columns=columns, split=split)
-    leaks = list(find_leaks(Looked(con=con, project=suggested, base=base, facts=facts)))
+    looked = Looked(con=con, project=suggested, base=base, facts=facts)
+    leaks = list(find_leaks(looked, work))
     suspects = tuple(dict.fromkeys(p.setting[1][-1] for p in leaks if p.setting))
     beside = _suspected(suspects, leaks, learnt.target)
+    if not_looked_at(looked):
+        first = f"the first {grouped(MOST_COLUMNS)} of {grouped(MOST_COLUMNS + not_looked_at(looked))} numbers"
+        beside.append(("looked_at", first, "only these were tried on whether one alone tells the target"))
     if project.columns.ignore:
         beside.append(("columns.ignore", _listed(project.columns.ignore), "as given"))
     return Proposal(
