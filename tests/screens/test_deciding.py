@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from epochal.core.errors import Cancelled, EpochalError
 from epochal.core.settings import with_setting
 from epochal.project.discover import remember_project
 from epochal.testing import screen_text, tiny_project, until, write_csv
 from epochal.tui.app import Workbench
 from epochal.tui.screens.model import typed_value
+from epochal.workbench import operations
 from epochal.workbench.entry import prepare
 from epochal.workbench.flow import Choice
 from epochal.workbench.session import Session
@@ -62,6 +64,50 @@ class TestAProposal:
             assert "suspect" not in screen_text(app)
             await pilot.press("i")
             await until(lambda: session.draft.project.columns.ignore == (), pilot, seconds=60)
+        session.close()
+
+    @pytest.mark.parametrize("end", ["called off", "failed"])
+    async def test_that_did_not_come_leaves_the_draft_as_it_is_shown(self, days, monkeypatch, end):
+        def waits(_data, _folder, _document, _report, cancelled):
+            if end == "failed":
+                raise EpochalError("the rows went away")
+            cancelled.wait(60)
+            raise Cancelled("cancelled: nothing was written")
+
+        session = Session(vitals=None)
+        app = Workbench(session, first=prepare(session, days.name))
+        async with app.run_test(size=(80, 24)) as pilot:
+            await _started(session, app, pilot)
+            with monkeypatch.context() as patched:
+                patched.setattr(operations, "propose", waits)
+                await pilot.press("i")
+                if end == "called off":
+                    await until(lambda: "wait: looking at all rows" in _next(app), pilot)
+                    await pilot.press("i")
+                    await until(lambda: "What the rows suggest is being looked at" in screen_text(app), pilot)
+                    await pilot.press("escape")
+                said = "cancelled: nothing" if end == "called off" else "the rows went away"
+                await until(lambda: session.job is None and said in screen_text(app).lower(), pilot)
+            await pilot.press("i")
+            await until(lambda: session.draft.project.columns.ignore == ("open", "high"), pilot, seconds=60)
+        session.close()
+
+    async def test_leaves_out_what_is_suspected_only_without_the_first_suspects(self, days, monkeypatch):
+        propose = operations.propose
+
+        def suspicious(data, folder, document, report, cancelled):
+            proposal = propose(data, folder, document, report, cancelled)
+            again = document.get("columns", {}).get("ignore") == ["open", "high"]
+            return replace(proposal, suspects=("volume",)) if again else proposal
+
+        monkeypatch.setattr(operations, "propose", suspicious)
+        session = Session(vitals=None)
+        app = Workbench(session, first=prepare(session, days.name))
+        async with app.run_test(size=(80, 24)) as pilot:
+            for ignored in (("open", "high"), ("open", "high", "volume"), ()):
+                await _started(session, app, pilot)
+                await pilot.press("i")
+                await until(lambda i=ignored: session.draft.project.columns.ignore == i, pilot, seconds=60)
         session.close()
 
     async def test_says_how_much_of_it_is_out_of_sight_until_it_was_read(self, days):

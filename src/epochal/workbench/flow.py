@@ -113,14 +113,15 @@ def propose(session: Session, *, target: str = "", task: str = "", ignore: tuple
         return
     # What tells one target alone may be a good input, or the answer, for another.
     other = bool(target) and target != (draft.project.columns.target if draft.project else "")
-    draft = session.draft = replace(
+    # What was asked for holds once it is proposed: called off or failed, what is shown stays true of the draft.
+    wished = replace(
         draft,
         target=target or draft.target,
         task=task or ("" if target else draft.task),
         ignore=ignore if ignore is not None else () if other else draft.ignore,
     )
     document = operations.blank_document(
-        draft.folder, draft.uri, target=draft.target, task=draft.task, ignore=draft.ignore, reading=draft.reading
+        draft.folder, draft.uri, target=wished.target, task=wished.task, ignore=wished.ignore, reading=draft.reading
     )
 
     cancelled = threading.Event()
@@ -128,7 +129,7 @@ def propose(session: Session, *, target: str = "", task: str = "", ignore: tuple
     def done(proposal: Proposal) -> None:
         now = session.draft
         if now is not None and (now.uri, now.reading) == (draft.uri, draft.reading):
-            session.draft = replace(now, proposal=proposal)
+            session.draft = replace(wished, head=now.head, proposal=proposal)
             session.changed("draft")
 
     session.background(

@@ -115,10 +115,14 @@ class StartScreen(StageScreen):
         self.workbench.push_screen(Pick("What is learnt?", items, current=draft.project.goal.task), took)
 
     def do_start_leave_out(self) -> None:
-        """Leave out the inputs that nearly tell the target alone, or take them back in."""
+        """Leave out the inputs that nearly tell the target alone; where none does any more, take them back in."""
         view = self._view
-        if view is not None and (view.suspects or view.ignored):
-            flow.propose(self.session, ignore=() if view.ignored else view.suspects)
+        if view is None or not (view.suspects or view.ignored):
+            return
+        if self.session.job is not None:
+            self.refuse("what the rows suggest is being looked at", "wait, or Esc")
+            return
+        flow.propose(self.session, ignore=(*view.ignored, *view.suspects) if view.suspects else ())
 
     def do_start_reading(self) -> None:
         """Correct how the file is read."""
