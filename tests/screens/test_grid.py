@@ -12,7 +12,7 @@ from epochal.project.discover import shipped_themes
 from epochal.testing import screen_text, until
 from epochal.tui.themes import read_theme
 from epochal.tui.widgets.grid import HEADER, Grid
-from epochal.tui.widgets.grid_columns import GridColumn
+from epochal.tui.widgets.grid_columns import GridColumn, grown
 from epochal.tui.widgets.pages import MemoryPages
 
 
@@ -130,6 +130,16 @@ async def test_a_number_longer_than_those_before_it_is_shown_whole_once_it_is_in
         assert "…" not in screen_text(app)
         grid.go(0)
         await until(lambda: "   1       0  Ada" in screen_text(app), pilot)
+
+
+def test_a_text_grows_into_what_the_numbers_after_it_leave():
+    columns = (
+        GridColumn(name="name", title="name", width=6),
+        GridColumn(name="mass", title="mass", width=4, right=True),
+    )
+    wanted = {"name": 30, "mass": 10}
+    assert [c.width for c in grown(columns, wanted.__getitem__, 30, 2)] == [18, 10]
+    assert [c.width for c in grown(columns, wanted.__getitem__, 14, 2)] == [6, 10]
 
 
 async def test_rows_picked_from_elsewhere_go_by_their_own_numbers():

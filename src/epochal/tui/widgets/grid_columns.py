@@ -33,12 +33,15 @@ def grown(columns: Sequence[GridColumn], widest: Callable[[str], int], room: int
 
     Nothing becomes narrower again: columns would jump about while a person walks through the rows.
     """
-    spare = room - sum(c.width + gap for c in columns) + gap
+    more = [max(0, min(widest(c.name), _MOST) - c.width) for c in columns]
+    taken = sum(
+        column.width + gap + (wished if column.right else 0) for column, wished in zip(columns, more, strict=True)
+    )
+    # The numbers' cells are taken before any text's: a text before a number would push it out of sight.
+    spare = max(0, room + gap - taken)
     made: list[GridColumn] = []
-    for column in columns:
-        more = max(0, min(widest(column.name), _MOST) - column.width)
-        if not column.right:
-            more = min(more, max(0, spare))
-        spare -= more
-        made.append(replace(column, width=column.width + more) if more else column)
+    for column, wished in zip(columns, more, strict=True):
+        added = wished if column.right else min(wished, spare)
+        spare -= 0 if column.right else added
+        made.append(replace(column, width=column.width + added) if added else column)
     return tuple(made)
