@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -460,6 +459,13 @@ def test_splitting_a_column_loses_nothing(con: duckdb.DuckDBPyConnection) -> Non
         ("12 %", ".", 12.0),
         ("1'000'000", ".", 1_000_000.0),
         ("2\u00a0500", ".", 2500.0),
+        ("12,34,567", ".", 1_234_567.0),
+        ("1234567", ",", 1_234_567.0),
+        ("170.5", ",", None),
+        ("1.2.3", ",", None),
+        ("1,5", ".", None),
+        ("1234,567", ".", None),
+        ("01.02.2021", ",", None),
         ("12-15", ".", None),
         ("none", ".", None),
         ("1e400", ".", None),
@@ -473,7 +479,7 @@ def test_numbers_with_units_and_currencies(
     assert con.execute(recipe_sql(COLUMNS, recipe)).fetchall()[0][4] == value
 
 
-def test_a_step_over_very_many_columns_is_planned_counted_and_run_in_a_moment() -> None:
+def test_a_step_over_very_many_columns_is_planned_in_a_way_that_grows_with_them() -> None:
     columns = [f"c{n}" for n in range(1_500)]
     with duckdb.connect() as con:
         cells = ", ".join(f"'{n}' AS {c}" for n, c in enumerate(columns))
@@ -481,10 +487,9 @@ def test_a_step_over_very_many_columns_is_planned_counted_and_run_in_a_moment() 
         con.execute(f"SET disabled_optimizers = '{QUADRATIC}'")
         types = [(c, "VARCHAR") for c in columns]
         step = Step(op="set_kind", params={"columns": tuple(columns), "kind": "number"})
-        began = time.process_time()
-        row = con.execute(recipe_sql(types, (step,))).fetchall()[0]
+        made = recipe_sql(types, (step,))
+        row = con.execute(made).fetchall()[0]
         (figures,) = count_recipe(con, types, (step,))
-        took = time.process_time() - began
     assert row == (0, "s", 2, "k", *map(float, range(1_500)))
     assert (figures.changed, figures.rejected) == (1_500, 0)
-    assert took < 20, "with REPLACE over every column it takes minutes"
+    assert "REPLACE" not in made, "over every column it takes DuckDB minutes"

@@ -213,11 +213,14 @@ def _parse_number(step: Step, column: str, kind: str, n: int) -> Made:
     comma = step.params.get("decimal", ".") == ","
     thousands, point = (".", ",") if comma else (",", ".")
     text = as_text(column, kind)
-    # one number, a sign, a unit or a currency around it, digits in groups allowed; two numbers are none
-    digits = rf"[0-9](?:[0-9{thousands}'\pZ]*[0-9])?"
+    # one number, a sign, a unit or a currency around it; two numbers are none. Digits may stand in groups, but whole
+    # ones (12.345, in India 12,34,567): among decimal commas 170.5 is no 1705
+    group = rf"[{thousands}'\pZ]"
+    shorter = "" if comma else rf"(?:{group}[0-9]{{2}})*"
+    digits = rf"(?:[0-9]{{1,3}}{shorter}(?:{group}[0-9]{{3}})+|[0-9]+)"
     number = rf"(?:{digits}(?:[{point}][0-9]*)?|[{point}][0-9]+)(?:[eE][-+]?[0-9]{{1,2}})?"
     shape = literal(rf"^[^0-9{point}+-]*([-+]?)[^0-9{point}+-]*({number})[^0-9]*$")
-    grouping = literal(rf"[{thousands}'\pZ]")
+    grouping = literal(group)
     found = f"concat(regexp_extract({text}, {shape}, 1), regexp_extract({text}, {shape}, 2))"
     bare = f"regexp_replace({found}, {grouping}, '', 'g')"
     if comma:
