@@ -76,6 +76,19 @@ def test_every_metric_has_an_interval_around_it_or_says_why_not() -> None:
     assert found(one_class)["roc_auc"].why == "the test rows hold only one class"
 
 
+def test_with_few_rows_of_many_classes_intervals_lie_around_their_figures() -> None:
+    """Rows drawn twice make an average precision over classes of three rows look better than it is."""
+    random = np.random.default_rng(2)
+    truth = np.repeat(np.arange(60), 3)
+    scores = random.normal(size=(180, 60)) + 0.8 * np.eye(60)[truth]
+    shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+
+    for name, e in found(labelled(truth, shares)).items():
+        below, above = e.value - e.low, e.high - e.value
+        assert e.low >= 0, name
+        assert 0.5 < below / above < 2, name
+
+
 def test_the_same_predictions_give_the_same_interval() -> None:
     judged = judge([0, 1] * 30, [0, 1, 1] * 20)
 

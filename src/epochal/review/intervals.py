@@ -33,6 +33,7 @@ _CHUNK = 4_000_000
 """Row weights in memory at a time: 32 MB."""
 _TAIL = 0.025
 _Z = 1.959963984540054
+_BIAS_LEFT = 0.25
 _FEW_ROWS = 20
 _LEVEL = 0.05
 _SEED = 20_260_101
@@ -90,14 +91,20 @@ def estimates(judged: Judged, samples: Samples, *, groups: NDArray[np.int64] | N
                 f"{units} {'rows' if groups is None else 'groups'} could hide",
             )
         else:
-            found[name] = from_samples(value, samples[name], units, centred=name == "ece")
+            most = 1.0 if isinstance(judged, Labelled) and name != "log_loss" else math.inf
+            least = -math.inf if name == "r2" else 0.0
+            found[name] = from_samples(value, samples[name], units, least=least, most=most)
     return found
 
 
-def from_samples(value: float, samples: NDArray[np.float64], units: int, *, centred: bool = False) -> Estimate:
+def from_samples(
+    value: float, samples: NDArray[np.float64], units: int, *, least: float = -math.inf, most: float = math.inf
+) -> Estimate:
     """A number with the interval its resamples give. `units`: how many rows or groups were drawn from.
 
-    `centred` moves the resamples so that their mean is the number: for figures that resampling inflates.
+    Resampling itself moves some figures: a calibration error, and means over classes of few rows, of which some are
+    drawn twice. Where that is more than a quarter of the spread (Efron and Tibshirani, An Introduction to the
+    Bootstrap, 1993, section 10.3), the resamples are moved back so that their mean is the number, within `least` and `most`.
     """
     defined = samples[np.isfinite(samples)]
     if units < 2:
@@ -106,8 +113,8 @@ def from_samples(value: float, samples: NDArray[np.float64], units: int, *, cent
         return Estimate(value=value, why="no interval: most resamples lack a class")
     if np.ptp(defined) <= 1e-12 * np.abs(defined).max():
         return Estimate(value=value, low=value, high=value, why="the same whichever rows are drawn")
-    if centred:
-        defined = np.maximum(0.0, defined - defined.mean() + value)
+    if abs(defined.mean() - value) > _BIAS_LEFT * _deviation(defined):
+        defined = np.clip(defined - defined.mean() + value, least, most)
     if len(samples) < 1000:
         # Too few draws for their own tails: their spread is steadier.
         spread = _Z * _deviation(defined)
