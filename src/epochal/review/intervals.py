@@ -91,8 +91,8 @@ def estimates(judged: Judged, samples: Samples, *, groups: NDArray[np.int64] | N
                 f"{units} {'rows' if groups is None else 'groups'} could hide",
             )
         else:
-            most = 1.0 if isinstance(judged, Labelled) and name != "log_loss" else math.inf
             least = -math.inf if name == "r2" else 0.0
+            most = math.inf if name in {"log_loss", "rmse", "mae"} else 1.0
             found[name] = from_samples(value, samples[name], units, least=least, most=most)
     return found
 
