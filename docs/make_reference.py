@@ -37,6 +37,14 @@ the output went away, as in `| head`.
 `--set` takes a dotted path into project.toml and a TOML value; a bare word is a text."""
 
 
+READING = """\
+Without `delimiter` a comma, semicolon, tab, bar or space is found from the first lines. A space means any number of \
+them, and none counts at an end of the line, as in aligned columns; it is found where every line has as many fields and \
+one of three or more columns, or both of two, hold only numbers or dates, and `epochal new` then writes `delimiter = " "`. \
+`epochal predict` reads a new file by the `encoding`, `delimiter`, `quote` and `header` of the first source, unless only \
+the guess finds columns in it that the project knows."""
+
+
 def reference() -> str:
     """The whole page."""
     parts = (
@@ -77,6 +85,9 @@ def _settings() -> Iterator[str]:
         yield ""
         yield f"### {brackets}"
         yield from _table(("key", "default", "is", "means"), _rows_of(cls))
+        if name == "source":
+            yield ""
+            yield READING
     yield ""
     yield "### [model]"
     yield ""

@@ -31,11 +31,11 @@ def read(tmp_path):
     into = tmp_path / "into"
     into.mkdir()
 
-    def reading(text, inputs=("b", "twice", "c"), clean=CLEAN, types=None):
+    def reading(text, inputs=("b", "twice", "c"), clean=CLEAN, types=None, **said):
         (tmp_path / "new.csv").write_bytes(text.encode() if isinstance(text, str) else text)
         document = {
             "name": "p",
-            "source": [{"name": "s", "uri": "old.csv"}],
+            "source": [{"name": "s", "uri": "old.csv", **said}],
             "columns": {"target": "label"},
             "clean": clean,
         }
@@ -71,6 +71,23 @@ def test_no_row_is_dropped_and_each_is_noted_in_words(read):
         None,
         "cleaning would leave it out (step 8): it repeats an earlier row",
     ]
+
+
+def test_a_file_of_a_row_is_read_as_the_projects_own(read):
+    told, rows, _ = read("  b    c\n  2    x\n", inputs=("b", "c"), clean=[], delimiter=" ")
+    assert (told["columns"], rows["b"].to_pylist(), rows["c"].to_pylist()) == (["b", "c"], ["2"], ["x"])
+    told, rows, _ = read("b\n  2\n", inputs=("b",), clean=[], delimiter=" ")
+    assert (told["rows"], rows["b"].to_pylist()) == (1, ["2"])
+    told, rows, _ = read("b;c\n'2;3';x\n", inputs=("b", "c"), clean=[], delimiter=";", quote="'")
+    assert rows["b"].to_pylist() == ["2;3"]
+    told, _, _ = read("1;2\n", inputs=("column_1",), clean=[], delimiter=";", header=False)
+    assert told["rows"] == 1
+
+
+def test_a_file_written_otherwise_than_the_projects_own_is_read_as_it_is(read):
+    told, rows, _ = read("first name,b,c\nAnn Lee,2,x y\n", inputs=("b", "c"), clean=[], delimiter=" ")
+    assert told["columns"] == ["first name", "b", "c"]
+    assert rows["c"].to_pylist() == ["x y"]
 
 
 def test_a_target_that_is_there_changes_nothing(read):

@@ -17,7 +17,7 @@ from pyarrow import feather
 
 from epochal.core.errors import Cancelled, SourceError
 from epochal.core.settings import parse_project
-from epochal.data import sources
+from epochal.data import sources, textsource
 from epochal.data.head import head
 
 
@@ -380,6 +380,22 @@ def test_lines_of_two_encodings_are_never_mixed_up_in_silence(con, tmp_path):
     assert (counts.lines, counts.read, counts.rejected, counts.sums) == (401, 200, 200, True)
     assert {x for (x,) in rows(con, "x")} == {"Zürich"}
     assert con.execute("SELECT DISTINCT kind FROM rejects").fetchall() == [("encoding",)]
+
+
+def test_a_line_of_words_and_spaces_without_an_end_is_refused_as_any_other(con, tmp_path):
+    with (tmp_path / "t.txt").open("wb") as file:
+        file.write(b"a b c\n" + b"1 2 x\n" * 300)
+        for _ in range(70):
+            file.write(b"word  " * 180_000)
+    with pytest.raises(SourceError, match="longer than 64 MB"):
+        load(con, tmp_path, "t.txt", format="csv")
+
+
+def test_spaces_are_one_wherever_the_file_is_cut_into_pieces(tmp_path):
+    text = b"  a   b\r\n" + b"  'x  y'    1  \r\n" * 3 + b"   z  2   "
+    for size in range(1, len(text)):
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        assert b"".join(textsource._single_spaced(iter(pieces), "'")) == b"a b\r\n" + b"'x  y' 1\r\n" * 3 + b"z 2"
 
 
 def test_many_columns_are_read_and_too_many_refused(con, tmp_path):

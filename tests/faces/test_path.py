@@ -158,6 +158,29 @@ def test_every_row_of_a_new_file_comes_back_in_order_with_its_notes(trained, tmp
         assert epochal("predict", folder, new, *words).stdout == (tmp_path / "out.csv").read_text()
 
 
+def test_a_file_set_apart_by_spaces_is_learnt_from_and_one_row_of_another_predicted(tmp_path):
+    lines = ["  stalk     petal   kind"]
+    for i in range(120):
+        high = 20 * (i % 2)
+        lines.append(f"{high + i * 7919 % 100 / 20:7.2f} {3 + high + i * 104729 % 100 / 60:9.3f}   {'abcd'[i % 2]}")
+    (tmp_path / "t.txt").write_text("\n".join(lines) + "\n")
+    settings = ("--set", "source.format=csv", "--set", "model.family=linear", "--set", "train.epochs=3")
+    made = document("new", tmp_path / "p", "--data", tmp_path / "t.txt", "--target", "kind", *settings)
+    assert "spaces" in [reason["value"] for reason in made["reasons"]]
+    assert 'delimiter = " "' in (tmp_path / "p" / "project.toml").read_text()
+    document("train", tmp_path / "p")
+
+    (tmp_path / "one.csv").write_text("  stalk     petal\n   2.50     4.100\n")
+    (one,) = document("predict", tmp_path / "p", tmp_path / "one.csv")["predictions"]
+    assert (one["stalk"], one["petal"]) == ("2.50", "4.100")
+
+    document("new", tmp_path / "q", "--data", tmp_path / "t.txt", *settings, "--set", 'columns.ignore=["petal"]')
+    document("train", tmp_path / "q")
+    (tmp_path / "few.csv").write_text("  stalk\n   2.50\n")
+    (few,) = document("predict", tmp_path / "q", tmp_path / "few.csv")["predictions"]
+    assert few["stalk"] == "2.50"
+
+
 @pytest.mark.parametrize("words", ["check", "data", "data --sql", "data --profile", "data --ledger", "runs", "doctor"])
 def test_every_document_has_the_keys_that_are_promised(trained, words):
     folder, _, _, _ = trained

@@ -6,7 +6,7 @@ import pytest
 
 from epochal.core.errors import SourceError
 from epochal.core.settings import Source
-from epochal.data.dialect import sniff, usable_names
+from epochal.data.dialect import single_spaced, sniff, usable_names
 from epochal.data.encoding import ByteReader, as_utf8, detect
 
 
@@ -27,6 +27,8 @@ def guess(text, **options):
         ("only\n1\n2\n", ","),
         ("a b c\n1 2 x\n4 5 y\n", " "),
         ("  a    b  c\n  1  2.5  x\n 10  3.5  y\n", " "),
+        ("date time temp\n" + "".join(f"2020-01-0{i} 10:00 {i}\n" for i in range(1, 6)), " "),
+        ("from to\n2020-01-01 2020-02-01\n2020-03-01 2020-04-01\n", " "),
         ("2020-01-01 3.5 Oslo\n2020-01-02 4.5 Bergen\n2020-01-03 1.5 Oslo\n", " "),
     ],
 )
@@ -156,6 +158,14 @@ def test_a_control_character_between_the_fields_is_no_sign_of_a_binary_file(tmp_
         "2020-01-01 10:00\n2020-01-01 11:00\n2020-01-01 12:00\n",
         "inhabitants\n1 200 000\n3 400 000\n5 600 000\n",
         "address\nStation Road 3\nMill Lane 12\nHigh Street 7\n",
+        "product name\niPhone 12\nGalaxy 20\n",
+        "phone number\n0151 234567\n0160 987654\n",
+        "phone number\n+49 1512345\n+44 2012345\n",
+        "dose given\n5 mg\n10 mg\n",
+        "number plate\nAB 123\nCD 456\n",
+        "model name\nBMW 320\nAudi 100\n",
+        "price paid\n$ 5\n€ 7\n",
+        "time stamp\n2020-01-01 10:00:00.5 +0100\n2020-01-01 11:00:00.5 +0100\n",
         'note\n"1 2"\n"3 4"\n"5 6"\n',
         "a b\n",
     ],
@@ -165,8 +175,17 @@ def test_a_column_of_words_dates_or_grouped_numbers_is_not_torn_at_its_spaces(te
     assert (told.delimiter, told.fields) == (",", 1)
 
 
-def test_several_spaces_stand_between_fields_as_one_where_nobody_said_otherwise():
+def test_several_spaces_stand_between_fields_as_one_said_or_detected():
     text = " a   b\n 1  2.5\n10  3.5\n"
-    assert guess(text).runs
-    assert guess(text).names == ("a", "b")
-    assert not guess(text, delimiter=" ").runs
+    assert guess(text) == guess(text, delimiter=" ")
+    assert (guess(text).runs, guess(text).names, guess(text).quote) == (True, ("a", "b"), "")
+    assert guess(text.replace("\n", "\r")).names == ("a", "b")
+
+
+def test_said_spaces_part_fields_of_a_short_file_and_leave_quoted_ones_whole():
+    assert guess("a  b\n", delimiter=" ").names == ("a", "b")
+    quoted = 'city    size\n"New  York"   5\n'
+    assert (guess(quoted, delimiter=" ").quote, guess(quoted, delimiter=" ").fields) == ('"', 2)
+    single = quoted.replace('"', "'")
+    assert guess(single, delimiter=" ", quote="'").fields == 2
+    assert single_spaced(b" 'New  York''s  a'   5 \r\n a  'b\n", "'") == b"'New  York''s  a' 5\r\na 'b\n"

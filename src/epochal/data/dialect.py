@@ -30,9 +30,12 @@ _DELIMITERS = (",", ";", "\t", "|")
 _HARDLY = 0.1
 """Score below which a delimiter makes no table."""
 _NUMBER = re.compile(r"\s*[+-]?(?:\d{1,3}(?:[ ,.']\d{3})+|\d+)?(?:[.,]\d+)?(?:[eE][+-]?\d+)?\s*[%€$£]?\s*")
-_DATE = re.compile(
-    r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ]\d{1,2}:\d{2}.*)?\s*|\s*\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*"
-)
+_CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?"
+_ZONE = r"(?:\s?[AaPp][Mm])?(?:\s?(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?))?"
+_DATE = re.compile(rf"\s*(?:\d{{1,4}}[-/.]\d{{1,2}}[-/.]\d{{1,4}}(?:[T ]{_CLOCK}{_ZONE})?|{_CLOCK})\s*")
+_DIALLED = re.compile(r"[+0]\d")
+"""How a number begins that is called, not counted."""
+_QUOTED_AMONG_SPACES = re.compile(r'(?:^| )"[^"]*"(?= |$)')
 _WORDS = re.compile(r"[^,;\t|\"]*")
 
 csv.field_size_limit(sys.maxsize)
@@ -55,7 +58,7 @@ class Dialect:
     newline: str
     """Line feed, also for carriage return + line feed; or carriage return, where most lines end in it alone."""
     runs: bool = False
-    """Whether any number of spaces stands between fields, as in aligned columns; nothing is quoted then."""
+    """Whether any number of spaces stands between fields, as in aligned columns."""
 
 
 def sniff(text: str, source: Source, where: str) -> Dialect:
@@ -69,9 +72,11 @@ def sniff(text: str, source: Source, where: str) -> Dialect:
             raise SourceError(f"{given!r} cannot separate or quote fields", where=where, fix="use an ASCII character")
     quote = source.quote if source.quote is not None else _guess_quote(text)
     delimiter = source.delimiter or _guess_delimiter(text, quote)
-    runs = not source.delimiter and delimiter == " "
+    runs = delimiter == " "
     if runs:
-        text, quote = single_spaced(text), ""
+        if source.quote is None:
+            quote = '"' if any(_QUOTED_AMONG_SPACES.search(line) for line in _first_lines(text)) else ""
+        text = single_spaced(text.encode(), quote).decode()
     records = read_records(text, delimiter, quote)
     widths = Counter(len(r) for r in records)
     if not records:
@@ -113,9 +118,18 @@ def read_records(text: str, delimiter: str, quote: str) -> list[list[str]]:
     return [row for row in rows if row and not (len(row) == 1 and not row[0].strip())]
 
 
-def single_spaced(text: str) -> str:
-    """A text with one space for every run of spaces, and none where a line begins or ends."""
-    return re.sub(" {2,}", " ", re.sub(r"(?m)^ +| +(?=\r?$)", "", text))
+def single_spaced(text: bytes, quote: str) -> bytes:
+    """Whole lines with one space for every run of spaces, and none where a line begins or ends.
+
+    What is quoted stays as it is, unless it goes on in the next line.
+    """
+    if quote:
+        q = re.escape(quote.encode())
+        quoted = rb"(?m)((?:^|(?<= ))%b(?:[^%b\n]|%b%b)*%b)| {2,}" % (q, q, q, q, q)
+        text = re.sub(quoted, lambda found: found[1] or b" ", text)
+    else:
+        text = re.sub(rb" {2,}", b" ", text)
+    return re.sub(rb"(?m)(?:^|(?<=\r)) | (?=\r|$)", b"", text)
 
 
 def _usual_width(widths: Counter[int]) -> int:
@@ -144,13 +158,18 @@ def _guess_delimiter(text: str, quote: str) -> str:
     return " " if best_score < _HARDLY and _is_spaced(text) else best
 
 
-def _is_spaced(text: str) -> bool:
-    """Whether spaces stand between fields: as many in every line, and a column of numbers or dates among them.
+def _first_lines(text: str) -> list[str]:
+    """The first lines that hold anything, as many as decide on spaces between fields."""
+    return [line.strip(" ") for line in re.split(r"\r\n|\n|\r", text) if line.strip()][:200]
 
-    Prose is uneven; names and addresses of as many words each hold no such column; a date with its time, or a number
-    with its thousands apart, is one value.
+
+def _is_spaced(text: str) -> bool:
+    """Whether spaces stand between fields: as many in every line, and numbers or dates in one of three columns or more.
+
+    Of two columns both must hold nothing else. Prose is uneven; names and addresses of as many words each hold no such column; a name with a number (AB 123, 5 mg),
+    a number to call, a date with its time, or a number with its thousands apart, is one value.
     """
-    lines = [line.strip(" ") for line in re.split(r"\r\n|\n|\r", text) if line.strip()][:200]
+    lines = _first_lines(text)
     if len(lines) < 3 or any(sign in line for line in lines for sign in '"\t'):
         return False
     records = [re.split(" +", line) for line in lines]
@@ -158,9 +177,14 @@ def _is_spaced(text: str) -> bool:
         return False
     if all(_NUMBER.fullmatch(line) or _DATE.fullmatch(line) for line in lines[1:]):
         return False
-    return any(
-        all(_NUMBER.fullmatch(c) or _DATE.fullmatch(c) for c in column) for column in zip(*records[1:], strict=True)
-    )
+    figures = [all(map(_is_figure, column)) for column in zip(*records[1:], strict=True)]
+    if len(figures) == 2:
+        return all(figures) and not any(_DIALLED.match(cell) for record in records[1:] for cell in record)
+    return any(figures)
+
+
+def _is_figure(cell: str) -> bool:
+    return (is_number(cell) and any(map(str.isdigit, cell))) or _DATE.fullmatch(cell) is not None
 
 
 def _score(records: Sequence[Sequence[str]]) -> float:

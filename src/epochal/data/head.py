@@ -41,7 +41,7 @@ def head(folder: Path, source: Source | Mapping[str, Any], rows: int = 200) -> H
     text = _text(path, encoding)
     if place.format == "csv":
         dialect = sniff(text, source, str(path))
-        even = single_spaced(text) if dialect.runs else text
+        even = single_spaced(text.encode(), dialect.quote).decode() if dialect.runs else text
         records = read_records(even, dialect.delimiter, dialect.quote)
         good = [r for r in records if len(r) in {dialect.fields, len(dialect.names), dialect.header_fields}]
         names, cells = dialect.names, [[c or None for c in r] for r in good[int(dialect.header) :][:rows]]

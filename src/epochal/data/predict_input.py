@@ -18,11 +18,13 @@ from epochal.core.errors import SourceError, StepError
 from epochal.core.settings import Project, Source
 from epochal.core.steps import OPS, Step, nearest
 from epochal.data import sources
+from epochal.data.places import resolve
 from epochal.data.predict_output import RAW, write_predictions
 from epochal.data.recipe import ready_steps
 from epochal.data.sql import columns_after, noted_sql, rejected_condition
 from epochal.data.sqltext import as_text, identifier, literal
 from epochal.data.stored import may_be_lost, replayed_value
+from epochal.data.textsource import look_at
 
 
 if TYPE_CHECKING:
@@ -69,8 +71,7 @@ def prepare(
     Raises:
         SourceError: The file cannot be read, a line of it not even in part, or it lacks columns the model needs.
     """
-    part = project.sources[0].part if project.sources else "train"
-    new = replace(project, sources=(Source(name="rows", uri=uri, part=part),))
+    new = replace(project, sources=(_source(project, folder, uri, inputs),))
     imported = sources.load(con, new, folder, report, keep_uneven=True)
     _refuse_unreadable(con, uri)
     report(None, "cleaning the rows")
@@ -95,6 +96,32 @@ def prepare(
     texts = ", ".join(f"{as_text(name, kind)} AS {identifier(name)}" for name, kind in imported.columns)
     _write(con, f"SELECT _eid, {texts} FROM raw ORDER BY _eid", into / RAW)  # noqa: S608 - quoted
     return {"rows": imported.rows, "columns": [name for name, _kind in imported.columns]}
+
+
+def _source(project: Project, folder: Path, uri: str, inputs: Sequence[str]) -> Source:
+    """The new file, read as the project's own is, unless only the guess finds columns in it that are known.
+
+    A short file tells too little of how it is written; one written otherwise, a CSV for a table set apart by spaces, is
+    none the worse for what the project says.
+    """
+    old = project.sources[0] if project.sources else Source(name="rows", uri=uri)
+    plain = Source(name="rows", uri=uri, part=old.part)
+    said = replace(plain, encoding=old.encoding, delimiter=old.delimiter, quote=old.quote, header=old.header)
+    known = {*inputs, *(c for s in project.clean for c in (*s.columns, s.params.get("column", "")))}
+    if said == plain or known & _names(said, folder) or not known & _names(plain, folder):
+        return said
+    return plain
+
+
+def _names(source: Source, folder: Path) -> set[str]:
+    """The columns of a text table's first file, read so; empty for other formats, and where it cannot be read."""
+    place = resolve(source, folder)
+    if place.format != "csv":
+        return set()
+    try:
+        return set(look_at(place.files[0], source, whole=False)[0].dialect.names)
+    except SourceError:
+        return set()
 
 
 def _refuse_unreadable(con: duckdb.DuckDBPyConnection, uri: str) -> None:

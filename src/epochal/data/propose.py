@@ -7,22 +7,26 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from epochal.core.errors import SourceError
-from epochal.core.settings import Columns, Goal, Project, SplitSettings, to_document
+from epochal.core.settings import Columns, Goal, Project, Source, SplitSettings, to_document
 from epochal.core.steps import Step
 from epochal.core.tasks import TASKS
 from epochal.data.engine import Engine, Work
 from epochal.data.guess import KindGuess, guess_kinds
 from epochal.data.leaks import MOST_COLUMNS, find_leaks, not_looked_at
 from epochal.data.measure import ColumnFacts, measure
+from epochal.data.places import resolve
 from epochal.data.problems import Looked
 from epochal.data.protocol import Problem, Proposal
 from epochal.data.roles import Ignored, choose_ignored, find_time, rank_targets
 from epochal.data.sqltext import identifier
+from epochal.data.textsource import look_at
 from epochal.data.views import Base, base_of
 from epochal.show import grouped, safe
 
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from duckdb import DuckDBPyConnection
 
 _MANY_CLASSES = 10
@@ -77,7 +81,10 @@ def propose(engine: Engine, con: DuckDBPyConnection, project: Project, work: Wor
         metric=learnt.metric,
         question=project.goal.question or _question(learnt),
     )
-    suggested = replace(cleaned, goal=goal if learnt.target else project.goal, columns=columns, split=split)
+    sources, read = _readings(project, engine.folder)
+    suggested = replace(
+        cleaned, sources=sources, goal=goal if learnt.target else project.goal, columns=columns, split=split
+    )
     looked = Looked(con=con, project=suggested, base=base, facts=facts)
     leaks = list(find_leaks(looked, work))
     suspects = tuple(dict.fromkeys(p.setting[1][-1] for p in leaks if p.setting))
@@ -89,7 +96,7 @@ def propose(engine: Engine, con: DuckDBPyConnection, project: Project, work: Wor
         beside.append(("columns.ignore", _listed(project.columns.ignore), "as given"))
     return Proposal(
         document=to_document(suggested),
-        reasons=(*learnt.reasons[:1], *beside, *learnt.reasons[1:], *reasons, *why, *set_aside, *dealt),
+        reasons=(*learnt.reasons[:1], *beside, *learnt.reasons[1:], *reasons, *why, *set_aside, *dealt, *read),
         targets=tuple(name for name, _, _ in ranked),
         suspects=suspects,
     )
@@ -105,6 +112,21 @@ def _no_rows(con: DuckDBPyConnection, project: Project) -> SourceError:
         fix="check delimiter, quote and header in its [[source]] table" if rejected else "name a file with rows",
         code="no-rows",
     )
+
+
+def _readings(project: Project, folder: Path) -> tuple[tuple[Source, ...], list[Reason]]:
+    """The sources, with what a few rows would not show again: that spaces stand between fields."""
+    sources = tuple(replace(s, delimiter=" ") if _is_spaced(s, folder) else s for s in project.sources)
+    if sources == project.sources:
+        return sources, []
+    return sources, [("source.delimiter", "spaces", "as many as there are stand between fields, in new files too")]
+
+
+def _is_spaced(source: Source, folder: Path) -> bool:
+    place = resolve(source, folder)
+    if source.delimiter or place.format != "csv":
+        return False
+    return all(look_at(file, source, whole=False)[0].dialect.runs for file in place.files)
 
 
 def _cleaning(guesses: Sequence[KindGuess], kinds: Mapping[str, str]) -> tuple[list[Step], list[Reason]]:

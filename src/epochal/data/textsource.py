@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from epochal.core.ledger import Reject
 from epochal.data.columns import to_table
-from epochal.data.dialect import SAMPLE, Dialect, sniff
+from epochal.data.dialect import SAMPLE, Dialect, single_spaced, sniff
 from epochal.data.encoding import ByteReader, Encoding, as_utf8, detect, head_bytes
-from epochal.data.lines import Counts, LineReader
+from epochal.data.lines import MAX_RECORD, Counts, LineReader
 
 
 if TYPE_CHECKING:
@@ -82,18 +81,25 @@ def read_text(file: TextFile, name: str, raw: RawTable, progress: Callable[[floa
 
 def _lines(source: ByteReader, file: TextFile) -> Iterator[bytes]:
     chunks = _line_fed(source, file)
-    return _single_spaced(chunks) if file.dialect.runs else chunks
+    return _single_spaced(chunks, file.dialect.quote) if file.dialect.runs else chunks
 
 
-def _single_spaced(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """As `dialect.single_spaced`, line by line: a run of spaces may go on in the next chunk."""
-    held = b""
+def _single_spaced(chunks: Iterator[bytes], quote: str) -> Iterator[bytes]:
+    """As `dialect.single_spaced`, by whole lines: a run of spaces or a quoted field may go on in the next chunk."""
+    held: list[bytes] = []
+    size = 0
     for chunk in chunks:
-        data = held + chunk
-        end = data.rfind(b"\n") + 1
-        held = data[end:]
-        yield re.sub(rb" {2,}", b" ", re.sub(rb"(?m)^ +| +(?=\r?$)", b"", data[:end]))
-    yield re.sub(rb" {2,}", b" ", held.strip(b" "))
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            yield single_spaced(b"".join((*held, chunk[:end])), quote)
+            held, size = [], 0
+        held.append(chunk[end:])
+        size += len(chunk) - end
+        if size > MAX_RECORD:
+            # The reader refuses so long a line; it must come to see it.
+            yield b"".join(held)
+            held, size = [], 0
+    yield single_spaced(b"".join(held), quote)
 
 
 def _line_fed(source: ByteReader, file: TextFile) -> Iterator[bytes]:
