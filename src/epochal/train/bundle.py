@@ -126,11 +126,19 @@ class Predictor:
         }
 
     def notes(self, table: pa.Table) -> list[str]:
-        """For each row what the model met for the first time; empty where nothing."""
-        return [
-            "; ".join(f"{safe(column)}: {safe(text, 60)!r} was not seen in training" for column, text in row.items())
-            for row in self.preparation.unknown(table)
-        ]
+        """For each row what the model was not made for: what it never met, or no input at all; empty where nothing."""
+        unknown, far = self.preparation.unknown(table), self.preparation.far(table)
+        empty = self.preparation.empty(table)
+        notes: list[str] = []
+        for row, texts in enumerate(unknown):
+            said = ["no input is present"] if empty[row] else []
+            said += [f"{safe(column)}: {safe(text, 60)!r} was not seen in training" for column, text in texts.items()]
+            said += [
+                f"{safe(column)}: {value:.6g} is far outside {low:.6g} … {high:.6g}, what it was trained on"
+                for column, (value, low, high) in far.get(row, {}).items()
+            ]
+            notes.append("; ".join(said))
+        return notes
 
     def _scores(self, raw: Raw) -> np.ndarray:
         if isinstance(self.model, lgb.Booster):

@@ -23,7 +23,7 @@ from epochal import fsio
 from epochal.core.errors import RunError
 from epochal.snapshot.manifest import SnapshotColumn
 from epochal.train import encoders
-from epochal.train.encoders import CategoryEncoder, Encoder
+from epochal.train.encoders import CategoryEncoder, Encoder, NumberEncoder
 from epochal.train.rows import NoTarget
 from epochal.train.scoring import spread_of
 
@@ -126,6 +126,26 @@ class Preparation:
         missing = np.isnan(raw.numbers[:, self.scale.indicated])
         numbers = np.concatenate([scaled, missing], axis=1).astype(np.float32)
         return Dense(numbers=torch.from_numpy(numbers), codes=torch.from_numpy(np.ascontiguousarray(raw.codes)))
+
+    def far(self, table: pa.Table) -> dict[int, dict[str, tuple[float, float, float]]]:
+        """Numbers that lie further outside their training range than it is wide: row, column, (value, low, high)."""
+        found: dict[int, dict[str, tuple[float, float, float]]] = {}
+        place = 0
+        for encoder in self.encoders:
+            if isinstance(encoder, NumberEncoder):
+                low, high = self.scale.quantiles[place, 0], self.scale.quantiles[place, -1]
+                values = encoders.numbers(encoder, table.column(encoder.column))[:, 0]
+                with np.errstate(invalid="ignore", over="ignore"):
+                    outside = (values < low - (high - low)) | (values > high + (high - low))
+                for row in np.flatnonzero(outside if high > low else np.zeros(0)).tolist():
+                    found.setdefault(row, {})[encoder.column] = (float(values[row]), float(low), float(high))
+            place += len(encoder.names)
+        return found
+
+    def empty(self, table: pa.Table) -> np.ndarray:
+        """Whether a row holds no input at all; bool (rows,)."""
+        missing = [table.column(c).is_null().to_numpy() for c in self.columns]
+        return np.logical_and.reduce(missing) if missing else np.zeros(table.num_rows, dtype=bool)
 
     def unknown(self, table: pa.Table) -> list[dict[str, str]]:
         """For each row, the category values the model has no code for, by column."""

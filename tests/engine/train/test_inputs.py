@@ -141,6 +141,18 @@ class TestPredicting:
         assert notes[0] == ""
         assert "mauve␛[2J" in notes[1]
 
+    def test_notes_rows_it_was_not_made_for(self, predictor, blobs):
+        table = blobs(4).drop_columns(["label"])
+        usual = table["second"].to_pylist()[0]
+        odd = table.set_column(1, "second", pa.array([usual, 1e6, None, float("-inf")]))
+        odd = pa.concat_tables([odd, pa.table({n: pa.nulls(1, odd[n].type) for n in odd.column_names})])
+
+        notes = predictor.notes(odd)
+
+        assert (notes[0], notes[2]) == ("", "")
+        assert notes[1].startswith("second: 1e+06 is far outside ")
+        assert notes[4] == "no input is present"
+
     def test_names_the_columns_that_are_not_there(self, predictor, blobs):
         with pytest.raises(EpochalError, match="colour") as caught:
             predictor.predict(blobs(3).drop_columns(["colour"]))
