@@ -18,10 +18,12 @@ from epochal.project.file import create_project
 from epochal.testing import screen_text, until
 from epochal.tui.app import Workbench
 from epochal.tui.screens.data import DataScreen
+from epochal.tui.screens.data_facets import Facets
 from epochal.tui.screens.data_steps import _ORDER, StepForm
 from epochal.workbench.commands import COMMANDS
 from epochal.workbench.intents import ShowRows
 from epochal.workbench.session import Session
+from epochal.workbench.views.data import share
 
 
 ROWS = [
@@ -108,6 +110,20 @@ async def pane(folder: Path, size: tuple[int, int] = (120, 40)):
             yield opened
     finally:
         session.close()
+
+
+@asynccontextmanager
+async def listed(folder: Path, count: int, distinct: int = 0):
+    """So many values of a column as the host would list them, and what was wished of them."""
+    wishes: list[object] = []
+    async with pane(folder) as p:
+        facets = Facets("letters")
+        p.app.push_screen(facets, wishes.append)
+        await p.shows("counting …")
+        values = [[f"val {n:03}", 2 + (n < 20), f"val {n:03}"] for n in range(count)]
+        facets.show({"values": values, "distinct": distinct or count}, rows=9_000)
+        await p.shows("▸ +val 000")
+        yield p, wishes
 
 
 @pytest.fixture(autouse=True)
@@ -502,6 +518,55 @@ class TestLookingCloser:
             await p.shows("every value is different: 60 values, each in one row")
             await p.press("e")
             await p.shows("e means nothing here")
+
+    async def test_marks_out_of_sight_are_told_of_and_left_alone(self, folder):
+        async with listed(folder, 40) as (p, wishes):
+            await p.press("s", "slash")
+            await p.type("val 03")
+            await p.shows("1 marked, out of sight")
+            await p.press("enter", "j", "d")
+            await p.until(lambda: wishes == [("drop", ("val 031",))])
+        async with listed(folder, 40) as (p, wishes):
+            await p.press("s", "slash")
+            await p.type("val 03")
+            await p.shows("1 marked, out of sight")
+            await p.press("enter", "j", "s", "s", "comma")
+            await p.until(lambda: wishes == [("select", ("val 031", "val 032"))])
+
+    async def test_marks_come_back_in_sight_with_all_values(self, folder):
+        async with listed(folder, 40) as (p, wishes):
+            await p.press("s", "slash")
+            await p.type("val 03")
+            await p.shows("1 marked, out of sight")
+            await p.press("escape")
+            await p.shows("40 values in 9 000 rows")
+            await p.press("j", "enter")
+            await p.until(lambda: wishes == [("look", ("val 000",))])
+
+    async def test_letters_that_no_listed_value_holds_may_be_in_one_that_is_not_listed(self, folder):
+        for distinct, said in (
+            (5_000, "no value among the first 1 000 holds"),
+            (1_000, "no value holds these letters"),
+        ):
+            async with listed(folder, 1_000, distinct) as (p, _wishes):
+                await p.press("slash")
+                await p.type("xyz")
+                await p.shows(said)
+
+    async def test_a_key_draws_the_values_in_sight_only(self, folder, monkeypatch):
+        drawn = []
+
+        def counting(count, rows):
+            drawn.append(count)
+            return share(count, rows)
+
+        async with listed(folder, 1_000) as (p, _wishes):
+            monkeypatch.setattr("epochal.tui.screens.data_facets.share", counting)
+            await p.press("j")
+            await p.shows("▸ +val 001")
+            assert 0 < len(drawn) < 100
+            await p.press("G")
+            await p.shows("▸ +val 999")
 
     async def test_a_reject_is_read_whole(self, folder):
         with (folder / "birds.csv").open("a", encoding="utf-8") as file:

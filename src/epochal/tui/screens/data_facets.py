@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -55,6 +55,12 @@ class Facets(Overlay[Wish]):
         """A place among those shown."""
         self._marked: set[int] = set()
         self._rows = 0
+        self._note = ""
+        """How many values there are, for the title."""
+        self._among = ""
+        """Which of the values are listed, where not all are."""
+        self._largest = self._room = self._widest = 1
+        """The largest count, its cells, and the cells of the widest value."""
         self._all_different = ""
         """What is said instead of a list of values that each stand in one row."""
 
@@ -72,13 +78,17 @@ class Facets(Overlay[Wish]):
         self._values = tuple((str(v[0]), int(v[1]), v[2]) for v in body["values"])
         self._rows = rows
         distinct = int(body["distinct"])
-        note = counted(distinct, "value") + (
-            f", first {number(len(self._values))}" if distinct > len(self._values) else ""
-        )
-        self.set_title(self.said_title, f"{note} in {counted(rows, 'row')}")
+        first = f"first {number(len(self._values))}" if distinct > len(self._values) else ""
+        self._among = f" among the {first}" if first else ""
+        self._note = ", ".join(part for part in (counted(distinct, "value"), first) if part)
+        self._note = f"{self._note} in {counted(rows, 'row')}"
+        # The host lists the most frequent first: where those stand in one row each, so do the values not listed.
         if distinct > FEW and all(count == 1 for _v, count, raw in self._values if raw is not None):
             self._values = tuple(v for v in self._values if v[2] is None)
             self._all_different = f"every value is different: {number(distinct)} values, each in one row"
+        self._largest = max((count for _v, count, _raw in self._values), default=1) or 1
+        self._room = cell_width(number(self._largest))
+        self._widest = max((cell_width(_shown(text, raw)) for text, _c, raw in self._values), default=1)
         self._find("")
 
     def _find(self, letters: str) -> None:
@@ -86,6 +96,8 @@ class Facets(Overlay[Wish]):
         wanted = letters.casefold()
         self._found = [n for n, (text, _c, _raw) in enumerate(self._values) if wanted in text.casefold()]
         self._cursor = 0
+        hidden = len(self._marked.difference(self._found))
+        self.set_title(self.said_title, f"{number(hidden)} marked, out of sight" if hidden else self._note)
         self._draw()
 
     def on_resize(self, event: Resize) -> None:
@@ -95,44 +107,35 @@ class Facets(Overlay[Wish]):
 
     def _draw(self) -> None:
         lines = self.query_one("#values", Lines)
-        drawn = list(self._lines(lines.content_size.width)) if self._found else []
+        width = lines.content_size.width
         if self._all_different:
-            lines.show([content((self._all_different, "$ep-text")), *drawn], self._cursor + 1)
-        elif drawn:
-            lines.show(drawn, self._cursor)
+            said = content((self._all_different, "$ep-text"))
+            lines.show_made(len(self._found) + 1, lambda n: self._line(n - 1, width) if n else said, self._cursor + 1)
+        elif self._found:
+            lines.show_made(len(self._found), lambda n: self._line(n, width), self._cursor)
         elif self._values:
-            lines.show([content(("no value holds these letters", "$ep-quiet"))])
+            lines.show([content((f"no value{self._among} holds these letters", "$ep-quiet"))])
 
-    def _lines(self, width: int) -> Sequence[Content]:
-        largest = max(count for _v, count, _raw in self._values) or 1
-        room = cell_width(number(largest))
-        widest = max(
-            cell_width(f"{glyphs().waiting} missing" if raw is None else shown) for shown, _c, raw in self._values
+    def _line(self, place: int, width: int) -> Content:
+        n = self._found[place]
+        text, count, raw = self._values[n]
+        here = place == self._cursor
+        name = max(8, min(self._widest, width - self._room - 26))
+        space = max(4, width - name - self._room - 16)
+        eighths = max(1, round(count / self._largest * space * 8)) if count else 0
+        full, rest = divmod(eighths, 8)
+        cut = fit(_shown(text, raw), name)
+        return content(
+            (f"{glyphs().here if here else ' '} ", "$ep-accent"),
+            (f"{glyphs().mark if n in self._marked else ' '} ", "$ep-blue"),
+            (
+                cut + " " * (name - cell_width(cut)),
+                "$ep-quiet" if raw is None else ("bold $ep-accent" if here else "$ep-text"),
+            ),
+            f"  {number(count):>{self._room}}  ",
+            (f"{share(count, self._rows):>6}  ", "$ep-quiet"),
+            (glyphs().blocks[8] * full + (glyphs().blocks[rest] if rest else ""), "$ep-blue"),
         )
-        name = max(8, min(widest, width - room - 26))
-        space = max(4, width - name - room - 16)
-        lines = []
-        for place, n in enumerate(self._found):
-            shown, count, raw = self._values[n]
-            here = place == self._cursor
-            eighths = max(1, round(count / largest * space * 8)) if count else 0
-            full, rest = divmod(eighths, 8)
-            text = glyphs().waiting + " missing" if raw is None else shown or '""'
-            cut = fit(text, name)
-            lines.append(
-                content(
-                    (f"{glyphs().here if here else ' '} ", "$ep-accent"),
-                    (f"{glyphs().mark if n in self._marked else ' '} ", "$ep-blue"),
-                    (
-                        cut + " " * (name - cell_width(cut)),
-                        "$ep-quiet" if raw is None else ("bold $ep-accent" if here else "$ep-text"),
-                    ),
-                    f"  {number(count):>{room}}  ",
-                    (f"{share(count, self._rows):>6}  ", "$ep-quiet"),
-                    (glyphs().blocks[8] * full + (glyphs().blocks[rest] if rest else ""), "$ep-blue"),
-                )
-            )
-        return lines
 
     def key_pressed(self, pressed: str) -> bool:
         """Move, mark, do."""
@@ -146,7 +149,8 @@ class Facets(Overlay[Wish]):
             self._marked ^= {self._found[self._cursor]}
             self._cursor = min(self._cursor + 1, len(self._found) - 1)
         elif pressed in wishes and self._found:
-            places = sorted(self._marked) or [self._found[self._cursor]]
+            # What is marked and out of sight is not meant by a key pressed on what is shown.
+            places = sorted(self._marked.intersection(self._found)) or [self._found[self._cursor]]
             self.dismiss((wishes[pressed], tuple(self._values[n][2] for n in places)))
         elif pressed == "/" and self._values:
             field = self.query_one(Input)
@@ -161,16 +165,13 @@ class Facets(Overlay[Wish]):
         """Fewer values, or more again."""
         self._find(event.value)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """The keys go to the values that were found."""
-        event.stop()
-        self.set_focus(None)
-
     def on_key(self, event: Key) -> None:
-        """Arrows move while letters are typed; Esc shows all values again before it leaves."""
+        """While letters are typed arrows move, and Enter gives the keys to the values found; Esc shows all again first."""
         field = self.query_one(Input)
         if event.key == "escape" and field.display:
             field.value, field.display = "", False
+            self.set_focus(None)
+        elif self.focused is field and event.key == "enter":
             self.set_focus(None)
         elif self.focused is field and event.key in {"up", "down"}:
             self.key_pressed(event.key)
@@ -178,3 +179,8 @@ class Facets(Overlay[Wish]):
             return
         event.stop()
         event.prevent_default()
+
+
+def _shown(text: str, raw: str | None) -> str:
+    """A value as it is listed."""
+    return f"{glyphs().waiting} missing" if raw is None else text or '""'

@@ -5,7 +5,7 @@ Only lines that changed are painted again, so a pane that is updated twice a sec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from textual.content import Content, Span
 from textual.message import Message
@@ -32,7 +32,9 @@ class Lines(Painted):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id, classes=classes)
-        self._lines: tuple[Content, ...] = ()
+        self._count = 0
+        self._made: Callable[[int], Content] = ().__getitem__
+        """Gives a line by its place."""
         self._cursor: int | None = None
         self._width = 0
         self._laid: dict[Laid, Strip] = {}
@@ -42,16 +44,21 @@ class Lines(Painted):
 
     def show(self, lines: Sequence[Content], cursor: int | None = None) -> None:
         """Show these lines, the cursor on one of them."""
-        before = self._lines
-        self._lines, self._cursor = tuple(lines), cursor
+        kept = tuple(lines)
+        self.show_made(len(kept), kept.__getitem__, cursor)
+
+    def show_made(self, count: int, made: Callable[[int], Content], cursor: int | None = None) -> None:
+        """Show so many lines, of which `made` gives those that come in sight: a long list costs no more than a short one."""
+        before = self._count
+        self._count, self._made, self._cursor = count, made, cursor
         self._keep_in_sight()
-        if self.styles.height is not None and self.styles.height.is_auto and len(before) != len(self._lines):
+        if self.styles.height is not None and self.styles.height.is_auto and before != count:
             lay_out(self)
         self.repaint()
 
     def scroll_lines(self, count: int) -> None:
         """Move the view, for panes without a cursor."""
-        top = max(0, min(self.top + count, len(self._lines) - self.size.height))
+        top = max(0, min(self.top + count, self._count - self.size.height))
         if top != self.top:
             self.top = top
             self.repaint()
@@ -59,13 +66,13 @@ class Lines(Painted):
     @property
     def below(self) -> int:
         """Lines out of sight below."""
-        return max(0, len(self._lines) - self.top - self.size.height)
+        return max(0, self._count - self.top - self.size.height)
 
     def _keep_in_sight(self) -> None:
         height = self.size.height
         if not height:
             return
-        last_top = max(0, len(self._lines) - height)
+        last_top = max(0, self._count - height)
         if self._cursor is not None:
             if self._cursor < self.top + 1:
                 self.top = max(0, self._cursor - 1)
@@ -83,7 +90,7 @@ class Lines(Painted):
 
     def get_content_height(self, *_sizes: object) -> int:
         """As many rows as there are lines, where the height is automatic."""
-        return max(1, len(self._lines))
+        return max(1, self._count)
 
     def paint(self) -> list[Strip]:
         """The lines in sight; what stood there before is not laid out again."""
@@ -91,9 +98,9 @@ class Lines(Painted):
         return [self._line(self.top + y, old) for y in range(self.size.height)]
 
     def _line(self, n: int, old: Mapping[Laid, Strip]) -> Strip:
-        if not 0 <= n < len(self._lines):
+        if not 0 <= n < self._count:
             return self.blank_line()
-        line, here = self._lines[n], n == self._cursor
+        line, here = self._made(n), n == self._cursor
         key = (line.plain, tuple(line.spans), here)  # contents of other colours are equal to Textual
         strip = old.get(key)
         if strip is None or strip.cell_length != self.size.width:
