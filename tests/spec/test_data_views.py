@@ -33,6 +33,7 @@ from epochal.workbench.views.forms import (
     step_from_fields,
     suggested,
     text_list,
+    ungrouped,
     visible,
 )
 
@@ -224,6 +225,13 @@ class TestForms:
     def test_a_number_in_other_groups_is_refused(self):
         with pytest.raises(SettingsError, match="no number"):
             field_value(Param(name="low", type="number", meaning=""), "1 00")
+
+    @pytest.mark.parametrize(
+        ("text", "plain"),
+        [(" +1 000.5", "+1000.5"), ("1 000.", "1000."), ("12 00", "12 00"), ("30 s", "30 s"), ("١ ٠٠٠", "١ ٠٠٠")],
+    )
+    def test_thousands_apart_are_one_number_wherever_it_is_typed(self, text, plain):
+        assert ungrouped(text) == plain
 
     def test_a_number_that_is_none_is_refused_with_what_was_expected(self):
         with pytest.raises(SettingsError, match="no number"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,20 +19,18 @@ from epochal.tui.screens.overlays import Ask, Item, Pick
 from epochal.tui.text import Part, content
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
+from epochal.workbench.views.forms import ungrouped
 from epochal.workbench.views.model import FamilyRow, ModelView, SettingRow, model_view, suggested_values
 
 
 if TYPE_CHECKING:
     from epochal.workbench.keys import Command
 
-_GROUPED = re.compile(r"\s*[+-]?\d{1,3}( \d{3})+(\.\d+)?\s*")
-
 
 def typed_value(text: str) -> object:
     """What a person typed, as a TOML value; a bare word is a text. A number may have its thousands apart."""
-    text = text.replace(" ", "") if _GROUPED.fullmatch(text) else text
     try:
-        value: object = tomllib.loads(f"value = {text}")["value"]
+        value: object = tomllib.loads(f"value = {ungrouped(text)}")["value"]
     except tomllib.TOMLDecodeError:
         return text
     return value

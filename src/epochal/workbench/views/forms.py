@@ -75,6 +75,11 @@ def typed_number(value: float) -> str:
     return str(value) if plain else grouped(value)
 
 
+def ungrouped(text: str) -> str:
+    """A number that was typed as people read it, its thousands together; any other text as it is."""
+    return text.replace(" ", "") if _GROUPED.fullmatch(text.strip()) else text
+
+
 def field_value(param: Param, text: str) -> Any:
     """The value a person typed; None when nothing was. Raises SettingsError with what was expected."""
     match param.type:
@@ -106,7 +111,7 @@ def _pair(part: str) -> tuple[str, str]:
 def _number(text: str, *, whole: bool) -> int | float | None:
     if not text.strip():
         return None
-    plain = text.replace(" ", "") if _GROUPED.fullmatch(text.strip()) else text
+    plain = ungrouped(text)
     try:
         return int(plain) if whole else _shortest(float(plain))
     except ValueError as error:
