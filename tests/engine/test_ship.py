@@ -357,12 +357,12 @@ def test_every_new_row_comes_back_in_order_with_its_notes(classifier: tuple[RunS
     result = client.predict(spec, tmp_path, quiet)
 
     table = pq.read_table(tmp_path / "predictions.parquet")
-    assert result == {"rows": 3, "noted": 1}
+    assert result == {"rows": 3, "noted": 2}
     assert table.column_names == ["_eid", "prediction", *(f"probability_{c}" for c in spec.classes), "note"]
     assert table["_eid"].to_pylist() == [0, 1, 2]
     assert set(table["prediction"].to_pylist()) <= set(spec.classes)
     note = table["note"].to_pylist()
-    assert note[:2] == [None, None]
+    assert note[:2] == [None, "no input is present"]
     assert note[2].startswith("drop_missing would leave it out; ")
     assert "mauve" in note[2]
     assert "\x1b" not in note[2]
