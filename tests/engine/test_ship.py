@@ -26,6 +26,7 @@ from epochal.project.runfile import RunSpec, read_run, write_run
 from epochal.review.view import read_view
 from epochal.ship import client
 from epochal.ship.apply import predict_rows
+from epochal.ship.columns import cell_text
 from epochal.snapshot.manifest import (
     Snapshot,
     SnapshotColumn,
@@ -341,6 +342,22 @@ def new_rows(folder: Path, rows: list[dict]) -> None:
     pq.write_table(
         pa.Table.from_pylist([{"_eid": i, **r} for i, r in enumerate(rows)], schema), folder / "rows.parquet"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (7182150.0, "7182150"),
+        (0.1 + 0.2, "0.3"),
+        (1e300, "1e+300"),
+        (None, "·"),
+        (True, "true"),
+        (np.datetime64("2021-05-06T00:00:00"), "2021-05-06"),
+        (np.datetime64("2021-05-06T07:30:00"), "2021-05-06 07:30:00"),
+    ],
+)
+def test_an_input_is_shown_as_people_write_it(value: object, shown: str) -> None:
+    assert cell_text(pa.scalar(value)) == shown
 
 
 def test_every_new_row_comes_back_in_order_with_its_notes(classifier: tuple[RunSpec, dict], tmp_path: Path) -> None:

@@ -86,6 +86,9 @@ class TestAMistypedCommand:
 
         assert json.loads(done.stderr)["error"]["fix"] == "did you mean --json?"
 
+    def test_guesses_no_option_that_is_quite_another(self, tmp_path):
+        assert "did you mean" not in epochal("data", "p", "--foo", cwd=tmp_path).stderr
+
     def test_says_how_to_open_what_reads_like_a_verb(self, tmp_path):
         (tmp_path / "train").mkdir()
 

@@ -36,12 +36,12 @@ class Parser(argparse.ArgumentParser):
         arguments, beyond = read(list(words))
         if not beyond:
             return arguments
-        options = [option for action in self._actions for option in action.option_strings]
+        options = {option.lstrip("-"): option for action in self._actions for option in action.option_strings}
         unknown = next((word for word in beyond if word.startswith("-") and word != "-"), "")
         if unknown:
             from epochal.core.steps import nearest
 
-            close = nearest(unknown.partition("=")[0], options)
+            close = options.get(nearest(unknown.lstrip("-").partition("=")[0], tuple(options)))
             raise UsageError(f"there is no option {unknown}", fix=f"did you mean {close}?" if close else self._see())
         raise UsageError(f"one word too many: {beyond[0]}", fix=self._see())
 

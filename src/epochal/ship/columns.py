@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,8 @@ from epochal.train.bundle import Predictions
 
 
 MISSING = "·"
+_EXACT = 1e15
+"""Whole numbers below are shown digit by digit."""
 
 
 def as_columns(said: Predictions) -> dict[str, pa.Array]:
@@ -26,12 +29,14 @@ def as_columns(said: Predictions) -> dict[str, pa.Array]:
 
 
 def cell_text(value: Any) -> str:
-    """An Arrow scalar as a table shows it: numbers without useless digits, a missing value as a quiet dot."""
+    """An Arrow scalar as a table shows it: numbers without useless digits, days without a time that none has."""
     plain = value.as_py()
     if plain is None:
         return MISSING
     if isinstance(plain, float):
-        return f"{plain:.6g}"
+        return f"{plain:.15g}" if plain.is_integer() and abs(plain) < _EXACT else f"{plain:.6g}"
+    if isinstance(plain, datetime):
+        return str(plain).removesuffix(" 00:00:00")
     if isinstance(plain, bool):
         return "true" if plain else "false"
     return str(plain)
