@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from epochal.core.settings import Columns, Goal, Project, Source
 from epochal.core.steps import OPS
 from epochal.project.discover import shipped_projects
-from epochal.project.file import create_project
+from epochal.project.file import ProjectFile, create_project
 from epochal.testing import screen_text, until
 from epochal.tui.app import Workbench
 from epochal.tui.screens.data import DataScreen
@@ -251,6 +252,22 @@ class TestKeysSaySomething:
             await p.press("escape")
             await p.until(lambda: "F facets" in self.footer(p))
 
+    async def test_the_footer_says_what_enter_does_to_the_problem_under_the_cursor(self, folder):
+        with (folder / "birds.csv").open("a", encoding="utf-8") as file:
+            file.write("one,line,that,is,too,long,by,far\n")
+        file = ProjectFile.open(folder)
+        sources = (replace(file.project.sources[0], licence=""),)
+        file.change(replace(file.project, sources=sources), "no licence")
+        async with pane(folder) as p:
+            await p.press("A")
+            ways = set()
+            for problem in p.screen.data.problems:
+                does = "Enter open" if problem.code in {"licence", "rejected-lines"} else "Enter mend"
+                ways.add((does, problem.code))
+                await p.until(lambda d=does: d in self.footer(p))
+                await p.press("j")
+            assert {("Enter open", "licence"), ("Enter open", "rejected-lines")} < ways
+
     async def test_under_a_box_the_pane_offers_no_keys(self, folder):
         async with pane(folder) as p:
             await p.press("r")
@@ -426,6 +443,22 @@ class TestCleaning:
             await p.until(lambda: field.has_focus)
             await p.type("9")
             assert field.value == "3500 → 9"
+
+    async def test_a_value_that_is_edited_starts_as_it_is_and_becomes_missing_only_on_purpose(self, folder):
+        async with pane(folder) as p:
+            await p.press("l", "e")
+            field = p.app.screen.query_one("#field-mapping")
+            assert field.value == "Torgersen → Torgersen"
+            await p.press("enter")
+            await p.shows("'Torgersen' would stay as it is")
+            assert isinstance(p.app.screen, StepForm)
+            await p.press(*["backspace"] * len("Torgersen"))
+            assert field.value == "Torgersen → "
+            await p.shows("20 cells would become missing")
+            assert p.text.count("Torgersen  →  ·") == 1
+            await p.press("enter")
+            await p.until(lambda: p.steps)
+            assert p.steps[0].params["mapping"] == {"Torgersen": ""}
 
     async def test_a_step_that_changes_nothing_wants_a_second_enter(self, folder):
         async with pane(folder) as p:

@@ -74,6 +74,12 @@ def next_action(data: DataSession, area: str, index: int = 0) -> str:
     return _of_all(data.problems or ())
 
 
+def opens(project: Project, problem: Problem) -> bool:
+    """Whether Enter on a problem opens what explains it, rather than mending it here."""
+    mends = problem.step is not None or problem.setting is not None
+    return not mends and (bool(line_of(project, problem)) or problem.code == REJECTED)
+
+
 def _at_problem(project: Project, problem: Problem) -> str:
     if problem.step is not None or problem.setting is not None:
         return "Enter mends it · U takes that back · Esc leaves the list"
@@ -106,12 +112,18 @@ _LISTS: Mapping[str, tuple[tuple[str, str], ...]] = {
 """Keys of the lists beside the grid, which are no commands of the pane."""
 
 
-def footer_here(commands: Sequence[Command], area: str, ledger: Mapping[str, Any] | None) -> tuple[Command, ...]:
-    """The pane's commands as the footer shows them now: the keys of the list that has them; rejects early, if any."""
+def footer_here(
+    commands: Sequence[Command], area: str, ledger: Mapping[str, Any] | None, *, opening: bool = False
+) -> tuple[Command, ...]:
+    """The pane's commands as the footer shows them now: the keys of the list that has them; rejects early, if any.
+
+    `opening`: Enter opens what explains the problem under the cursor.
+    """
     if area:
         own = [
             Command(id=f"data.{area}.{title}", title=title, help="", keys=(key,), stages=("data",))
-            for key, title in _LISTS[area]
+            for key, listed in _LISTS[area]
+            for title in ("open" if opening and key == "Enter" else listed,)
         ]
         return (*own, *(c for c in commands if not c.stages))
     rejects = [c for c in commands if c.id == "data.rejects" and rejected(ledger)]
