@@ -417,6 +417,23 @@ async def test_what_is_cut_short_of_a_run_is_whole_on_a_key(world):
         await until(lambda: "1 920 train, 270 validation" in screen_text(app), pilot)
 
 
+async def test_what_shows_all_is_named_by_the_key_that_a_person_gave_it(world):
+    (world.folder / "no-config").mkdir()
+    (world.folder / "no-config" / "keys.toml").write_text('"train.detail" = "I"\n')
+    app = world.app("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _seen(world, pilot)
+        await until(lambda: "I shows all" in screen_text(app), pilot)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (120, 24), (170, 45)])
+async def test_what_a_run_outlives_is_said_whole(world, size):
+    app = world.app("train")
+    async with app.run_test(size=size) as pilot:
+        await _seen(world, pilot)
+        await until(lambda: "not a reboot" in screen_text(app), pilot)
+
+
 async def test_a_run_under_way_is_told_while_another_one_is_shown(world):
     app = world.app("train")
     async with app.run_test(size=(80, 24)) as pilot:

@@ -173,6 +173,10 @@ class StageScreen(Screen[None]):
         """A command as the footer shows it where the cursor is."""
         return command
 
+    def key_of(self, identity: str) -> str:
+        """The key of a command as it is shown: a person may have given it another one, or none but the palette's."""
+        return next((shown_key(c.keys[0]) for c in self.workbench.keymap.commands if c.id == identity and c.keys), ":")
+
     # ── keys ──
 
     def on_key(self, event: Key) -> None:

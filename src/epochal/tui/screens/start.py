@@ -61,7 +61,7 @@ class StartScreen(StageScreen):
             return
         below = self.query_one("#start-lines", Lines).below
         rows = self.query_one("#start-rows", Lines)
-        more = f"j shows {some(below, 'more line')} of what is proposed" if below else ""
+        more = f"{self.key_of('start.down')} shows {some(below, 'more line')} of what is proposed" if below else ""
         rows.show(_preview(self._view, rows.size.width, rows.size.height, more))
 
     def holds(self, when: str) -> bool:

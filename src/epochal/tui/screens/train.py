@@ -45,9 +45,6 @@ _SIGNS = {
     "paused": "problem",
 }
 
-_ALL_OF_IT = "i shows all"
-"""What stands where a list is longer than its place."""
-
 
 class TrainScreen(StageScreen):
     """A run as it goes."""
@@ -113,8 +110,8 @@ class TrainScreen(StageScreen):
         self.query_one("#sentence", Lines).show(self._sentence(view))
         self._draw_charts()
         runs, coach = self.query_one("#train-runs", Lines), self.query_one("#train-coach", Lines)
-        runs.show(_runs(view, *runs.size))
-        coach.show(clipped(_coach(view, coach.size.width), coach.size.height, _ALL_OF_IT))
+        runs.show(_runs(view, *runs.size, self._all_of_it))
+        coach.show(clipped(_coach(view, coach.size.width), coach.size.height, self._all_of_it))
         side = self.query_one("#train-side", Lines)
         side.show(self._side(view, side.size.width, side.size.height))
         busy = self.session.job is not None
@@ -168,13 +165,18 @@ class TrainScreen(StageScreen):
     def _side(self, view: TrainView, width: int, height: int) -> list[Content]:
         if width < 10:
             return []
-        runs = _runs(view, width, max(6, height // 3))
-        coach = clipped(_coach(view, width), max(4, height // 3), _ALL_OF_IT)
+        runs = _runs(view, width, max(6, height // 3), self._all_of_it)
+        coach = clipped(_coach(view, width), max(4, height // 3), self._all_of_it)
         lines = [*runs, blank(), *coach, blank(), *_system(view, width), blank(), heading("Log", width)]
         room = max(0, height - len(lines))
         log = self.session.seen.log[-room:] if room else ()
         said = log or (("nothing was written",) if view.run else ())
         return [*lines, *(content(toned(line, "quiet")) for line in said)]
+
+    @property
+    def _all_of_it(self) -> str:
+        """What stands where a list is longer than its place."""
+        return f"{self.key_of('train.detail')} shows all"
 
     def on_resize(self, event: Resize) -> None:
         """What stands where depends on the room."""
@@ -331,8 +333,11 @@ def _system(view: TrainView, width: int) -> list[Content]:
     return [heading("System", width), *(line for row in rows for line in row)]
 
 
-def _runs(view: TrainView, width: int, height: int = 0) -> list[Content]:
-    """The runs and baselines; where `height` lines do not hold all of them, those around the one that is shown."""
+def _runs(view: TrainView, width: int, height: int = 0, all_of_it: str = "") -> list[Content]:
+    """The runs and baselines; where `height` lines do not hold all of them, those around the one that is shown.
+
+    `all_of_it` says which key shows the others.
+    """
     signs = glyphs()
     lines = [heading("Runs", width, view.metric)]
     name = max(8, width - 25)
@@ -358,7 +363,7 @@ def _runs(view: TrainView, width: int, height: int = 0) -> list[Content]:
             )
         )
     if len(rows) < len(view.runs):
-        lines.append(content(toned(f"  {len(view.runs) - len(rows)} more: {_ALL_OF_IT}", "quiet")))
+        lines.append(content(toned(f"  {len(view.runs) - len(rows)} more: {all_of_it}", "quiet")))
     return lines
 
 
