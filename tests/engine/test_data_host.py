@@ -176,6 +176,19 @@ def test_a_step_is_counted_before_it_is_applied(client: DataClient, folder: Path
     assert count({"op": "drop_duplicates", "columns": ["colour"]}).removed == 998
 
 
+def test_the_changes_shown_of_a_step_are_different_ones(client: DataClient, folder: Path) -> None:
+    def count(**mapping: str) -> Any:
+        step = {"op": "map_values", "column": "colour", "mapping": mapping}
+        return client.ask(CountStep(folder=str(folder), document=document(), step=step))
+
+    gone = count(red="")
+    assert gone.sample == (("red", None),)
+    assert gone.sentence == "666 cells would become missing"
+    some = count(**{"red": "", " blue ": "blue"})
+    assert set(some.sample) == {("red", None), (" blue ", "blue")}
+    assert some.sentence == "1 000 cells would be changed; red would become missing"
+
+
 @pytest.mark.parametrize(("kind", "kinds"), [("text", 1), ("id", 1), ("category", 0)])
 def test_a_step_that_only_changes_a_kind_is_counted_as_more_than_nothing(
     client: DataClient, folder: Path, kind: str, kinds: int

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _SAMPLE = 6
+_LOOKED_AT = 1000
+"""Changed cells of a column among which different ones are sought."""
 _CUT = 80
 
 
@@ -136,8 +138,8 @@ def _changed(con: DuckDBPyConnection, stage: Stage) -> tuple[int, int, tuple[tup
     if stage.joins:
         pairs = f"SELECT {joined_before(stage)} AS old, {joined_value(stage)} AS new {joined_rows(stage)}"
         counted = f"SELECT count(*) FILTER (old IS DISTINCT FROM new) FROM ({pairs})"  # noqa: S608 - ours
-        sample = f"SELECT old::VARCHAR, new::VARCHAR FROM ({pairs}) WHERE old IS DISTINCT FROM new LIMIT {_SAMPLE}"  # noqa: S608 - ours
-        return con.execute(counted).fetchall()[0][0], 0, _sample(con, sample)
+        sample = f"SELECT old::VARCHAR, new::VARCHAR FROM ({pairs}) WHERE old IS DISTINCT FROM new LIMIT {_LOOKED_AT}"  # noqa: S608 - ours
+        return con.execute(counted).fetchall()[0][0], 0, tuple(_sample(con, sample)[:_SAMPLE])
     if not stage.cells and not stage.added:
         return 0, 0, ()
     changed = {c: changed_condition(c, types[c], stage) for c in stage.cells}
@@ -149,25 +151,26 @@ def _changed(con: DuckDBPyConnection, stage: Stage) -> tuple[int, int, tuple[tup
     total, lost = sum(row[: len(changed)]), sum(row[len(changed) :])
     queries = [
         f"SELECT left({as_text(c, types[c])}, {_CUT}), left(CAST({e} AS VARCHAR), {_CUT}) FROM {source}"  # noqa: S608 - ours
-        f" WHERE {rejected[c] if rejected.get(c) and lost else changed[c]} LIMIT {_SAMPLE}"
+        f" WHERE {rejected[c] if rejected.get(c) and lost else changed[c]} LIMIT {_LOOKED_AT}"
         for c, e in stage.cells.items()
     ]
     queries += [
-        f"SELECT NULL, left(CAST({e} AS VARCHAR), {_CUT}) FROM {source} LIMIT {_SAMPLE}"  # noqa: S608 - ours
+        f"SELECT NULL, left(CAST({e} AS VARCHAR), {_CUT}) FROM {source} LIMIT {_LOOKED_AT}"  # noqa: S608 - ours
         for e in stage.added.values()
     ]
-    pairs_found: list[tuple[str | None, str | None]] = []
+    found: list[tuple[str | None, str | None]] = []
     for query in queries:
-        if len(pairs_found) < _SAMPLE:
-            pairs_found.extend(_sample(con, query))
-    return total, lost, tuple(pairs_found[:_SAMPLE])
+        if len(found) < _SAMPLE:
+            found = list(dict.fromkeys((*found, *_sample(con, query))))
+    return total, lost, tuple(found[:_SAMPLE])
 
 
-def _sample(con: DuckDBPyConnection, query: str) -> tuple[tuple[str | None, str | None], ...]:
-    return tuple(
+def _sample(con: DuckDBPyConnection, query: str) -> list[tuple[str | None, str | None]]:
+    """Different pairs of old and new, in the order of the rows."""
+    return [
         (None if old is None else safe(old, _CUT), None if new is None else safe(new, _CUT))
-        for old, new in con.execute(query).fetchall()
-    )
+        for old, new in dict.fromkeys(con.execute(query).fetchall())
+    ]
 
 
 def sentence(figures: StepFigures, *, would: bool = False) -> str:
@@ -197,6 +200,11 @@ def sentence(figures: StepFigures, *, would: bool = False) -> str:
     if step.op in _COLUMNS and not figures.changed:
         return _COLUMNS[step.op](step, would)
     text = f"{touched} {verbs.get(step.op, 'changed')}"
+    emptied = [old for old, new in (step.params.get("mapping") or {}).items() if not new]
+    if emptied and figures.changed:
+        become = "would become missing" if would else "became missing"
+        every = len(emptied) == len(step.params["mapping"])
+        text = f"{cells} {become}" if every else f"{text}; {_listed(emptied)} {become}"
     if figures.rejected:
         text += (
             f"; {counted(figures.rejected, 'cell')} cannot be read and {'would become' if would else 'became'} missing"

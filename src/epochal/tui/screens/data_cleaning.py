@@ -93,8 +93,8 @@ def _edit(screen: DataScreen) -> None:
 
 
 def _pairs(values: Sequence[str]) -> str:
-    text = list_text(f"{v} → " for v in values)
-    return text if len(values) > 1 else f"{values[0]} → " if not set(values[0]) & set(',"') else text
+    """Each value as its own new one: what is not typed over stays, and nothing becomes missing unasked."""
+    return list_text(f"{v} → {v}" for v in values)
 
 
 def change_values(screen: DataScreen, values: Sequence[str | None]) -> None:

@@ -25,7 +25,7 @@ from epochal.tui.glyphs import glyphs
 from epochal.tui.screens.overlay import Keys, Overlay
 from epochal.tui.text import Part, content, stacked
 from epochal.workbench.data_session import DataSession
-from epochal.workbench.views.forms import known_columns, step_from_fields
+from epochal.workbench.views.forms import changing, known_columns, step_from_fields
 
 
 _ORDER = (
@@ -160,16 +160,21 @@ class ChoiceField(Widget, can_focus=True):
 class StepInput(Input):
     """A field whose first typed key replaces what was filled in; arrows and Backspace edit it.
 
-    A half pair ("MALE → ") waits for its other half and is typed on to.
+    Of pairs ("MALE → MALE") only the last one's second half is replaced.
     """
 
-    def __init__(self, text: str, *, suggester: Suggester | None, id: str) -> None:  # noqa: A002 - Textual's word
-        super().__init__(text, suggester=suggester, select_on_focus=not text.endswith("→ "), id=id)
+    def __init__(self, text: str, *, pairs: bool, suggester: Suggester | None, id: str) -> None:  # noqa: A002 - Textual's word
+        pairs = pairs and "→ " in text
+        super().__init__(text, suggester=suggester, select_on_focus=not pairs, id=id)
+        start = text.rindex("→ ") + 2 if pairs else 0
+        self._filled = Selection(start, len(text) - (pairs and text.endswith('"')))
+        if pairs:
+            self.selection = self._filled
 
     def action_delete_left(self) -> None:
-        """One character less, also of what is selected as a whole."""
-        if self.value and self.selection == Selection(0, len(self.value)):
-            self.cursor_position = len(self.value)
+        """One character less, also of what is selected as a whole or as it was filled in."""
+        if self.selection in {self._filled, Selection(0, len(self.value))} and not self.selection.is_empty:
+            self.cursor_position = self.selection.end
         super().action_delete_left()
 
 
@@ -231,7 +236,7 @@ class StepForm(Overlay[Step]):
         columns = self._data.column_names
         listed = param.type in {"columns", "column"}
         suggester = Completion(columns, listed=listed) if listed or param.type == "expression" else None
-        return StepInput(text, suggester=suggester, id=f"field-{param.name}")
+        return StepInput(text, pairs=param.type == "mapping", suggester=suggester, id=f"field-{param.name}")
 
     def on_mount(self) -> None:
         """Type at once, in the field that most likely wants it."""
@@ -268,7 +273,7 @@ class StepForm(Overlay[Step]):
         for param in op.params:
             field = self.query_one(f"#field-{param.name}")
             texts[param.name] = field.value if isinstance(field, (Input, ChoiceField)) else ""
-        step = step_from_fields(op, texts, enabled=self._enabled)
+        step = changing(step_from_fields(op, texts, enabled=self._enabled))
         if self._at is None:
             known_columns(step, self._data.column_names)
         return step

@@ -10,6 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from epochal.core.errors import SettingsError
@@ -144,6 +145,20 @@ def step_from_fields(op: Op, texts: Mapping[str, str], *, enabled: bool = True) 
     if not enabled:
         table["enabled"] = False
     return parse_step(table)
+
+
+def changing(step: Step) -> Step:
+    """The step without pairs that leave a value as it is. Raises SettingsError when there are no others."""
+    mapping = step.params.get("mapping")
+    if not mapping:
+        return step
+    others = {old: new for old, new in mapping.items() if old != new}
+    if not others:
+        raise SettingsError(
+            f"{next(iter(mapping))!r} would stay as it is",
+            fix="type another value after →, or none if it is to become missing",
+        )
+    return replace(step, params={**step.params, "mapping": others})
 
 
 def known_columns(step: Step, columns: Sequence[str]) -> None:
