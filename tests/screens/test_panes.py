@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from epochal.core.settings import Columns, Project, with_setting
+from epochal.core.steps import Step
 from epochal.data.protocol import Built
+from epochal.project.runfile import write_run
 from epochal.show import fit
 from epochal.testing import kept_run, run_events, screen_text, tiny_project, tiny_rows, tiny_run, until, write_csv
 from epochal.tui.app import Workbench
 from epochal.tui.text import content, cut
 from epochal.workbench.commands import BY_ID
 from epochal.workbench.entry import prepare
+from epochal.workbench.evidence import asked_of, target_of
 from epochal.workbench.flow import Choice
 from epochal.workbench.operations import copy_sample
 from epochal.workbench.session import Session
@@ -506,3 +510,87 @@ def test_what_ends_in_an_ellipsis_gets_no_second_one():
     assert cut(content("a long nam…   and more"), 12).plain == "a long nam…"
     assert cut(content("short…"), 6).plain == "short…"
     assert fit("a long nam…es and more", 12) == "a long nam…"
+
+
+class TestEvidence:
+    """What was measured of families, and what runs gave, is shown only of what the project asks now."""
+
+    @pytest.fixture
+    def unmeasured(self, finished, monkeypatch):
+        monkeypatch.setattr("epochal.workbench.flow.measure", lambda *_a, **_k: None)
+        session = finished.session
+        session.choice_of = session.built_of = asked_of(session.project)
+        return finished
+
+    @pytest.mark.parametrize(
+        ("dotted", "value"),
+        [("columns.ignore", ["island"]), ("columns.target", "island"), ("split.seed", 3), ("goal.metric", "f1")],
+    )
+    async def test_goes_when_something_else_is_asked_and_comes_back_with_it(self, unmeasured, dotted, value):
+        session = unmeasured.session
+        app = unmeasured.app("model")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(lambda: "0.985 ± 0.006" in screen_text(app) and "run 1" in screen_text(app), pilot)
+            await until(lambda: "baseline: LightGBM" in screen_text(app), pilot)
+            session.set(dotted, value)
+            await until(lambda: "0.985 ± 0.006" not in screen_text(app), pilot)
+            for stale in ("tabm was best", "3 inputs", "run 1", "baseline: LightGBM"):
+                assert stale not in screen_text(app)
+            session.undo()
+            await until(lambda: "0.985 ± 0.006" in screen_text(app) and "run 1" in screen_text(app), pilot)
+
+    async def test_is_gathered_anew_for_what_is_asked_now(self, finished, monkeypatch):
+        asked = []
+        monkeypatch.setattr("epochal.workbench.flow.measure", lambda *_a, **k: asked.append(k))
+        session = finished.session
+        session.choice_of = session.built_of = asked_of(session.project)
+        app = finished.app("model")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await _seen(finished, pilot)
+            assert asked == []
+            session.set("columns.ignore", ["island"])
+            await until(lambda: asked == [{"again": False}], pilot)
+
+    async def test_of_a_target_that_the_recipe_takes_away_offers_no_training(self, finished):
+        session = finished.session
+        app = finished.app("model")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(lambda: "Enter trains the family" in screen_text(app), pilot)
+            session.add_step(Step(op="drop_columns", params={"columns": [session.project.columns.target]}))
+            await until(lambda: "1 Goal: say which column is to be predicted" in screen_text(app), pilot)
+            await pilot.press("enter")
+            await until(lambda: "takes the target" in screen_text(app) and "t chooses one" in screen_text(app), pilot)
+            assert session.job is None
+
+    async def test_of_auto_is_that_of_a_run_with_the_same_settings(self, finished):
+        spec = tiny_run(finished.session.file, number=4, family="tabm")
+        other = with_setting(spec.project, "model.members", 7)
+        write_run(replace(spec, project=other, resolved={"train": {"batch_size": 96}}))
+        with kept_run(spec, run_events(end=True)):
+            pass
+        app = finished.app("model")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(lambda: "run 4" in screen_text(app) and "batch size" in screen_text(app), pilot)
+            assert "auto (96)" not in screen_text(app)
+            finished.session.set("model.members", 7)
+            await until(lambda: "auto (96)" in screen_text(app), pilot)
+
+
+@pytest.mark.parametrize(
+    ("steps", "there"),
+    [
+        ([], True),
+        ([("drop_columns", {"columns": ["y"]})], False),
+        ([("select", {"columns": ["x"]})], False),
+        ([("select", {"columns": ["x", "y"]})], True),
+        ([("rename", {"column": "y", "to": "z"})], False),
+        ([("rename", {"column": "x", "to": "y"})], True),
+        ([("drop_columns", {"columns": ["y"]}), ("compute", {"column": "y", "as": "x"})], True),
+    ],
+)
+def test_a_target_is_there_unless_the_recipe_takes_it_away(steps, there):
+    clean = tuple(Step(op=op, params=params) for op, params in steps)
+    project = Project(name="p", columns=Columns(target="y"), clean=clean)
+
+    assert (target_of(project) == "y") == there
+    assert target_of(replace(project, clean=tuple(replace(s, enabled=False) for s in clean))) == "y"

@@ -21,10 +21,12 @@ from epochal.runs import choose as run_choose
 from epochal.runs import control, launch
 from epochal.runs.resume import resume
 from epochal.workbench import operations
+from epochal.workbench.evidence import asked_of, target_of
 
 
 if TYPE_CHECKING:
     from epochal.runs.state import RunInfo
+    from epochal.workbench.evidence import Asked
     from epochal.workbench.session import Progress, Session
 
 
@@ -180,10 +182,27 @@ def learn_columns(session: Session) -> None:
     )
 
 
+def _lacks_target(session: Session) -> bool:
+    """Whether there is no column to predict; the session's `error` says so then."""
+    if target_of(session.project):
+        return False
+    named = session.project.columns.target
+    session.failed(
+        EpochalError(
+            f"the recipe takes the target {named!r} away" if named else "no column to predict is chosen",
+            where="project.toml [columns]",
+            fix="1 Goal: t chooses one",
+            code="no-target",
+        )
+    )
+    return True
+
+
 def settle(session: Session) -> None:
-    """Have something to say of the families when they are first looked at, unless something else is under way."""
+    """Have something to say of the families when what they learn from is first looked at, unless something is under way."""
     busy = session.job is not None or any(r.alive for r in session.seen.runs)
-    if session.choice is None and not session.measured and not busy and session.project.columns.target:
+    untried = session.choice_here is None and session.measured != asked_of(session.project)
+    if untried and not busy and target_of(session.project):
         measure(session, again=False)
 
 
@@ -193,23 +212,26 @@ def measure(session: Session, *, again: bool = True) -> None:
     Without `again`, what an earlier trial said of this very data is good enough.
     """
     file = session.file
-    if file is None:
+    if file is None or _lacks_target(session):
         return
     take = not file.project.model.family
-    session.measured = True
+    session.measured = asked_of(file.project)
     cancelled = threading.Event()
+
+    asked: list[Asked] = []
 
     def work(report: Progress) -> Mapping[str, Any]:
         tell = _teller(session)
-        _project, built = operations.build(session.data, file, tell=tell, report=report, cancelled=cancelled)
-        session.deliver(lambda: session.built_now(built))
-        known = None if again else _recalled(file, built)
+        project, built = operations.build(session.data, file, tell=tell, report=report, cancelled=cancelled)
+        asked.append(asked_of(project))  # with what the build recorded of it
+        session.deliver(lambda: session.built_now(built, asked[0]))
+        known = None if again else _recalled(file, project, built)
         if known is not None:
             return known
         report("trying each family for a short, equal time", None)
         return run_choose.choose(
             file.folder,
-            file.project,
+            project,
             snapshot_id=built.snapshot_id,
             split_id=built.split_id,
             inputs=built.inputs,
@@ -219,8 +241,10 @@ def measure(session: Session, *, again: bool = True) -> None:
         )
 
     def done(answer: Mapping[str, Any]) -> None:
-        session.choice = choice_from(answer)
-        if take and session.file is file and not file.project.model.family:
+        if session.file is not file:
+            return
+        session.choice, session.choice_of = choice_from(answer), asked[0]
+        if take and session.choice_here is not None and not file.project.model.family:
             _take(session, session.choice)
         session.changed("choice")
         session.changed("project")
@@ -260,16 +284,17 @@ def choice_from(answer: Mapping[str, Any]) -> Choice:
 
 def recall_choice(session: Session) -> None:
     """Show what an earlier trial said of this data, if there was one."""
-    built = session.built
-    if session.choice is None and built is not None and session.file is not None:
-        answer = _recalled(session.file, built)
+    built = session.built_here
+    if session.choice_here is None and built is not None and session.file is not None:
+        answer = _recalled(session.file, session.project, built)
         session.choice = choice_from(answer) if answer else None
+        session.choice_of = session.built_of
 
 
-def _recalled(file: ProjectFile, built: Built) -> Mapping[str, Any] | None:
+def _recalled(file: ProjectFile, project: Project, built: Built) -> Mapping[str, Any] | None:
     """What an earlier trial said of this very data, if there was one."""
     return run_choose.last_choice(
-        file.folder, file.project, snapshot_id=built.snapshot_id, split_id=built.split_id, inputs=built.inputs
+        file.folder, project, snapshot_id=built.snapshot_id, split_id=built.split_id, inputs=built.inputs
     )
 
 
@@ -283,7 +308,7 @@ def take_family(session: Session, family: str) -> bool:
 def train(session: Session, *, accept_split: bool = False) -> None:
     """Prepare a run with the settings as they are and start its host."""
     file = session.file
-    if file is None:
+    if file is None or _lacks_target(session):
         return
     cancelled = threading.Event()
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from epochal.core.errors import Cancelled, EpochalError
 from epochal.core.settings import Project, to_document, with_setting
 from epochal.core.split import said_of_change
+from epochal.workbench.evidence import Asked, asked_of
 from epochal.workbench.vitals import Vitals
 from epochal.workbench.watcher import Seen, Watcher, Wish
 
@@ -75,8 +76,12 @@ class Session:
     """A project that is proposed and not made yet."""
     built: Built | None = None
     """The snapshot and split last made or found in this session."""
+    built_of: Asked | None = None
+    """What they were made of; None: of the project as it stands."""
     choice: Choice | None = None
-    """What a trial of the families said."""
+    """What a trial of the families said last."""
+    choice_of: Asked | None = None
+    """What it was tried on; None: the project as it stands."""
     seen: Seen = field(default_factory=Seen)
     """What was last seen of the runs."""
     reviews: dict[str, ReviewView | None] = field(default_factory=dict)
@@ -93,8 +98,8 @@ class Session:
     """Why project.toml could last not be read."""
     _jobs: int = 0
     """How many were begun; the newest is the one that is shown."""
-    measured: bool = False
-    """Whether the families were tried, or were about to be, since the project was opened."""
+    measured: Asked | None = None
+    """What the families were last tried on, or were about to be, since the project was opened."""
     vitals: Vitals | None = field(default_factory=Vitals)
     """What reads how busy the machine is; None shows nothing of it."""
 
@@ -151,7 +156,7 @@ class Session:
         self.file = ProjectFile.open(folder)
         self.folder = Path(folder).absolute()
         self.built = self.choice = None
-        self.measured = False
+        self.built_of = self.choice_of = self.measured = None
         self.columns = ()
         self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
         remember_project(self.folder)
@@ -163,10 +168,23 @@ class Session:
         self.file = self.folder = self.built = self.choice = None
         self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
 
-    def built_now(self, built: Built) -> None:
-        """A snapshot and a split are ready."""
-        self.built = built
+    def built_now(self, built: Built, of: Asked) -> None:
+        """A snapshot and a split are ready, made of what the project asked."""
+        self.built, self.built_of = built, of
         self.changed("ledger")
+
+    @property
+    def built_here(self) -> Built | None:
+        """The snapshot and split, unless the project asks for others by now."""
+        return self.built if self._holds(self.built_of) else None
+
+    @property
+    def choice_here(self) -> Choice | None:
+        """What a trial of the families said, unless the project asks for something else by now."""
+        return self.choice if self._holds(self.choice_of) else None
+
+    def _holds(self, of: Asked | None) -> bool:
+        return of is None or (self.file is not None and of == asked_of(self.project))
 
     def refresh(self) -> None:
         """See what another workbench or an editor changed in the project's files."""

@@ -63,15 +63,16 @@ class ModelScreen(StageScreen):
         session = self.session
         if session.file is None:
             return
-        if topic == "all":
+        if topic in {"all", "project"}:
             flow.recall_choice(session)
             flow.settle(session)
         busy = session.job.text if session.job is not None else ""
         self._view = model_view(
             session.project,
-            built=session.built,
-            choice=session.choice,
+            built=session.built_here,
+            choice=session.choice_here,
             runs=session.seen.runs,
+            info=session.info,
             baselines=session.seen.state.baselines if session.seen.state else {},
             busy=busy,
         )
@@ -254,7 +255,7 @@ class ModelScreen(StageScreen):
         setting = self._view.settings[self._setting]
         table, _, name = setting.path.partition(".")
         project = without(self.session.project, table, name)
-        suggested = suggested_values(project, self.session.choice)
+        suggested = suggested_values(project, self.session.choice_here)
         if setting.path in suggested:
             project = with_setting(project, setting.path, suggested[setting.path])
         self.session.change(project, f"{setting.title} as suggested")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from epochal.core.settings import Train, table_of
 from epochal.core.tasks import FAMILIES, METRICS, families_for
 from epochal.show import safe
+from epochal.workbench.evidence import asked_of, target_of
 from epochal.workbench.views.train import Tone
 from epochal.workbench.views.words import about, count, duration, figure, memory, some
 
@@ -59,7 +60,7 @@ class SettingRow:
     title: str
     value: str
     resolved: str
-    """What "auto" was in the last run, if that is known."""
+    """What "auto" was in the last run of these settings, if that is known."""
     changed: bool
     meaning: str
     expected: str
@@ -88,10 +89,17 @@ def model_view(
     built: Built | None = None,
     choice: Choice | None = None,
     runs: tuple[RunInfo, ...] = (),
+    info: RunInfo | None = None,
     baselines: Mapping[str, Any] | None = None,
     busy: str = "",
 ) -> ModelView:
-    """The view of the families and settings of a project."""
+    """The view of the families and settings of a project; the baselines are what the run `info` must beat.
+
+    Runs that learnt from something else, or were judged otherwise, say nothing here.
+    """
+    asked = asked_of(project)
+    runs = tuple(r for r in runs if asked_of(r.spec.project) == asked)
+    baselines = baselines if info is None or info in runs else {}
     found = {str(c.get("family", "")): c for c in (choice.candidates if choice else ())}
     fitting = [f.name for f in families_for(project.goal.task)]
     order = [n for n in found if n in fitting] + [n for n in fitting if n not in found]
@@ -113,6 +121,8 @@ def model_view(
 def _sentence(project: Project, built: Built | None) -> tuple[tuple[str, Tone], ...]:
     target = safe(project.columns.target or "?")
     parts: list[tuple[str, Tone]] = []
+    if project.columns.target and not target_of(project):
+        return ((f"the recipe takes the target {target} away", "warning"),)
     if built is not None:
         classes = f" ({some(len(built.classes), 'class', 'classes')})" if built.classes else " (a number)"
         parts.append((f"{some(len(built.inputs), 'input')} → {target}{classes}", "text"))
@@ -177,8 +187,9 @@ def setting_rows(
     `suggested` are values that differ from the defaults without a person's doing, by dotted path.
     """
     suggested = suggested or {}
-    last = next((r for r in runs if r.spec.family == project.model.family and r.spec.resolved), None)
-    resolved = last.spec.resolved if last else {}
+    # What auto became in a run of other settings is not what it will become in the next one.
+    alike = ((r.spec.project.model, r.spec.project.train) == (project.model, project.train) for r in runs)
+    resolved = next((r.spec.resolved for r, same in zip(runs, alike, strict=True) if same and r.spec.resolved), {})
     rows: list[SettingRow] = []
     if project.model.family:
         for option in FAMILIES[project.model.family].options:
@@ -250,7 +261,7 @@ def _bound(value: float) -> str:
 def _next(project: Project, busy: str) -> str:
     if busy:
         return f"wait: {safe(busy)}; or Enter takes one."
-    if not project.columns.target:
+    if not target_of(project):
         return "1 Goal: say which column is to be predicted."
     if project.model.family:
         return f"Enter trains the family under the cursor; {project.model.family} is taken now."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from epochal.core.tasks import METRICS
 from epochal.show import safe
 from epochal.workbench.commands import STAGES
+from epochal.workbench.evidence import target_of
 from epochal.workbench.views.rail import ShellView, Stage, StageState
 from epochal.workbench.views.words import count, figure, some
 
@@ -78,7 +79,7 @@ def _stages(session: Session) -> tuple[Stage, ...]:
 
 
 def _goal(session: Session) -> tuple[StageState, str]:
-    target = session.project.columns.target
+    target = target_of(session.project)
     return ("done", safe(target)) if target else ("problem", "no target")
 
 
@@ -86,8 +87,8 @@ def _data(session: Session) -> tuple[StageState, str]:
     if session.problems:
         # Ten cells are all the rail has.
         return "problem", some(session.problems, "problem") if session.problems < 10 else f"{session.problems} to mend"
-    if session.built is not None:
-        return "done", f"{count(session.built.ledger['kept'])} rows"
+    if (built := session.built_here) is not None:
+        return "done", f"{count(built.ledger['kept'])} rows"
     return "done", f"{len(session.project.clean)} steps" if session.project.clean else "–"
 
 
@@ -126,7 +127,7 @@ def _next(session: Session, *, running: bool) -> str:
     if session.job is not None:
         return f"wait: {safe(session.job.text)}."
     project = session.project
-    if not project.columns.target:
+    if not target_of(project):
         return "1 Goal: say which column is to be predicted."
     if running:
         return "5 Train shows the run live; it goes on without this terminal."
