@@ -594,3 +594,31 @@ def test_a_target_is_there_unless_the_recipe_takes_it_away(steps, there):
 
     assert (target_of(project) == "y") == there
     assert target_of(replace(project, clean=tuple(replace(s, enabled=False) for s in clean))) == "y"
+
+
+async def test_a_test_set_that_another_process_opened_is_no_longer_sealed(finished, reviews):
+    app = finished.app("test")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: "Enter opens it" in screen_text(app), pilot)
+        _write_review(finished, reviews.classification())
+        finished.session.look(fresh=True)
+        await until(lambda: "taken for" in screen_text(app) and "Enter opens it" not in screen_text(app), pilot)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("classes", "drawn"), [(60, 24), (14, 14)])
+async def test_of_many_classes_what_was_most_often_taken_for_what_is_listed(finished, reviews, size, classes, drawn):
+    review = reviews.classification()
+    names = [f"class {n}" for n in range(drawn)]
+    counts = [[9 if i == j else 0 for j in range(drawn)] for i in range(drawn)]
+    counts[3][7], counts[5][1] = 2, 5
+    review["confusion"] |= {"classes": names, "counts": counts, "keys": [[3, 7, ["k0"]]], "rest": classes > drawn}
+    review["per_class"] = [{**review["per_class"][0], "name": f"class {n}"} for n in range(classes)]
+    _write_review(finished, review)
+    app = finished.app("test")
+    async with app.run_test(size=size) as pilot:
+        await until(lambda: f"{classes} classes: c shows how each fared" in screen_text(app), pilot)
+        shown = screen_text(app)
+        assert shown.index("5×  class 5 taken for class 1") < shown.index("2×  class 3 taken for class 7")
+        assert "Tab shows" not in shown
+        assert all(row in shown for row in ("#73", "#112", "#9"))

@@ -31,6 +31,7 @@ from epochal.workbench.views.ledger import ledger_line, ledger_words
 from epochal.workbench.views.test import (
     Cursor,
     SealedView,
+    confusions,
     headline,
     next_words,
     no_rows_words,
@@ -42,7 +43,9 @@ from epochal.workbench.views.test import (
 
 
 _MAX_CLASSES = 12
-"""More classes than this do not fit as a matrix; the worst pairs stand in the per-class table."""
+"""More classes than this do not fit as a matrix; what was most often taken for what is listed instead."""
+_MOST_PAIRS = 8
+"""So many of these."""
 
 _FRAME = 3
 """Lines of the frame around a pane: top bar, next line, keys."""
@@ -54,6 +57,10 @@ _NUMBER = 11
 """Cells that the cursor and a row's number take."""
 _READABLE = 7
 """Cells of a column of the matrix in which most names can be told apart."""
+
+
+def _classes(view: ReviewView) -> str:
+    return f"{len(view.per_class)} classes"
 
 
 class TestScreen(StageScreen):
@@ -75,6 +82,7 @@ class TestScreen(StageScreen):
         self._review: ReviewView | None = None
         self._cursor = Cursor()
         self._run = ""
+        self._tested = False
 
     def compose_body(self) -> ComposeResult:
         """Figures, then for a number the scatter plot, then the worst rows."""
@@ -89,7 +97,9 @@ class TestScreen(StageScreen):
         if topic not in {"all", "size", "runs", "review", "job"} or self.session.file is None:
             return
         info = self.session.info
-        if info is not None and (info.name != self._run or topic in {"all", "review"}):
+        opened = self.session.seen.tested and not self._tested  # by whoever, here or in another process
+        self._tested = self.session.seen.tested
+        if info is not None and (info.name != self._run or opened or topic in {"all", "review"}):
             if info.name != self._run:
                 self._cursor = Cursor()
             self._run = info.name
@@ -108,6 +118,8 @@ class TestScreen(StageScreen):
             self._draw_sealed(top)
             return
         worst.display = True
+        if self._cursor.part == "matrix" and not self._has_matrix:
+            self._cursor = replace(self._cursor, part="worst")
         plots.display = view.residuals is not None
         top.show(self._verdict(view, top.size.width))
         worst.show(*self._worst(view, worst.size.width))
@@ -140,11 +152,22 @@ class TestScreen(StageScreen):
         lines = [*air, *flowed(parts, width, 3), *air, *metrics_lines(view, width)]
         if view.confusion is None:
             return lines
+        room = self._lines_here - len(lines) - _ROOM_FOR_ROWS
         told = self._told(view, width)
-        if self._cursor.part == "worst" and len(lines) + len(told) + _ROOM_FOR_ROWS > self._lines_here:
-            num = len(view.confusion.classes)
-            told = [content(toned(f"{num} classes: Tab shows what was taken for what, c how each fared", "quiet"))]
+        if len(view.per_class) > _MAX_CLASSES or (not self._has_matrix and len(told) > room):
+            told = self._most_confused(view, width, room - 3)  # the row under the cursor takes two lines
+        elif self._cursor.part == "worst" and len(told) > room:
+            told = [content(toned(f"{_classes(view)}: Tab shows what was taken for what, c how each fared", "quiet"))]
         return [*lines, blank(), *told]
+
+    @staticmethod
+    def _most_confused(view: ReviewView, width: int, room: int) -> list[Content]:
+        """Where no matrix can be shown: what was most often taken for what, as far as there is room."""
+        lines = wrapped(f"{_classes(view)}: c shows how each fared", width, "quiet")
+        return lines + [
+            content(cell(f"{rows}×", 7, "bad", right=True), "  ", cell(words, width - 9))
+            for words, rows in confusions(view, max(0, min(_MOST_PAIRS, room)))
+        ]
 
     @property
     def _lines_here(self) -> int:
@@ -319,11 +342,9 @@ class TestScreen(StageScreen):
 
     @property
     def _has_matrix(self) -> bool:
-        return (
-            self._review is not None
-            and self._review.confusion is not None
-            and len(self._review.confusion.classes) <= _MAX_CLASSES
-        )
+        """Whether there is a matrix that can be read."""
+        view = self._review
+        return view is not None and bool(self._matrix(view, self.query_one("#test-top", Lines).size.width))
 
     def do_test_other(self) -> None:
         """Between the matrix and the worst rows."""

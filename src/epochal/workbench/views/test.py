@@ -108,6 +108,19 @@ def no_rows_words(view: ReviewView, cursor: Cursor) -> tuple[str, str]:
     return what, "go to a cell with a number"
 
 
+def confusions(view: ReviewView, most: int) -> tuple[tuple[str, int], ...]:
+    """What was taken for what and in how many rows, the most frequent first."""
+    if view.confusion is None:
+        return ()
+    pairs = [
+        (f"{truth} taken for {prediction}", rows)
+        for truth, counts in zip(view.confusion.classes, view.confusion.counts, strict=True)
+        for prediction, rows in zip(view.confusion.classes, counts, strict=True)
+        if rows and truth != prediction
+    ]
+    return tuple(sorted(pairs, key=lambda pair: -pair[1])[:most])
+
+
 def scatter(view: ReviewView, *, ascii_only: bool = False) -> Chart | None:
     """Truth against prediction, for a number."""
     if view.residuals is None or not view.residuals.points:
