@@ -621,4 +621,4 @@ async def test_of_many_classes_what_was_most_often_taken_for_what_is_listed(fini
         shown = screen_text(app)
         assert shown.index("5×  class 5 taken for class 1") < shown.index("2×  class 3 taken for class 7")
         assert "Tab shows" not in shown
-        assert all(row in shown for row in ("#73", "#112", "#9"))
+        await until(lambda: all(row in screen_text(app) for row in ("#73", "#112", "#9")), pilot)
