@@ -25,6 +25,7 @@ from epochal.runs.resume import resume
 from epochal.runs.signs import read_sign
 from epochal.runs.state import find_run, list_runs, run_info
 from epochal.runs.thread_host import start_here
+from epochal.show import grouped
 
 
 HOST = (sys.executable, "-P", str(Path(__file__).with_name("slow_host.py")))
@@ -104,7 +105,8 @@ def test_a_killed_run_is_interrupted_never_done_and_resumes_from_its_checkpoint(
     assert run_info(spec.folder).status == "interrupted"
     assert run_info(spec.folder).can_resume
     assert found.ended is None
-    assert f"at step {found.step}: a resume goes on from step {found.checkpoints[-1].step}" in found.status_note
+    at, back = grouped(found.step), grouped(found.checkpoints[-1].step)
+    assert f"at step {at}: a resume goes on from step {back}" in found.status_note
 
     monkeypatch.setenv("EPOCHAL_STEPS", str(found.step + 20))
     start(spec, command=HOST)

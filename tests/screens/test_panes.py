@@ -13,16 +13,23 @@ from epochal.core.settings import Columns, Project, with_setting
 from epochal.core.steps import Step
 from epochal.data.protocol import Built
 from epochal.project.runfile import write_run
+from epochal.report.card import card_text
+from epochal.report.page import page_text
+from epochal.review.view import view_from
+from epochal.runs.state import list_runs
 from epochal.show import fit
 from epochal.testing import kept_run, run_events, screen_text, tiny_project, tiny_rows, tiny_run, until, write_csv
 from epochal.tui.app import Workbench
+from epochal.tui.screens.data_looks import account
 from epochal.tui.text import content, cut
+from epochal.tui.watch import WatchApp
 from epochal.workbench.commands import BY_ID
 from epochal.workbench.entry import prepare
 from epochal.workbench.evidence import asked_of, target_of
 from epochal.workbench.flow import Choice
 from epochal.workbench.operations import copy_sample
 from epochal.workbench.session import Session
+from epochal.workbench.views.test import headline, sealed_view
 
 
 SIZES = [(80, 24), (120, 40)]
@@ -622,3 +629,53 @@ async def test_of_many_classes_what_was_most_often_taken_for_what_is_listed(fini
         assert shown.index("5×  class 5 taken for class 1") < shown.index("2×  class 3 taken for class 7")
         assert "Tab shows" not in shown
         await until(lambda: all(row in screen_text(app) for row in ("#73", "#112", "#9")), pilot)
+
+
+@pytest.mark.parametrize("stage", ["ship", "test"])
+async def test_what_changed_since_a_run_is_told_where_its_model_is_judged_and_used(finished, reviews, stage):
+    _write_review(finished, reviews.classification())
+    bundle = finished.folder / "runs" / "0003-tabm" / "bundle"
+    bundle.mkdir()
+    (bundle / "bundle.toml").write_text("")
+    app = finished.app(stage)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: "the same training again" in screen_text(app) or stage == "test", pilot)
+        assert "changed since this run" not in screen_text(app)
+        finished.session.set("columns.ignore", ["island"])
+        await until(lambda: "he inputs changed since this run" in screen_text(app), pilot)
+        if stage == "ship":
+            assert "a training of the project as it is now" in screen_text(app)
+            assert "the same training again" not in screen_text(app)
+
+
+@pytest.mark.parametrize("kind", ["world", "finished"])
+async def test_watching_says_that_a_run_goes_on_only_while_it_does(kind, request):
+    watched = request.getfixturevalue(kind)
+    app = WatchApp(watched.folder / "runs" / "0003-tabm")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(lambda: "q leaves" in screen_text(app), pilot)
+        assert ("the run goes on" in screen_text(app)) == (kind == "world")
+
+
+@pytest.mark.parametrize(("rows", "words"), [(1, "1 row was put aside"), (69, "69 rows were put aside")])
+def test_rows_put_aside_are_counted_as_people_count(finished, rows, words):
+    info = list_runs(finished.folder)[0]
+    info = replace(info, spec=replace(info.spec, ledger={**info.spec.ledger, "test": rows}))
+
+    assert any(text.startswith(words) for text, _tone in sealed_view(info).lines)
+
+
+def test_the_account_calls_the_test_set_sealed_only_until_it_was_opened(reviews):
+    assert "sealed until the end (test)" in account(reviews.LEDGER).plain
+    assert "sealed" not in account(reviews.LEDGER, opened=True).plain
+
+
+def test_one_row_is_counted_as_one_wherever_a_verdict_is_told(finished, reviews):
+    view = view_from({**reviews.classification(), "rows": 1})
+    spec = list_runs(finished.folder)[0].spec
+    card, page = card_text(spec, view, bundle_sha256=""), page_text(spec, view)
+
+    assert ("1 row never seen in training", "text") in headline(view)
+    for text in (card, page):
+        assert "1 row never seen in training" in text
+        assert "look 1 at this test set" in text

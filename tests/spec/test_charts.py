@@ -113,7 +113,14 @@ class TestScales:
 
     @pytest.mark.parametrize(
         ("value", "step", "text"),
-        [(0.25, 0.25, "0.25"), (1.0, 0.5, "1.0"), (12_500, 500, "12 500"), (2e-5, 1e-5, "2e-5"), (0, 1, "0")],
+        [
+            (0.25, 0.25, "0.25"),
+            (1.0, 0.5, "1.0"),
+            (12_500, 500, "12 500"),
+            (2e-5, 1e-5, "2e-5"),
+            (0, 1, "0"),
+            (-0.4, 0.2, "−0.4"),
+        ],
     )
     def test_ticks_have_as_many_places_as_their_step_needs(self, value, step, text):
         assert label(value, step) == text

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from epochal.core.events import BaselineDone, EpochDone, HostStarted, RunEnded, StepsDone
+from epochal.core.events import BaselineDone, CheckpointSaved, EpochDone, HostStarted, RunEnded, StepsDone
 from epochal.core.settings import Goal, Model, Project
 from epochal.journal.record import Record
 from epochal.journal.reduce import RunState, reduce_all
@@ -71,6 +71,10 @@ def seen(*events, family="mlp", metric="accuracy", task="classification", waits=
     return train_view((info,), info.name, state, now=NOW, family=family)
 
 
+def at_loss(epoch, loss, value, *, best):
+    return replace(evaluation(epoch, loss, value), best=best)
+
+
 def losses(*values):
     return [evaluation(n + 1, loss, 0.8) for n, loss in enumerate(values)]
 
@@ -91,6 +95,21 @@ class TestTheCoach:
     )
     def test_keeps_quiet_of_what_is_no_trend(self, values):
         assert not any(f.tone == "warning" for f in seen(*losses(*values)).coach)
+
+    @pytest.mark.parametrize("worse", [0.501, 0.7])
+    def test_tells_the_lowest_loss_from_the_model_that_is_kept(self, worse):
+        told = [at_loss(n + 1, loss, 0.8, best=n == 4) for n, loss in enumerate((1.0, 0.5, *[worse] * 6))]
+        view = seen(*told)
+
+        assert view.best.endswith("at epoch 5")
+        (told,) = (f.text for f in view.coach if "lowest" in f.text)
+        assert "Validation loss was lowest at epoch 2" in told
+        assert told.lower().endswith("kept is epoch 5, best by accuracy.")
+
+    def test_says_that_the_best_is_kept_where_loss_and_metric_agree(self):
+        told = [at_loss(n + 1, loss, 0.8, best=n == 1) for n, loss in enumerate((1.0, 0.5, *[0.501] * 6))]
+
+        assert any(f.text.endswith("lowest at epoch 2; the best is kept.") for f in seen(*told).coach)
 
     @pytest.mark.parametrize(
         ("metric", "task", "value", "word"),
@@ -152,6 +171,20 @@ class TestTheSentence:
         )  # fmt: skip
 
         assert words in seen(ended).next
+
+
+def test_where_a_resume_goes_on_is_told_by_epoch_and_step():
+    saved = CheckpointSaved(step=1090, epoch=109.0, folder="checkpoints/1090", sha256="0" * 64, best=True)
+    steps = StepsDone(
+        step=1234, epoch=123.4, count=100, loss=0.5, loss_min=0.4, loss_max=0.6, learning_rate=0.1,
+        samples_per_second=11_800, seconds=10,
+    )  # fmt: skip
+    ended = RunEnded(
+        state="stopped", reason="", best_value=0.9, best_step=0, steps=1234, epochs=123.4, seconds=0.0,
+        samples_per_second=0.0,
+    )  # fmt: skip
+
+    assert "r goes on from epoch 109, step 1 090" in seen(steps, saved, ended).next
 
 
 def test_a_run_that_waits_for_room_says_so_and_what_to_do():

@@ -92,6 +92,8 @@ def label(value: float, step: float) -> str:
     """A tick's number, with as many places as the step between ticks needs."""
     if value == 0:
         return "0"
+    if value < 0:
+        return f"−{label(-value, step)}"
     if abs(value) >= 1e6 or abs(value) < 1e-4:
         mantissa, _, exponent = f"{value:.1e}".partition("e")
         return f"{mantissa.removesuffix('.0')}e{int(exponent)}"

@@ -57,8 +57,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def _show(result: Mapping[str, Any], console: Console) -> None:
     from epochal.core.ledger import Ledger
+    from epochal.show import counted
 
-    console.say(f"run {result['run']}  {result['rows']} rows never seen in training  look {result['looks']}")
+    rows_said = counted(result["rows"], "row")
+    console.say(f"run {result['run']}  {rows_said} never seen in training  look {result['looks']} at this test set")
     rows = []
     for name, value in result["metrics"].items():
         low, high = result["intervals"].get(name) or (None, None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from epochal.core.ledger import Ledger
 from epochal.core.settings import to_document
 from epochal.core.tasks import FAMILIES, METRICS
-from epochal.show import safe
+from epochal.show import counted, safe
 
 
 if TYPE_CHECKING:
@@ -67,12 +67,13 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
 
 def _headline(view: ReviewView) -> Iterator[str]:
     head = view.headline
-    yield f"**{head.title} {head.model.text}** ({_between(head.model)}) on {view.rows} rows never seen in training."
+    rows = counted(view.rows, "row")
+    yield f"**{head.title} {head.model.text}** ({_between(head.model)}) on {rows} never seen in training."
     yield ""
     for compared in view.comparisons:
         yield f"- {plain(compared.words)}"
     yield f"- {plain(view.good.words)}"
-    yield f"- look {view.looks} of this test set"
+    yield f"- look {view.looks} at this test set"
     yield ""
 
 

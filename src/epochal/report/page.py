@@ -9,7 +9,7 @@ from epochal.core.ledger import Ledger
 from epochal.report import svg
 from epochal.report.style import STYLE
 from epochal.review.words import figure
-from epochal.show import safe
+from epochal.show import counted, safe
 
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def _head(spec: RunSpec, view: ReviewView) -> Iterator[str]:
     yield f'<p class="lead"><strong>{_e(head.title)} {head.model.text}</strong> {interval}</p>'
     facts = [
         f"run {_e(view.run)}",
-        f"{view.rows} rows never seen in training",
-        f"look {view.looks} of this test set",
+        f"{counted(view.rows, 'row')} never seen in training",
+        f"look {view.looks} at this test set",
         _e(view.good.words),
         *(_e(c.words) for c in view.comparisons),
     ]

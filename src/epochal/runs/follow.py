@@ -11,7 +11,7 @@ from epochal.core.events import BaselineDone, StepsDone
 from epochal.journal.reduce import RunState, reduce_all
 from epochal.journal.tail import READ_BYTES, Tail, read_journal
 from epochal.runs.state import judge_now
-from epochal.show import safe
+from epochal.show import grouped, safe
 
 
 LOG_BYTES = 1 << 16
@@ -78,7 +78,8 @@ def _where_it_goes_on(state: RunState) -> str:
     """What resuming an interrupted run would do, as far as its journal tells."""
     if not state.checkpoints:
         return "without a checkpoint: a resume begins anew"
-    return f"at step {state.step}: a resume goes on from step {state.checkpoints[-1].step}"
+    at, back = grouped(state.step), grouped(state.checkpoints[-1].step)
+    return f"at step {at}: a resume goes on from step {back}"
 
 
 def baselines_of(run_folder: Path) -> Mapping[str, BaselineDone]:

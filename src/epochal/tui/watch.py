@@ -111,10 +111,9 @@ class WatchApp(CalmApp[None], inherit_bindings=False):
         self.query_one(ChartView).show(
             self._curves.chart(self._seen.run, state, self._options, unit=unit_of(self._spec.family))
         )
+        leaves = "q leaves, the run goes on" if self.info is not None and self.info.alive else "q leaves"
         bends = "   l log   e smooth" if self._options.kind in BENDABLE else ""
-        self.query_one("#keys", Static).update(
-            content(toned(f"q leaves, the run goes on   Tab other chart{bends}   z zoom", "quiet"))
-        )
+        self.query_one("#keys", Static).update(content(toned(f"{leaves}   Tab other chart{bends}   z zoom", "quiet")))
 
     def on_key(self, event: Key) -> None:
         """A few keys of the train pane, and q."""

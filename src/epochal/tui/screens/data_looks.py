@@ -219,8 +219,8 @@ _FACET_WISHES: Mapping[str, Any] = {
 # ── the account, rejects, SQL ──
 
 
-def account(ledger: Account) -> Content:
-    """The whole account: lines of each source, rows by step, parts."""
+def account(ledger: Account, *, opened: bool = False) -> Content:
+    """The whole account: lines of each source, rows by step, parts; whether the test part was `opened` for a run."""
     lines: list[Content] = []
 
     def line(label: str, value: int, *, sign: str = "", strong: bool = False, note: str = "") -> None:
@@ -258,7 +258,7 @@ def account(ledger: Account) -> Content:
     lines += [Content(""), content(("Split", "bold $ep-accent"))]
     line("to train on", ledger["train"])
     line("to choose the best model (validation)", ledger["validation"], sign="+")
-    line("sealed until the end (test)", ledger["test"], sign="+")
+    line("test" if opened else "sealed until the end (test)", ledger["test"], sign="+")
     sums = (
         (f"{glyphs().done} every line is accounted for", "$ep-good")
         if ledger["sums"]
@@ -273,7 +273,9 @@ def _ledger(screen: DataScreen) -> None:
         screen.data.say("the account is being made" if screen.data.waits("ledger") else "there is no account yet")
         return
     words = "\n".join(screen.data.ledger.get("words", ()))
-    reader = Reader("Ledger", "where every line and row went", account(screen.data.ledger), copied=words)
+    opened = any((run.folder / "report" / "view.json").exists() for run in screen.session.seen.runs)
+    shown = account(screen.data.ledger, opened=opened)
+    reader = Reader("Ledger", "where every line and row went", shown, copied=words)
     screen.app.push_screen(reader)
 
 

@@ -26,12 +26,15 @@ class ShipScreen(StageScreen):
 
     def refresh_view(self, _topic: str) -> None:
         """Draw commands and files."""
-        if self.session.folder is None:
+        session = self.session
+        if session.folder is None or session.file is None:
             return
-        view = ship_view(self.session.folder, self.session.info, tested=self.session.seen.tested)
+        view = ship_view(session.folder, session.info, tested=session.seen.tested, project=session.project)
         body = self.query_one(Lines)
         width = min(body.size.width, 110)
-        lines = [blank(), content(toned(view.headline, "bold")), blank()]
+        lines = [blank(), content(toned(view.headline, "bold"))]
+        lines += wrapped(f"{view.changed[:1].upper()}{view.changed[1:]}.", width, "warning") if view.changed else []
+        lines.append(blank())
         if view.commands:
             lines.append(heading("Use it", width))
             for command, words in view.commands:

@@ -26,6 +26,7 @@ from epochal.tui.text import Part, content
 from epochal.tui.widgets.chart import ChartView
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
+from epochal.workbench.evidence import changed_words, changes
 from epochal.workbench.keys import Command
 from epochal.workbench.views.ledger import ledger_line, ledger_words
 from epochal.workbench.views.test import (
@@ -94,7 +95,7 @@ class TestScreen(StageScreen):
 
     def refresh_view(self, topic: str) -> None:
         """Draw the seal or the verdict."""
-        if topic not in {"all", "size", "runs", "review", "job"} or self.session.file is None:
+        if topic not in {"all", "size", "runs", "review", "job", "project"} or self.session.file is None:
             return
         info = self.session.info
         opened = self.session.seen.tested and not self._tested  # by whoever, here or in another process
@@ -144,7 +145,9 @@ class TestScreen(StageScreen):
     # ── painting ──
 
     def _verdict(self, view: ReviewView, width: int) -> list[Content]:
-        parts = [*headline(view)]
+        info = self.session.info
+        changed = changes(info.spec.project, self.session.project) if info is not None else ()
+        parts = [*headline(view, changed_words(changed))]
         if not verdict_fits(view, width):
             strong = (c for c in view.comparisons if c.baseline == "strong")
             parts += [(c.words, VERDICT_TONES.get(c.verdict, "quiet")) for c in strong]

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epochal.show import safe
+from epochal.workbench.evidence import changed_words, changes
 from epochal.workbench.views.words import place
 
 
 if TYPE_CHECKING:
+    from epochal.core.settings import Project
     from epochal.runs.state import RunInfo
 
 
@@ -25,6 +27,8 @@ class ShipView:
     files: tuple[tuple[str, str], ...]
     later: tuple[str, ...]
     next: str
+    changed: str = ""
+    """What the project asks otherwise since the run was made, in words."""
 
 
 _LATER = (
@@ -34,8 +38,8 @@ _LATER = (
 )
 
 
-def ship_view(folder: Path, info: RunInfo | None, *, tested: bool) -> ShipView:
-    """The view for the run that is shown."""
+def ship_view(folder: Path, info: RunInfo | None, *, tested: bool, project: Project | None = None) -> ShipView:
+    """The view for the run that is shown, beside the project as it is now."""
     here = shlex.quote(place(folder))
     has_model = info is not None and (info.folder / "bundle" / "bundle.toml").is_file()
     if info is None or not has_model:
@@ -46,6 +50,8 @@ def ship_view(folder: Path, info: RunInfo | None, *, tested: bool) -> ShipView:
             later=_LATER,
             next="5 Train makes one.",
         )
+    changed = changes(info.spec.project, project) if project is not None else ()
+    again = "a training of the project as it is now" if changed else "the same training again"
     which = f" --run {info.spec.number}"
     commands = [
         (
@@ -53,7 +59,7 @@ def ship_view(folder: Path, info: RunInfo | None, *, tested: bool) -> ShipView:
             "every row of a new file comes back, in order, with its prediction",
         ),
         (f"epochal test {here} {info.spec.number} --json", "the verdict of the test set, for a script"),
-        (f"epochal train {here} --json", "the same training again, without a screen"),
+        (f"epochal train {here} --json", f"{again}, without a screen"),
     ]
     files = [
         ("bundle/", "the model: weights, preparation, label map, reference statistics; no pickle"),
@@ -70,6 +76,7 @@ def ship_view(folder: Path, info: RunInfo | None, *, tested: bool) -> ShipView:
         commands=tuple((safe(c), w) for c, w in commands),
         files=tuple((safe(place(info.folder / name)), w) for name, w in files),
         later=_LATER,
+        changed=changed_words(changed),
         next="gq leaves, and the commands above work in a shell: all is in the project folder."
         if tested
         else "6 Test first, for nobody has tested this model yet.",

@@ -41,17 +41,22 @@ def sealed_view(info: RunInfo | None, *, busy: str = "") -> SealedView:
         )
     rows = info.spec.ledger.get("test")
     metric = METRICS[info.spec.project.metric]
+    one = rows == 1
     held = f"{some(rows, 'row')}" if rows else "The rows"
     lines: list[tuple[str, Tone]] = [
         ("The test set is sealed.", "accent"),
         ("", "text"),
-        (f"{held} were put aside before anything was learnt. No run has seen them, and you have not either.", "text"),
         (
-            f"They say how good run {info.spec.number} ({safe(info.spec.family)}) is on rows it never saw: the honest {metric.title}.",
+            f"{held} {'was' if one else 'were'} put aside before anything was learnt. "
+            f"No run has seen {'it' if one else 'them'}, and you have not either.",
+            "text",
+        ),
+        (
+            f"{'It says' if one else 'They say'} how good run {info.spec.number} ({safe(info.spec.family)}) is on rows it never saw: the honest {metric.title}.",
             "text",
         ),
         ("", "text"),
-        ("Each look is counted and written down: who looks often and picks the best, fools himself.", "quiet"),
+        ("Each look is counted and written down: looking often and keeping the best look fools you.", "quiet"),
         ("Both baselines are judged on the same rows, with intervals, so that luck is told from skill.", "quiet"),
     ]
     ready = info.status in {"done", "stopped"} or (info.value is not None and not info.alive)
@@ -156,13 +161,15 @@ def worst_words(rows: Sequence[WorstRow], num_inputs: int = 6) -> list[tuple[str
     ]
 
 
-def headline(view: ReviewView) -> tuple[tuple[str, Tone], ...]:
-    """The first line's parts."""
+def headline(view: ReviewView, changed: str = "") -> tuple[tuple[str, Tone], ...]:
+    """The first line's parts; `changed` says what the project asks otherwise since this run."""
+    warning: Tone = "warning"
     good: Tone = "good" if view.good.reached else "warning" if view.good.reached is False else "quiet"
     return (
         (f"run {view.number}", "text"),
         (view.family, "text"),
-        (f"{count(view.rows)} rows never seen in training", "text"),
+        (f"{some(view.rows, 'row')} never seen in training", "text"),
         (f"look {view.looks} at this test set", "warning" if view.looks > 3 else "quiet"),
         (view.good.words, good),
+        *([(changed, warning)] if changed else []),
     )

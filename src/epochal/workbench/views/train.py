@@ -181,15 +181,16 @@ def _best(info: RunInfo, state: RunState) -> str:
     if state.best_value is None:
         return ""
     place = ""
-    if state.best_step is not None and len(state.evaluations):
-        steps = list(state.evaluations.column("step"))
-        if state.best_step in steps:
-            epoch = state.evaluations.column("epoch")[steps.index(state.best_step)]
-            multi = state.training is not None and state.training.epochs > 1
-            place = (
-                f" at {unit_of(info.spec.family)} {passes(epoch)}" if multi else f" at step {count(state.best_step)}"
-            )
+    if (epoch := _best_epoch(state)) is not None and state.best_step is not None:
+        multi = state.training is not None and state.training.epochs > 1
+        place = f" at {unit_of(info.spec.family)} {passes(epoch)}" if multi else f" at step {count(state.best_step)}"
     return f"best {METRICS[info.spec.project.metric].title} {figure(state.best_value)}{place}"
+
+
+def _best_epoch(state: RunState) -> float | None:
+    """When the best by the chosen metric was reached, if it was evaluated then."""
+    steps = list(state.evaluations.column("step"))
+    return state.evaluations.column("epoch")[steps.index(state.best_step)] if state.best_step in steps else None
 
 
 def _rows(infos: tuple[RunInfo, ...], shown: str, state: RunState) -> tuple[RunRow, ...]:
@@ -261,34 +262,39 @@ def _coach(info: RunInfo, state: RunState) -> tuple[Finding, ...]:
         findings.append(Finding(tone="quiet", text=text))
     severity: dict[str, Tone] = {"error": "bad", "warning": "warning", "hint": "quiet"}
     findings += [Finding(tone=severity[n.severity], text=safe(n.text)) for n in state.notices[-4:]]
-    findings += _overfit(state, unit_of(info.spec.family))
+    findings += _overfit(info, state)
     findings += _against_baseline(info, state)
     return tuple(
         sorted(findings, key=lambda f: ("bad", "warning").index(f.tone) if f.tone in {"bad", "warning"} else 2)
     )
 
 
-def _overfit(state: RunState, unit: str) -> list[Finding]:
+def _overfit(info: RunInfo, state: RunState) -> list[Finding]:
+    """How the loss on validation went, and which model is kept: the metric decides that, not the loss."""
     losses = state.evaluations.column("validation_loss")
     if len(losses) < 6 or state.training is None or state.training.epochs <= 1:
         return []
     finite = [v if math.isfinite(v) else math.inf for v in losses]
     best = min(range(len(finite)), key=finite.__getitem__)
     since = len(finite) - 1 - best
-    epoch = state.evaluations.column("epoch")[best]
+    unit, epoch = unit_of(info.spec.family), passes(state.evaluations.column("epoch")[best])
+    by_metric = _best_epoch(state)
+    kept = (
+        "the best is kept"
+        if by_metric is None or passes(by_metric) == epoch
+        else f"kept is {unit} {passes(by_metric)}, best by {METRICS[info.spec.project.metric].title}"
+    )
     rise = finite[-1] - finite[best]
     if since >= 5 and rise > 0.05 * finite[best] and rise > 0.02 * (finite[0] - finite[best]):
         return [
             Finding(
                 tone="warning",
-                text=f"Validation loss was lowest at {unit} {passes(epoch)} and rises since: it learns the rows by heart. "
-                "The best is kept.",
+                text=f"Validation loss was lowest at {unit} {epoch} and rises since: it learns the rows by heart. "
+                f"{kept[0].upper()}{kept[1:]}.",
             )
         ]
     if since >= 5:
-        return [
-            Finding(tone="quiet", text=f"Validation stopped improving at {unit} {passes(epoch)}; the best is kept.")
-        ]
+        return [Finding(tone="quiet", text=f"Validation loss was lowest at {unit} {epoch}; {kept}.")]
     return []
 
 
@@ -324,7 +330,7 @@ def _next(state: RunState, unit: str) -> str:
         return "make room on the disk: the run goes on by itself within seconds."
     last = state.checkpoints[-1] if state.checkpoints else None
     come = (
-        f"r goes on from the checkpoint at {unit} {passes(last.epoch)}"
+        f"r goes on from {unit} {passes(last.epoch)}, step {count(last.step)}"
         if last
         else "r starts it again from the beginning"
     )
