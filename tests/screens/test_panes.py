@@ -679,3 +679,23 @@ def test_one_row_is_counted_as_one_wherever_a_verdict_is_told(finished, reviews)
     for text in (card, page):
         assert "1 row never seen in training" in text
         assert "look 1 at this test set" in text
+
+
+async def test_bad_news_has_its_own_sign_and_yields_after_a_while_or_a_key(finished, monkeypatch):
+    def line() -> str:
+        return screen_text(app).splitlines()[-2]
+
+    session = finished.session
+    app = finished.app("train")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _seen(finished, pilot)
+        for ended in ("key", "time"):
+            session.warn("the validation part is empty")
+            await until(lambda: line().startswith(" ! the validation part is empty"), pilot)
+            if ended == "key":
+                await pilot.press("l")
+            else:
+                monkeypatch.setattr("epochal.workbench.session.NOTICE_SECONDS", 0.1)
+            await until(lambda: line().startswith(" Next"), pilot)
+        session.tell("asked")
+        await until(lambda: line().startswith(" ✓ asked"), pilot)

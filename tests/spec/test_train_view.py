@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from epochal.core.events import BaselineDone, CheckpointSaved, EpochDone, HostStarted, RunEnded, StepsDone
+from epochal.core.events import BaselineDone, CheckpointSaved, EpochDone, HostStarted, Noticed, RunEnded, StepsDone
 from epochal.core.settings import Goal, Model, Project
 from epochal.journal.record import Record
 from epochal.journal.reduce import RunState, reduce_all
@@ -95,6 +95,13 @@ class TestTheCoach:
     )
     def test_keeps_quiet_of_what_is_no_trend(self, values):
         assert not any(f.tone == "warning" for f in seen(*losses(*values)).coach)
+
+    def test_says_once_what_every_host_noticed(self):
+        empty = Noticed(code="data", text="the validation part is empty", severity="warning")
+        told = [f.text for f in seen(empty, Noticed(code="cap", text="another"), empty).coach]
+
+        assert told.count("the validation part is empty") == 1
+        assert "another" in told
 
     @pytest.mark.parametrize("worse", [0.501, 0.7])
     def test_tells_the_lowest_loss_from_the_model_that_is_kept(self, worse):

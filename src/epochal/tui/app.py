@@ -137,6 +137,7 @@ class Workbench(CalmApp[int], inherit_bindings=False):
         young = any(r.alive for r in seen.runs) and (seen.state is None or seen.state.seconds < YOUNG_SECONDS)
         if young or seen.behind or self._ticks % CALM_FRAMES == 0:
             self.session.look()
+        self.session.fade()
         if self._ticks % (2 * CALM_FRAMES) == 0:
             self.session.refresh()
 

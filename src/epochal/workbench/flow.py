@@ -266,7 +266,7 @@ def _teller(session: Session) -> Callable[[str], None]:
 
     def tell(notice: str) -> None:
         told.append(notice)
-        session.deliver(lambda: session.tell("; ".join(told)))
+        session.deliver(lambda: session.warn("; ".join(told)))
 
     return tell
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +42,9 @@ Progress = Callable[[str, float | None], None]
 Listener = Callable[[str], None]
 """Told the topic that changed: project, job, runs, run, choice, ledger, problems, review, rows, notice, error."""
 
+NOTICE_SECONDS = 12.0
+"""After these a notice yields to what to do next."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -63,7 +67,9 @@ class Session:
     error: EpochalError | None = None
     """The last thing that went wrong; the screen shows it until the next intent."""
     notice: str = ""
-    """What was just done, in words; the screen shows it until the next key."""
+    """What was just done, in words; the screen shows it until the next key, or for some seconds."""
+    warned: str = ""
+    """The last notice that was bad news."""
     rows_wanted: ShowRows | None = None
     """Rows another pane sent to the data pane; the data pane takes it and sets None."""
     columns: tuple[str, ...] = ()
@@ -96,6 +102,8 @@ class Session:
     _cancelled: threading.Event | None = None
     _unreadable: str = ""
     """Why project.toml could last not be read."""
+    _standing: tuple[str, float] = ("", 0.0)
+    """The notice that was last seen to stand, and since when."""
     _jobs: int = 0
     """How many were begun; the newest is the one that is shown."""
     measured: Asked | None = None
@@ -116,9 +124,23 @@ class Session:
             listener(topic)
 
     def tell(self, notice: str) -> None:
-        """Show a person what they should hear; it stays until the next key."""
+        """Show a person what they should hear; it stays until the next key, or for some seconds."""
         self.notice = notice
         self.changed("notice")
+
+    def warn(self, notice: str) -> None:
+        """Show a person bad news in the same way."""
+        self.warned = notice
+        self.tell(notice)
+
+    def fade(self) -> None:
+        """Take back a notice that stood long enough to be read. The face asks this now and then."""
+        now = time.monotonic()
+        if self.notice != self._standing[0]:
+            self._standing = self.notice, now
+        elif self.notice and now - self._standing[1] >= NOTICE_SECONDS:
+            self.notice = ""
+            self.changed("notice")
 
     def failed(self, error: EpochalError) -> None:
         """Show an error to the person."""

@@ -181,7 +181,9 @@ class NextLine(_Framing):
         if self.view.error:
             body = content((f" {glyphs().problem} ", "bold $ep-bad"), (self.view.error, "$ep-text"))
         elif self.view.notice:
-            body = content((f" {glyphs().done} ", "bold $ep-good"), (self.view.notice, "$ep-text"))
+            signs = glyphs()
+            sign, style = (signs.problem, "bold $ep-warning") if self.view.warns else (signs.done, "bold $ep-good")
+            body = content((f" {sign} ", style), (self.view.notice, "$ep-text"))
         else:
             body = content((" Next ", "bold $ep-accent"), " ", (self.said or self.view.next, "$ep-text"))
         right = content((f"{self.pending}{glyphs().ellipsis} ", "bold $ep-accent")) if self.pending else content("")

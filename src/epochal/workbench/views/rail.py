@@ -35,6 +35,8 @@ class ShellView:
     """How busy this machine is."""
     notice: str = ""
     """What was just done, in words."""
+    warns: bool = False
+    """Whether the notice is bad news."""
     busy: str = ""
     """What is being worked on for the person, in words."""
     busy_fraction: float | None = None

@@ -32,6 +32,7 @@ def shell_view(session: Session) -> ShellView:
         run_fraction=state.progress if here and state is not None and state.status != "paused" else None,
         machine=session.seen.machine,
         notice=safe(session.notice),
+        warns=session.notice == session.warned,
         busy=safe(job.text) if job else "",
         busy_fraction=job.fraction if job else None,
         error=error_line(session.error) if session.error else "",

@@ -42,13 +42,12 @@ def sealed_view(info: RunInfo | None, *, busy: str = "") -> SealedView:
     rows = info.spec.ledger.get("test")
     metric = METRICS[info.spec.project.metric]
     one = rows == 1
-    held = f"{some(rows, 'row')}" if rows else "The rows"
+    held = f"{some(rows, 'row') if rows else 'The rows'} {'was' if one else 'were'} put aside"
     lines: list[tuple[str, Tone]] = [
         ("The test set is sealed.", "accent"),
         ("", "text"),
         (
-            f"{held} {'was' if one else 'were'} put aside before anything was learnt. "
-            f"No run has seen {'it' if one else 'them'}, and you have not either.",
+            f"{held} before anything was learnt. No run has seen {'it' if one else 'them'}, and you have not either.",
             "text",
         ),
         (

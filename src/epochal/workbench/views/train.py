@@ -261,7 +261,8 @@ def _coach(info: RunInfo, state: RunState) -> tuple[Finding, ...]:
         )
         findings.append(Finding(tone="quiet", text=text))
     severity: dict[str, Tone] = {"error": "bad", "warning": "warning", "hint": "quiet"}
-    findings += [Finding(tone=severity[n.severity], text=safe(n.text)) for n in state.notices[-4:]]
+    noticed = {n.text: n for n in state.notices}  # each host says anew what holds of the whole run
+    findings += [Finding(tone=severity[n.severity], text=safe(n.text)) for n in [*noticed.values()][-4:]]
     findings += _overfit(info, state)
     findings += _against_baseline(info, state)
     return tuple(
