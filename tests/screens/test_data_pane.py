@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from epochal.core.settings import Columns, Goal, Project, Source
-from epochal.core.steps import OPS
+from epochal.core.steps import OPS, Step
 from epochal.project.discover import shipped_projects
 from epochal.project.file import ProjectFile, create_project
 from epochal.testing import screen_text, until
@@ -391,6 +391,24 @@ class TestSelecting:
             assert p.steps[0].op == "filter"
             await p.press("U")
             await p.until(lambda: p.screen.data.view.rows == 60)
+
+    @pytest.mark.parametrize("key", ["", "id", "mass"])
+    async def test_rows_left_out_by_hand_are_told_of_in_words(self, folder, key):
+        async with pane(folder) as p:
+            columns = Columns(target="species", key=key)
+            recipe = [Step(op="set_kind", params={"columns": ("mass",), "kind": "number"})]
+            p.app.session.change(replace(p.app.session.project, columns=columns, clean=tuple(recipe)), "test")
+            await p.until(lambda: not p.screen.data.waits("view") and p.screen.data.view.columns[2].kind == "number")
+            await p.press("j", "j", "j", "d")
+            await p.shows("leave out 1 row chosen by hand")
+            await p.shows("1 row chosen by hand would be left out")
+            await p.press("enter")
+            await p.until(lambda: len(p.steps) == 2 and p.screen.data.view.rows == 59)
+            await p.shows("step 2 added: leave out 1 row chosen by hand")
+            await p.press("D")
+            await p.shows(r"2 filter +1 row chosen")
+            await p.until(lambda: p.screen.data.ledger and len(p.screen.data.ledger["steps"]) == 2)
+            assert "1 row chosen by hand was left out" in " ".join(p.screen.data.ledger["words"])
 
 
 class TestCleaning:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from epochal.core.byhand import rows_by_hand, without_rows
 from epochal.core.errors import SettingsError
 from epochal.core.steps import OPS, Step, nearest, parse_step
 
@@ -140,3 +141,15 @@ def test_a_step_cannot_be_changed_from_outside():
 
 def test_the_nearest_word_is_one_that_is_like_it():
     assert (nearest("trian", ["train", "model"]), nearest("zzz", ["train"])) == ("train", "")
+
+
+@pytest.mark.parametrize("keys", [["a"], ["it's", "b, 'c'", ""]])
+@pytest.mark.parametrize("how", [{}, {"column": 'a"b'}, {"column": "a", "fraction": True}])
+def test_rows_left_out_by_hand_are_recognised_by_their_condition(keys, how):
+    assert rows_by_hand(without_rows(keys, **how)) == len(keys)
+
+
+def test_other_conditions_leave_out_no_chosen_rows():
+    chosen = without_rows(["a"])
+    for other in (f"{chosen} AND true", f"NOT {chosen}", "a NOT IN ('b')", "CAST(\"a\" AS VARCHAR) NOT IN ('b')", None):
+        assert not rows_by_hand(other)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from epochal.core.byhand import rows_by_hand
 from epochal.core.settings import Project
 from epochal.core.steps import Step
 from epochal.data.engine import Engine, Work
@@ -185,6 +186,8 @@ def sentence(figures: StepFigures, *, would: bool = False) -> str:
         same = f"another has the same {what}" if step.columns else "another is equal"
         return f"{counted(figures.removed, 'row')} {verb} left out because {same}"
     if step.op == "filter":
+        if rows_by_hand(step.params["where"]):
+            return f"{counted(figures.removed, 'row')} chosen by hand {verb} left out"
         where = safe(step.params["where"], 60)
         return f"{counted(figures.removed, 'row')} {verb} left out because this does not hold: {where}"
     cells = counted(figures.changed, "cell")

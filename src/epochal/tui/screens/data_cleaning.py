@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from epochal.core.byhand import without_rows
 from epochal.core.steps import OPS, Step
 from epochal.show import counted
 from epochal.tui.screens.data_moves import Action
 from epochal.tui.screens.data_steps import StepForm, StepMenu
-from epochal.workbench.views.data import Query
+from epochal.workbench.views.data import Query, step_title
 from epochal.workbench.views.forms import (
     field_text,
     keep_all_but,
-    keep_all_but_keys,
     list_text,
     sql_name,
     suggested,
@@ -33,7 +33,9 @@ def open_form(
 
     def done(step: Step | None) -> None:
         if step is not None and screen.data.recipe.put_step(step):
-            screen.data.say(f"step {len(screen.data.recipe.steps)} added: {OPS[op].title}; U takes it back")
+            screen.data.say(
+                f"step {len(screen.data.recipe.steps)} added: {step_title(op, step.params)}; U takes it back"
+            )
 
     screen.app.push_screen(StepForm(screen.data, op, filled, focus=focus), done)
 
@@ -126,8 +128,11 @@ def _drop_row(screen: DataScreen) -> None:
 
 
 def _drop(screen: DataScreen, keys: Sequence[str]) -> None:
-    name = screen.session.project.columns.key or "_key"
-    open_form(screen, "filter", {"where": keep_all_but_keys(name, keys)})
+    named = screen.session.project.columns.key
+    column = next((c for c in screen.data.view.columns if c.name == named), None) if screen.data.view else None
+    fraction = column is not None and column.type in {"DOUBLE", "FLOAT"}
+    where = without_rows(keys, column.name if column is not None else "", fraction=fraction)
+    open_form(screen, "filter", {"where": where})
 
 
 def _drop_selected(screen: DataScreen) -> None:

@@ -25,6 +25,7 @@ from epochal.tui.glyphs import glyphs
 from epochal.tui.screens.overlay import Keys, Overlay
 from epochal.tui.text import Part, content, stacked
 from epochal.workbench.data_session import DataSession
+from epochal.workbench.views.data import step_title
 from epochal.workbench.views.forms import changing, known_columns, step_from_fields
 
 
@@ -206,7 +207,7 @@ class StepForm(Overlay[Step]):
         focus: str = "",
         enabled: bool = True,
     ) -> None:
-        super().__init__(OPS[op].title, f"step {len(data.recipe.steps) + 1 if at is None else at + 1}  ·  {op}")
+        super().__init__(step_title(op, texts), f"step {len(data.recipe.steps) + 1 if at is None else at + 1}  ·  {op}")
         self._data, self._op, self._texts, self._at = data, OPS[op], dict(texts), at
         self._focus, self._enabled = focus, enabled
         self._timer: Timer | None = None

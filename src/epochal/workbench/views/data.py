@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from epochal.core.byhand import rows_by_hand
 from epochal.core.settings import Project
 from epochal.core.steps import OPS, Step
 from epochal.data.protocol import ColumnInfo, Profile, View
@@ -166,6 +167,21 @@ def headline(source: str, query: Query, view: View, *, read: int | None, hidden:
 # ── the recipe and the ledger ──
 
 
+def step_title(op: str, params: Mapping[str, Any]) -> str:
+    """What a step does, as a title."""
+    by_hand = rows_by_hand(params.get("where"))
+    return f"leave out {_by_hand(by_hand)}" if op == "filter" and by_hand else OPS[op].title
+
+
+def _by_hand(rows: int) -> str:
+    return f"{counted(rows, 'row')} chosen by hand"
+
+
+def _condition(where: str) -> str:
+    by_hand = rows_by_hand(where)
+    return _by_hand(by_hand) if by_hand else where
+
+
 def step_words(step: Step) -> str:
     """What a step works on, short: its columns, its condition, its values."""
     p, columns = step.params, _columns(step.columns)
@@ -199,7 +215,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "map_values": lambda p, c: f"{c} {_mapping(p)}",
     "mark_missing": _marks,
     "fill": lambda p, c: f"{c} with {p['value']}",
-    "filter": lambda p, _c: str(p["where"]),
+    "filter": lambda p, _c: _condition(p["where"]),
     "compute": lambda p, _c: f"{p['column']} = {p['as']}",
     "split_column": lambda p, c: f"{c} at {p['at']!r}",
     "clip": lambda p, c: f"{c} {_bound(p, 'low')} … {_bound(p, 'high')}",

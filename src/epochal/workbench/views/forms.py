@@ -215,8 +215,3 @@ def keep_all_but(column: str, values: Sequence[str | None]) -> str:
     if None in values:
         conditions.append(f"{name} IS NOT NULL")
     return " AND ".join(conditions)
-
-
-def keep_all_but_keys(key: str, keys: Sequence[str]) -> str:
-    """The condition that keeps every row but those with these stable keys; `key` is the key column, or `_key`."""
-    return f"CAST({sql_name(key)} AS VARCHAR) NOT IN ({', '.join(sql_text(k) for k in keys)})"
