@@ -176,6 +176,17 @@ def test_a_step_is_counted_before_it_is_applied(client: DataClient, folder: Path
     assert count({"op": "drop_duplicates", "columns": ["colour"]}).removed == 998
 
 
+def test_a_key_that_rows_share_is_a_problem(client: DataClient, folder: Path) -> None:
+    def found(key: str) -> list[tuple[str, Any]]:
+        said = document(MARKS, columns={"key": key})
+        answer = client.ask(FindProblems(folder=str(folder), document=said))
+        return [(p["what"], p["setting"]) for p in answer["problems"] if p["code"] == "key-not-unique"]
+
+    assert found("id") == []
+    assert found("colour") == [("colour does not identify rows: 2 values in 1 000 rows", ["columns.key", ""])]
+    assert "1 000 rows, 20 missing" in found("weight")[0][0]
+
+
 def test_the_changes_shown_of_a_step_are_different_ones(client: DataClient, folder: Path) -> None:
     def count(**mapping: str) -> Any:
         step = {"op": "map_values", "column": "colour", "mapping": mapping}

@@ -542,6 +542,17 @@ class TestCleaning:
             await p.until(lambda: p.app.session.project.columns.target == "island")
             await p.shows("target")
 
+    async def test_a_column_with_repeated_or_missing_values_does_not_become_the_key(self, folder):
+        async with pane(folder) as p:
+            await p.press("l", "l", "l", "exclamation_mark")
+            await p.shows("sex does not identify rows: 2 values in 60 rows, 20 missing")
+            assert p.app.session.project.columns.key == ""
+            await p.press("h", "h", "h", "exclamation_mark")
+            await p.shows("id identifies rows; U takes it back")
+            assert p.app.session.project.columns.key == "id"
+            await p.press("exclamation_mark")
+            await p.until(lambda: p.app.session.project.columns.key == "")
+
 
 class TestLookingCloser:
     async def test_facets_count_values_and_look_at_one(self, folder):

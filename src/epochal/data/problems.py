@@ -10,6 +10,7 @@ from epochal.core.settings import Project
 from epochal.core.tasks import TASKS
 from epochal.data.engine import Engine, Work
 from epochal.data.guess import KindGuess, guess_kinds
+from epochal.data.identify import why_no_key
 from epochal.data.leaks import find_leaks
 from epochal.data.measure import ColumnFacts, measure
 from epochal.data.protocol import Problem
@@ -67,6 +68,7 @@ def find_problems(engine: Engine, con: DuckDBPyConnection, project: Project, wor
         ("the sources", lambda: _sources(con, project)),
         ("the rows", lambda: _rows(looked)),
         ("the split", lambda: _split(looked)),
+        ("the key", lambda: _key(looked)),
         ("the target", lambda: _target(looked)),
         ("the columns", lambda: _columns(looked)),
         ("the texts", lambda: _texts(looked, guess_kinds(con, base.table, base.columns))),
@@ -190,6 +192,24 @@ def _rows(looked: Looked) -> Iterator[Problem]:
                 fix="look whether labels are wrong or an input is missing",
                 rows=int(disputed),
             )
+
+
+def _key(looked: Looked) -> Iterator[Problem]:
+    """A key that several rows share, or lack."""
+    facts = looked.facts.get(looked.project.columns.key)
+    if facts is None:
+        return
+    why = why_no_key(facts.name, rows=facts.rows, missing=facts.missing, values=facts.distinct)
+    if why:
+        yield Problem(
+            code="key-not-unique",
+            severity="warning",
+            where=f"column {safe(facts.name, 60)}",
+            what=why,
+            fix="take the key back: rows are told apart by their content",
+            rows=facts.rows - facts.distinct,
+            setting=("columns.key", ""),
+        )
 
 
 def _target(looked: Looked) -> Iterator[Problem]:

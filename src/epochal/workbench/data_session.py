@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from epochal.core.errors import Cancelled, DataHostError, EpochalError
 from epochal.data import protocol
+from epochal.data.identify import why_no_key
 from epochal.workbench.data_recipe import Recipe
 from epochal.workbench.data_rows import Rows
 from epochal.workbench.session import Job, Session
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 Problems = tuple[protocol.Problem, ...]
 
-_AWAITED = ("view", "find", "cell", "row", "facets", "rejects", "sql", "count")
+_AWAITED = ("view", "find", "cell", "row", "facets", "rejects", "sql", "count", "key")
 """What a person waits for, and can cancel; figures beside the rows are read on meanwhile."""
 
 _BESIDE = ("ledger", "problems")
@@ -357,6 +358,17 @@ class DataSession:
 
         request = protocol.ReadProfile(token=token, column=column, exact=exact)
         self.ask("profile", request, arrived, lambda _error: None)
+
+    def identifies(self, column: str, told: Callable[[str], None]) -> None:
+        """Say why a column of all rows after the recipe cannot be their key; nothing when it can."""
+
+        def profiled(profile: protocol.Profile) -> None:
+            told(why_no_key(column, rows=profile.rows, missing=profile.missing, values=profile.distinct))
+
+        def opened(view: protocol.View) -> None:
+            self.ask("key", protocol.ReadProfile(token=view.token, column=column, exact=True), profiled)
+
+        self.ask("key", self.request_for(Query()), opened)
 
     # ── trying a step ──
 

@@ -145,12 +145,27 @@ def _role(role: str) -> Action:
             now = {c.name: c.role for c in screen.grid.columns}.get(screen.column.name, "")
             words = {
                 "target": "is what is predicted",
-                "key": "identifies rows",
                 "ignored": "is kept but not learnt from",
             }
             screen.data.say(f"{screen.column.title} {words.get(now, 'is an input again')}; U takes it back")
 
     return set_role
+
+
+def _key(screen: DataScreen) -> None:
+    """Take the column for the key, if every row has its own value there."""
+    column = screen.column
+    if column is None or column.role == "key":
+        _role("key")(screen)
+        return
+
+    def told(why: str) -> None:
+        if why:
+            screen.data.say(why)
+        elif screen.data.recipe.set_role(column.name, "key"):
+            screen.data.say(f"{column.title} identifies rows; U takes it back")
+
+    screen.data.identifies(column.name, told)
 
 
 # ── columns on the screen ──
@@ -206,7 +221,7 @@ CLEANING: Mapping[str, Action] = {
     "drop-selected": _drop_selected,
     "duplicates": _form("drop_duplicates"),
     "target": _role("target"),
-    "key": _role("key"),
+    "key": _key,
     "ignore": _role("ignored"),
     "hide": _hide,
     "unhide": _unhide,
