@@ -187,6 +187,23 @@ def test_a_key_that_rows_share_is_a_problem(client: DataClient, folder: Path) ->
     assert "1 000 rows, 20 missing" in found("weight")[0][0]
 
 
+@pytest.mark.parametrize(
+    ("step", "warning"),
+    [
+        ({"op": "drop_columns", "columns": ["note", "weight"]}, "weight is what is to be predicted"),
+        ({"op": "select", "columns": ["id"]}, "weight is what is to be predicted"),
+        ({"op": "drop_columns", "columns": ["note"]}, ""),
+        ({"op": "filter", "where": "id = 'none'"}, "no row would be left"),
+        ({"op": "filter", "where": "id = '3'"}, ""),
+    ],
+)
+def test_a_step_that_leaves_nothing_to_learn_from_is_warned_of(
+    client: DataClient, folder: Path, step: dict[str, Any], warning: str
+) -> None:
+    said = document(columns={"target": "weight"})
+    assert client.ask(CountStep(folder=str(folder), document=said, step=step)).warning == warning
+
+
 def test_the_changes_shown_of_a_step_are_different_ones(client: DataClient, folder: Path) -> None:
     def count(**mapping: str) -> Any:
         step = {"op": "map_values", "column": "colour", "mapping": mapping}

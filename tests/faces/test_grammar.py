@@ -324,6 +324,14 @@ class TestAStepThatIsNotThere:
         assert "rows would be left out because this does not hold: species = 'Gentoo'\n" in done.stdout
 
 
+def test_a_step_that_takes_the_target_away_is_warned_of(tmp_path):
+    project = str(tiny_project(tmp_path / "p").folder)
+    done = epochal("clean", project, "drop_columns", "--columns", "species", "--dry-run")
+
+    assert (done.returncode, done.stderr) == (0, "warning: species is what is to be predicted\n")
+    assert "nothing was changed" in done.stdout
+
+
 def test_a_run_that_is_not_there_is_answered_with_those_that_are(tmp_path):
     file = tiny_project(tmp_path / "p")
     tiny_run(file)

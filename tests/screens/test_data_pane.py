@@ -477,6 +477,7 @@ class TestCleaning:
             await p.press("enter")
             await p.until(lambda: p.steps)
             assert p.steps[0].params["mapping"] == {"Torgersen": ""}
+            await p.shows("step 1 added: map values to others; U takes it back")
 
     async def test_a_step_that_changes_nothing_wants_a_second_enter(self, folder):
         async with pane(folder) as p:
@@ -487,6 +488,17 @@ class TestCleaning:
             assert p.steps == ()
             await p.press("enter")
             await p.until(lambda: [s.op for s in p.steps] == ["trim"])
+
+    async def test_leaving_out_the_target_wants_a_second_enter(self, folder):
+        async with pane(folder) as p:
+            await p.press("l", "l", "l", "l", "m", "x")
+            await p.shows("species would be left out")
+            await p.shows("species is what is to be predicted")
+            await p.press("enter")
+            await p.shows("species is what is to be predicted: Enter once more keeps the step")
+            assert p.steps == ()
+            await p.press("enter")
+            await p.until(lambda: [s.op for s in p.steps] == ["drop_columns"])
 
     async def test_words_read_as_yes_or_no_are_shown_before_and_after(self, tmp_path):
         rows = [("id", "ill", "y"), *[(str(n), ("yes", "no")[n % 2], "ab"[n % 2]) for n in range(20)]]

@@ -116,6 +116,16 @@ def test_a_step_that_could_do_nothing_is_refused():
             parse_step(empty)
 
 
+def test_a_range_that_ends_before_it_begins_is_refused():
+    with pytest.raises(SettingsError) as refused:
+        parse_step({"op": "clip", "columns": ["a"], "low": 10, "high": 2})
+    assert (refused.value.what, refused.value.error_code) == (
+        "step clip has a `low` of 10 above its `high` of 2",
+        "wrong-range",
+    )
+    assert parse_step({"op": "clip", "columns": ["a"], "low": 2, "high": 2})
+
+
 def test_a_number_that_no_number_column_holds_is_refused():
     with pytest.raises(SettingsError) as refused:
         parse_step({"op": "clip", "columns": ["a"], "high": 10**400})

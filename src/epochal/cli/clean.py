@@ -161,6 +161,8 @@ def _add(file: ProjectFile, arguments: argparse.Namespace, console: Console) -> 
                 error.where = f"the {step.op} step to be added"
                 error.what = _unnumbered(error.what, f"step {at + 1}", f" ({step.op})")
             raise
+    if found.warning:
+        console.notice(f"warning: {found.warning}")
     if not arguments.dry_run:
         steps[at : at + 1] = [step]
         why = f"add {step.op}" if arguments.replace is None else f"edit step {at + 1}"

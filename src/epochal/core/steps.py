@@ -344,6 +344,13 @@ def _check_complete(op: Op, params: Mapping[str, Any], path: tuple[str | int, ..
         raise SettingsError("step fill needs `value`", path=path, fix="write the value to fill in", code="missing-key")
     if op.name == "clip" and not params.keys() & {"low", "high"}:
         raise SettingsError("step clip needs `low` or `high`", path=path, fix="give at least one", code="missing-key")
+    if op.name == "clip" and params.get("low", -math.inf) > params.get("high", math.inf):
+        raise SettingsError(
+            f"step clip has a `low` of {params['low']} above its `high` of {params['high']}",
+            path=path,
+            fix="exchange the two",
+            code="wrong-range",
+        )
 
 
 def _check(op: str, param: Param, value: Any, path: tuple[str | int, ...]) -> Any:

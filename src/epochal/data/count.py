@@ -107,7 +107,15 @@ def count_step(
         sample=sample,
         kinds=len(kinds),
         sentence=told + (_unknown(con, stage) if removed and step.op == "filter" else ""),
+        warning=_warning(project.columns.target, base, stage, removed),
     )
+
+
+def _warning(target: str, base: Base, stage: Stage, removed: int) -> str:
+    """What a step takes away without which nothing can be learnt."""
+    if target in dict(stage.before) and target not in dict(stage.after):
+        return f"{safe(target, 60)} is what is to be predicted"
+    return "no row would be left" if removed and removed == base.rows else ""
 
 
 def _other_kinds(declared: Mapping[str, str], project: Project, base: Base, stage: Stage) -> tuple[str, ...]:

@@ -142,6 +142,8 @@ class Counted:
     """Columns whose values become of another kind, though every cell may read as before."""
     sentence: str = ""
     """For a person: "2 rows would be left out because Species is missing"."""
+    warning: str = ""
+    """What speaks against the step, when something does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -211,14 +211,16 @@ class StepForm(Overlay[Step]):
         self._data, self._op, self._texts, self._at = data, OPS[op], dict(texts), at
         self._focus, self._enabled = focus, enabled
         self._timer: Timer | None = None
+        self._looked_at: Mapping[str, str] | None = None
+        """The texts that were counted, or are being counted."""
         self._counted: Step | None = None
         """The step whose effect is shown."""
         self._wanted = False
         """Whether Enter was pressed before the effect was known."""
-        self._nothing = False
-        """Whether what was counted would change nothing."""
+        self._doubt = ""
+        """What speaks against what was counted."""
         self._warned = False
-        """Whether Enter was pressed, and answered by saying that nothing would change."""
+        """Whether Enter was pressed, and answered by saying what speaks against it."""
 
     def compose_inside(self) -> ComposeResult:
         """A line for each parameter, the effect below."""
@@ -256,8 +258,9 @@ class StepForm(Overlay[Step]):
         self._data.drop("count")
 
     def on_input_changed(self, _event: Input.Changed) -> None:
-        """Count again, once the fingers rest."""
-        self._later()
+        """Count again, once the fingers rest. A field also tells of what it was filled with, which is counted already."""
+        if self._typed() != self._looked_at:
+            self._later()
 
     def on_choice_field_changed(self, _event: ChoiceField.Changed) -> None:
         """Count again."""
@@ -269,19 +272,25 @@ class StepForm(Overlay[Step]):
             self._timer.stop()
         self._timer = self.set_timer(PREVIEW_SECONDS, self._count)
 
-    def _read(self, op: Op) -> Step:
+    def _typed(self) -> dict[str, str]:
         texts = {}
-        for param in op.params:
+        for param in self._op.params:
             field = self.query_one(f"#field-{param.name}")
             texts[param.name] = field.value if isinstance(field, (Input, ChoiceField)) else ""
+        return texts
+
+    def _read(self, op: Op, texts: Mapping[str, str]) -> Step:
         step = changing(step_from_fields(op, texts, enabled=self._enabled))
         if self._at is None:
             known_columns(step, self._data.column_names)
         return step
 
     def _count(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._looked_at = self._typed()
         try:
-            step = self._read(self._op)
+            step = self._read(self._op, self._looked_at)
         except SettingsError as error:
             self._show_error(error)
             return
@@ -292,17 +301,20 @@ class StepForm(Overlay[Step]):
         if not self.is_attached:
             return
         self._counted = step
-        self._nothing = not (
+        nothing = not (
             counted.removed or counted.changed or counted.rejected_cells or counted.kinds or self._op.changes_columns
         )
+        self._doubt = counted.warning or ("nothing would change" if nothing else "")
         if self._wanted:
             self._wanted = False
             self._apply()
             return
-        mark = (glyphs().waiting, "$ep-quiet") if self._nothing else (glyphs().here, "bold $ep-accent")
-        if counted.rejected_cells:
+        mark = (glyphs().waiting, "$ep-quiet") if nothing else (glyphs().here, "bold $ep-accent")
+        if counted.rejected_cells or counted.warning:
             mark = (glyphs().problem, "bold $ep-warning")
         lines = [content(mark, " ", (safe(counted.sentence or sentence(counted), 300), "bold $ep-text"))]
+        if counted.warning:
+            lines.append(content("  ", (safe(counted.warning, 300), "$ep-text")))
         lines += [
             content(
                 "  ", (fit(shown(before), 30), "$ep-quiet"), ("  →  ", "$ep-line"), (fit(shown(after), 30), "$ep-text")
@@ -339,18 +351,16 @@ class StepForm(Overlay[Step]):
         return True
 
     def _apply(self) -> None:
-        """Apply what was counted; what was not is counted first, what changes nothing is asked for once more."""
+        """Apply what was counted; what was not is counted first, what something speaks against is asked for once more."""
         if self._counted is not None:
-            if self._nothing and not self._warned:
+            if self._doubt and not self._warned:
                 self._warned = True
-                said = "nothing would change: Enter once more keeps the step all the same, Esc leaves it"
-                self._say(content((f"{glyphs().problem} ", "bold $ep-warning"), (said, "bold $ep-text")))
+                said = f"{self._doubt}: Enter once more keeps the step all the same, Esc leaves it"
+                self._say(content((f"{glyphs().problem} ", "bold $ep-warning"), (safe(said, 300), "bold $ep-text")))
             else:
                 self.dismiss(self._counted)
             return
         self._wanted = True
-        if self._timer is not None:
-            self._timer.stop()
         self._count()
 
 
