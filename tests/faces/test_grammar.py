@@ -332,6 +332,14 @@ def test_a_step_that_takes_the_target_away_is_warned_of(tmp_path):
     assert "nothing was changed" in done.stdout
 
 
+def test_a_space_to_split_at_is_written_in_quotes(tmp_path):
+    words = ("clean", str(tiny_project(tmp_path / "p").folder), "split_column", "--columns", "island", "--dry-run")
+    refused = epochal(*words, "--set", "at= ", "--set", "into=['a', 'b']")
+    assert "a space is written in quotes: --set 'at=\" \"'" in refused.stderr
+
+    assert epochal(*words, "--set", 'at=" "', "--set", "into=['a', 'b']").returncode == 0
+
+
 def test_a_run_that_is_not_there_is_answered_with_those_that_are(tmp_path):
     file = tiny_project(tmp_path / "p")
     tiny_run(file)

@@ -126,6 +126,19 @@ def test_a_range_that_ends_before_it_begins_is_refused():
     assert parse_step({"op": "clip", "columns": ["a"], "low": 2, "high": 2})
 
 
+def test_what_is_missing_is_asked_for_with_an_example():
+    with pytest.raises(SettingsError) as filled:
+        parse_step({"op": "fill", "columns": ["a"]})
+    assert "--set value=0" in filled.value.fix
+    assert "median" in filled.value.fix
+    with pytest.raises(SettingsError) as split:
+        parse_step({"op": "split_column", "column": "a", "at": "", "into": ["b", "c"]})
+    assert (split.value.error_code, split.value.fix) == (
+        "missing-key",
+        """a space is written in quotes: --set 'at=" "'""",
+    )
+
+
 def test_a_number_that_no_number_column_holds_is_refused():
     with pytest.raises(SettingsError) as refused:
         parse_step({"op": "clip", "columns": ["a"], "high": 10**400})

@@ -341,7 +341,19 @@ def _check_complete(op: Op, params: Mapping[str, Any], path: tuple[str | int, ..
     if op.name == "map_values" and ("mapping" in params) == ("file" in params):
         raise SettingsError("step map_values takes either `mapping` or `file`", path=path, fix="give one of the two")
     if op.name == "fill" and "value" not in params:
-        raise SettingsError("step fill needs `value`", path=path, fix="write the value to fill in", code="missing-key")
+        raise SettingsError(
+            "step fill needs `value`",
+            path=path,
+            fix="give the value itself, such as --set value=0: what a word such as median stands for is not looked up",
+            code="missing-key",
+        )
+    if op.name == "split_column" and not params["at"]:
+        raise SettingsError(
+            "step split_column needs `at`",
+            path=path,
+            fix="""a space is written in quotes: --set 'at=" "'""",
+            code="missing-key",
+        )
     if op.name == "clip" and not params.keys() & {"low", "high"}:
         raise SettingsError("step clip needs `low` or `high`", path=path, fix="give at least one", code="missing-key")
     if op.name == "clip" and params.get("low", -math.inf) > params.get("high", math.inf):
