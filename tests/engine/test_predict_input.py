@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from epochal.core.byhand import without_rows
 from epochal.core.errors import SourceError
 from epochal.core.settings import parse_project
 from epochal.data import sources
@@ -96,6 +97,12 @@ def test_a_target_that_is_there_changes_nothing(read):
     _, renamed, _ = read("b,c,label\n2,x,1\n5,z,\n")
     assert without.equals(beside)
     assert without.equals(renamed)
+
+
+def test_a_row_that_was_left_out_by_hand_is_noted_in_words(read):
+    left_out = {"op": "filter", "where": without_rows(["n2"], "id")}
+    _, rows, _ = read("id,b\nn1,2\nn2,3\n", inputs=("b",), clean=[left_out])
+    assert rows["_note"].to_pylist() == [None, "cleaning would leave it out (step 1): it was chosen by hand"]
 
 
 def test_uneven_lines_are_predicted_and_noted(read):

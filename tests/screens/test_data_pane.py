@@ -710,7 +710,15 @@ class TestTheUnusual:
             assert p.screen.column.name == "mass"
             await p.press("enter")
             await p.until(lambda: [s.op for s in p.steps] == ["mark_missing"])
-            await p.shows("U takes it back")
+            await p.shows('step 1 added: mark values as missing, "NA" in mass; U takes it back')
+
+    async def test_what_was_done_about_a_problem_is_told_not_what_was_proposed(self, folder):
+        async with pane(folder) as p:
+            await p.press("A")
+            problems = p.screen.data.problems
+            place = next(n for n, one in enumerate(problems) if one.setting and one.setting[0] == "columns.ignore")
+            await p.press(*["j"] * place, "enter")
+            await p.shows(f"✓? ?{problems[place].setting[1][-1]} is ignored; U takes it back")
 
     async def test_rows_sent_by_another_pane_are_shown_alone_and_q_returns(self, folder):
         async with pane(folder) as p:

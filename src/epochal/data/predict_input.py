@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
+from epochal.core.byhand import rows_by_hand
 from epochal.core.errors import SourceError, StepError
 from epochal.core.settings import Project, Source
 from epochal.core.steps import OPS, Step, nearest
@@ -212,7 +213,8 @@ def _removed_note(steps: Sequence[Step]) -> str:
         if step.op == "drop_missing":
             why = f"{' or '.join(step.columns)} is missing"
         elif step.op == "filter":
-            why = f"it is not {step.params['where']}"
+            by_hand = rows_by_hand(step.params["where"])
+            why = "it was chosen by hand" if by_hand else f"it is not {step.params['where']}"
         else:
             why = "it repeats an earlier row"
         cases.append(f"WHEN {n} THEN {literal(f'cleaning would leave it out (step {n}): {why}')}")

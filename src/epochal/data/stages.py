@@ -218,8 +218,6 @@ def _unshared(expression: str) -> str:
 def _split_column(base: dict[str, Any], step: Step, here: tuple[tuple[str, str], ...]) -> Stage:
     (column,) = _named(base["n"], step, here)
     at, into = step.params["at"], step.params["into"]
-    if not at:
-        raise StepError(f"step {base['n']} splits at nothing", where=f"clean step {base['n']}", fix="give a separator")
     text = as_text(column, dict(here)[column])
     taken = [c for c, _ in here]
     added: dict[str, str] = {}

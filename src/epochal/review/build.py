@@ -155,7 +155,7 @@ def _notices(spec: RunSpec, model: Judged, rows: TestedRows, about: Circumstance
     found: list[str] = []
     if about.looks > 1:
         found.append(
-            f"look {about.looks} of this test set: choosing between runs by what it says makes its figures too good"
+            f"look {about.looks} at this test set: choosing between runs by what it says makes its figures too good"
         )
     if metric != spec.project.metric:
         found.append(f"{spec.project.metric} does not apply here; {metric} leads instead")

@@ -30,7 +30,7 @@ from epochal.tui.widgets.shell import KeyFooter
 from epochal.workbench.data_commands import ELSEWHERE
 from epochal.workbench.data_session import DataSession
 from epochal.workbench.keys import token
-from epochal.workbench.views.data import Query, column_views, recipe_lines
+from epochal.workbench.views.data import Query, column_views, mended, recipe_lines
 from epochal.workbench.views.goal import line_of
 
 
@@ -354,7 +354,7 @@ class DataScreen(StageScreen):
             problem = self.data.problems[self._index]
             line = line_of(self.session.project, problem)
             if self.data.recipe.mend(problem):
-                self.data.say(f"done: {safe(problem.fix, 200)}; U takes it back")
+                self.data.say(f"{mended(problem, len(self.data.recipe.steps))}; U takes it back")
             elif line:
                 self.session.goal_line = line
                 self.workbench.go("goal")

@@ -8,8 +8,8 @@ from typing import Any
 
 from epochal.core.byhand import rows_by_hand
 from epochal.core.settings import Project
-from epochal.core.steps import OPS, Step
-from epochal.data.protocol import ColumnInfo, Profile, View
+from epochal.core.steps import OPS, Step, parse_step
+from epochal.data.protocol import ColumnInfo, Problem, Profile, View
 from epochal.show import cell_width, counted, grouped, safe
 from epochal.workbench.views.forms import typed_number
 
@@ -180,6 +180,26 @@ def _by_hand(rows: int) -> str:
 def _condition(where: str) -> str:
     by_hand = rows_by_hand(where)
     return _by_hand(by_hand) if by_hand else where
+
+
+def mended(problem: Problem, steps: int) -> str:
+    """What was done about a problem; `steps` are those of the recipe since."""
+    if problem.step is not None:
+        step = parse_step(problem.step)
+        return f"step {steps} added: {step_title(step.op, step.params)}, {step_words(step)}"
+    if problem.setting is None:
+        return ""
+    dotted, value = problem.setting
+    words = _SETTINGS.get(dotted)
+    return safe(words(value) if words is not None else f"{dotted} is now {value}", 200)
+
+
+_SETTINGS: Mapping[str, Callable[[Any], str]] = {
+    "columns.ignore": lambda names: f"{names[-1]} is ignored",
+    "columns.target": lambda name: f"{name} is what is predicted",
+    "columns.key": lambda name: f"{name} identifies rows" if name else "rows are told apart by their content",
+}
+"""What settings that mend a problem come to."""
 
 
 def step_words(step: Step) -> str:
