@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from epochal import fsio
 from epochal.core.events import (
@@ -19,11 +20,11 @@ from epochal.core.events import (
     Resumed,
     RunEnded,
     StepsDone,
-    TrainingStarted,
 )
 from epochal.host import main
 from epochal.project.runfile import RunSpec
 from epochal.runs.thread_host import Poll, Training
+from epochal.testing import training_started
 
 
 def slow(spec: RunSpec) -> Training:
@@ -37,21 +38,7 @@ def slow(spec: RunSpec) -> Training:
         step = int(started[-1].read_text()) if started else 0
         if started:
             yield Resumed(from_step=step, folder=f"checkpoints/{started[-1].name}")
-        yield TrainingStarted(
-            task="classification",
-            metric="accuracy",
-            epochs=num_steps // 10,
-            steps_per_epoch=10,
-            batch_size=1,
-            learning_rate=0.1,
-            precision="float32",
-            device="cpu",
-            threads=1,
-            rows_train=10,
-            rows_validation=10,
-            parameters=1,
-            resumed_from_step=step,
-        )
+        yield replace(training_started(epochs=num_steps // 10, steps_per_epoch=10), resumed_from_step=step)
         while step < num_steps:
             asked = poll()
             if "raise" in os.environ.get("EPOCHAL_FAULT", ""):
