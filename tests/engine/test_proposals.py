@@ -181,6 +181,16 @@ def test_amounts_are_read_with_the_decimal_sign_their_file_uses(client: DataClie
     assert "every value reads as one" in next(why for path, _, why in found.reasons if path == "parse_number")
 
 
+def test_the_decimal_sign_is_the_one_that_reads_more_values(client: DataClient, folder: Path) -> None:
+    """0,646 is no grouped number, and 0,65 is one with decimals, however few of them there are."""
+    rows = [f"{'0,64' if i % 12 == 0 else f'{i},{i}'};0,{i};{'ab'[i % 2]}" for i in range(100, 400)]
+    uri = written(folder, "few;none;label", rows)
+    found = proposal(client, folder, uri)
+    steps = {tuple(s["columns"]): s["decimal"] for s in found.document["clean"] if s["op"] == "parse_number"}
+
+    assert steps == {("few", "none"): ","}
+
+
 def test_classes_keep_the_names_they_have_in_the_file(client: DataClient, folder: Path) -> None:
     rows = [f"{i},{'yes' if i % 5 else 'no'}" for i in range(300)]
     found = proposal(client, folder, written(folder, "size,insured", rows), columns={"target": "insured"})

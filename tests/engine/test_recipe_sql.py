@@ -461,6 +461,7 @@ def test_splitting_a_column_loses_nothing(con: duckdb.DuckDBPyConnection) -> Non
         ("2\u00a0500", ".", 2500.0),
         ("12,34,567", ".", 1_234_567.0),
         ("1234567", ",", 1_234_567.0),
+        ("0,646", ".", None),
         ("170.5", ",", None),
         ("1.2.3", ",", None),
         ("1,5", ".", None),

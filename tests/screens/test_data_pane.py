@@ -238,7 +238,7 @@ class TestKeysSaySomething:
         async with pane(folder) as p:
             assert "F facets" in self.footer(p)
             await p.press("A")
-            await p.until(lambda: re.search("Enter mend +Esc back", self.footer(p)))
+            await p.until(lambda: re.search("j next +Esc back", self.footer(p)))
             await p.press("k")
             await p.shows("this is the first problem")
             await p.press("escape", "X", "enter")
@@ -262,7 +262,9 @@ class TestKeysSaySomething:
             await p.press("A")
             ways = set()
             for problem in p.screen.data.problems:
-                does = "Enter open" if problem.code in {"licence", "rejected-lines"} else "Enter mend"
+                mended = problem.step is not None or problem.setting is not None
+                opened = problem.code in {"licence", "rejected-lines"}
+                does = "Enter mend" if mended else "Enter open" if opened else "j next   Esc back"
                 ways.add((does, problem.code))
                 await p.until(lambda d=does: d in self.footer(p))
                 await p.press("j")

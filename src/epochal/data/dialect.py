@@ -155,7 +155,10 @@ def _guess_delimiter(text: str, quote: str) -> str:
         score = _score(records)
         if score > best_score + 1e-9:
             best, best_score = delimiter, score
-    return " " if best_score < _HARDLY and _is_spaced(text) else best
+    lines = _first_lines(text)
+    # 6,87 14,00 under a line of names without a comma: decimals, not fields
+    hardly = best_score < _HARDLY or (best == "," and "," not in lines[0])
+    return " " if hardly and _is_spaced(lines) else best
 
 
 def _first_lines(text: str) -> list[str]:
@@ -163,13 +166,13 @@ def _first_lines(text: str) -> list[str]:
     return [line.strip(" ") for line in re.split(r"\r\n|\n|\r", text) if line.strip()][:200]
 
 
-def _is_spaced(text: str) -> bool:
+def _is_spaced(lines: Sequence[str]) -> bool:
     """Whether spaces stand between fields: as many in every line, and numbers or dates in one of three columns or more.
 
-    Of two columns both must hold nothing else. Prose is uneven; names and addresses of as many words each hold no such column; a name with a number (AB 123, 5 mg),
-    a number to call, a date with its time, or a number with its thousands apart, is one value.
+    Of two columns both must hold nothing else. Prose is uneven; names and addresses of as many words each hold no such
+    column; a name with a number (AB 123, 5 mg), a number to call, a date with its time, or a number with its thousands
+    apart, is one value.
     """
-    lines = _first_lines(text)
     if len(lines) < 3 or any(sign in line for line in lines for sign in '"\t'):
         return False
     records = [re.split(" +", line) for line in lines]
@@ -201,7 +204,7 @@ def _score(records: Sequence[Sequence[str]]) -> float:
 def _value_like(cell: str) -> float:
     if not cell or _NUMBER.fullmatch(cell) or _DATE.fullmatch(cell):
         return 1.0
-    return 0.9 if len(cell) < 200 and _WORDS.fullmatch(cell) else 0.3
+    return 0.9 if len(cell) < 200 and _WORDS.fullmatch(cell) else 0.1  # what parts fields elsewhere, or prose
 
 
 def is_number(cell: str) -> bool:

@@ -40,8 +40,8 @@ DATE_FORMATS = (
     "%d.%m.%Y %H:%M",
 )
 AMOUNTS = {
-    ".": r"[-+]?[€$£¥]?\s?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]+)?\s?[€$£¥%]?",
-    ",": r"[-+]?[€$£¥]?\s?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]+)?\s?[€$£¥%]?",
+    ".": r"[-+]?[€$£¥]?\s?([1-9][0-9]{0,2}(,[0-9]{3})+|[0-9]+)(\.[0-9]+)?\s?[€$£¥%]?",
+    ",": r"[-+]?[€$£¥]?\s?([1-9][0-9]{0,2}(\.[0-9]{3})+|[0-9]+)(,[0-9]+)?\s?[€$£¥%]?",
 }
 """By decimal sign: numbers with groups of thousands, a currency or a per cent sign."""
 ENOUGH = 0.9
@@ -189,13 +189,15 @@ def _amounts(con: DuckDBPyConnection, table: str, facts: TextFacts) -> tuple[str
         f"count(*) FILTER (regexp_full_match(trim({name}), {literal(shape)}))" for shape in AMOUNTS.values()
     )
     counts = con.execute(f"SELECT {shapes} FROM {table}").fetchall()[0]  # noqa: S608 - quoted names
-    enough = [sign for sign, n in zip(AMOUNTS, counts, strict=True) if n >= ENOUGH * facts.filled]
-    if not enough:
+    read = dict(zip(AMOUNTS, counts, strict=True))
+    best = max(AMOUNTS, key=lambda sign: read[sign])
+    if read[best] < ENOUGH * facts.filled:
         return "", 0, ""
-    step = Step(op="parse_number", params={"columns": (facts.name,), "decimal": enough[0]})
+    step = Step(op="parse_number", params={"columns": (facts.name,), "decimal": best})
     made = CELL_OPS["parse_number"](step, facts.name, "VARCHAR", 0)
     fits: int = con.execute(f"SELECT count({made[0]}) FROM {table}").fetchall()[0][0] if made else 0  # noqa: S608
-    return enough[0], fits, "a comma is taken for a thousand, not for decimals" if len(enough) > 1 else ""
+    either = len(set(counts)) == 1
+    return best, fits, "a comma is taken for a thousand, not for decimals" if either else ""
 
 
 def _two_values(con: DuckDBPyConnection, table: str, name: str) -> bool:

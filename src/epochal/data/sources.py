@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Progress = Callable[[float | None, str], None]
 """Told the share done (0 to 1, None when unknown) and what is being done; raises Cancelled when the person cancelled."""
 
-READER = 3
+READER = 4
 """Raised when the same bytes would be read otherwise, so that older imports are not taken for equal."""
 
 

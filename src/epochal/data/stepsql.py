@@ -217,7 +217,7 @@ def _parse_number(step: Step, column: str, kind: str, n: int) -> Made:
     # ones (12.345, in India 12,34,567): among decimal commas 170.5 is no 1705
     group = rf"[{thousands}'\pZ]"
     shorter = "" if comma else rf"(?:{group}[0-9]{{2}})*"
-    digits = rf"(?:[0-9]{{1,3}}{shorter}(?:{group}[0-9]{{3}})+|[0-9]+)"
+    digits = rf"(?:[1-9][0-9]{{0,2}}{shorter}(?:{group}[0-9]{{3}})+|[0-9]+)"
     number = rf"(?:{digits}(?:[{point}][0-9]*)?|[{point}][0-9]+)(?:[eE][-+]?[0-9]{{1,2}})?"
     shape = literal(rf"^[^0-9{point}+-]*([-+]?)[^0-9{point}+-]*({number})[^0-9]*$")
     grouping = literal(group)

@@ -20,7 +20,7 @@ from epochal.tui.screens.data_cleaning import CLEANING, recipe_key
 from epochal.tui.screens.data_looks import LOOKS
 from epochal.tui.screens.data_moves import MOVES, Action, lacking, nowhere
 from epochal.tui.screens.data_pages import HostPages
-from epochal.tui.screens.data_words import REJECTED, footer_here, headline_of, next_action, opens
+from epochal.tui.screens.data_words import REJECTED, enter_does, footer_here, headline_of, next_action
 from epochal.tui.text import cut
 from epochal.tui.widgets.data_side import DataSide, SideView, column_of, lists_of
 from epochal.tui.widgets.grid import Grid
@@ -249,13 +249,13 @@ class DataScreen(StageScreen):
         super().refresh_footer()
         footer, ledger = self.query_one(KeyFooter), self._data.ledger if self._data is not None else None
         # Under a box these keys do nothing: its own stand in its last line.
-        footer.commands = footer_here(footer.commands, self._area, ledger, opening=self._opening) if self.shown else ()
+        footer.commands = footer_here(footer.commands, self._area, ledger, enter=self._enter_does) if self.shown else ()
 
     @property
-    def _opening(self) -> bool:
-        """Whether Enter opens what explains the problem under the cursor."""
+    def _enter_does(self) -> str:
+        """What Enter does to the problem under the cursor."""
         problems = (self.data.problems or ()) if self._area == "problems" else ()
-        return bool(problems) and opens(self.session.project, problems[min(self._index, len(problems) - 1)])
+        return enter_does(self.session.project, problems[min(self._index, len(problems) - 1)]) if problems else ""
 
     def on_screen_suspend(self, _event: ScreenSuspend) -> None:
         """A box lies over the pane, or another stage is on screen."""

@@ -74,10 +74,11 @@ def next_action(data: DataSession, area: str, index: int = 0) -> str:
     return _of_all(data.problems or ())
 
 
-def opens(project: Project, problem: Problem) -> bool:
-    """Whether Enter on a problem opens what explains it, rather than mending it here."""
-    mends = problem.step is not None or problem.setting is not None
-    return not mends and (bool(line_of(project, problem)) or problem.code == REJECTED)
+def enter_does(project: Project, problem: Problem) -> str:
+    """What Enter does to a problem, in a word: mend it, open what explains it, or nothing (empty)."""
+    if problem.step is not None or problem.setting is not None:
+        return "mend"
+    return "open" if line_of(project, problem) or problem.code == REJECTED else ""
 
 
 def _at_problem(project: Project, problem: Problem) -> str:
@@ -107,23 +108,23 @@ _LISTS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("Esc", "back"),
         ("v", "rows after it"),
     ),
-    "problems": (("j", "next"), ("Enter", "mend"), ("Esc", "back")),
+    "problems": (("j", "next"), ("Enter", "as told"), ("Esc", "back")),
 }
 """Keys of the lists beside the grid, which are no commands of the pane."""
 
 
 def footer_here(
-    commands: Sequence[Command], area: str, ledger: Mapping[str, Any] | None, *, opening: bool = False
+    commands: Sequence[Command], area: str, ledger: Mapping[str, Any] | None, *, enter: str = ""
 ) -> tuple[Command, ...]:
     """The pane's commands as the footer shows them now: the keys of the list that has them; rejects early, if any.
 
-    `opening`: Enter opens what explains the problem under the cursor.
+    `enter`: what Enter does to the problem under the cursor.
     """
     if area:
         own = [
             Command(id=f"data.{area}.{title}", title=title, help="", keys=(key,), stages=("data",))
             for key, listed in _LISTS[area]
-            for title in ("open" if opening and key == "Enter" else listed,)
+            if (title := listed if area != "problems" or key != "Enter" else enter)
         ]
         return (*own, *(c for c in commands if not c.stages))
     rejects = [c for c in commands if c.id == "data.rejects" and rejected(ledger)]
