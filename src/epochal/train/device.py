@@ -47,6 +47,25 @@ def choose_device(wanted: str | int | tuple[int, ...], num_rows: int) -> tuple[t
     return torch.device("cuda", numbers[0]), "as set"
 
 
+def device_here(name: str, wanted: str | int | tuple[int, ...]) -> str:
+    """The device a run was planned for where it is here, else what is here in its place; `wanted` as in [train] devices.
+
+    Raises NoDevice when only another one was asked for. For a person who goes on all the same.
+    """
+    try:
+        return str(same_device(name))
+    except NoDevice:
+        return str(choose_device(wanted, _SMALL_ROWS)[0])
+
+
+def device_title(name: str) -> str:
+    """What a GPU calls itself; nothing for the CPU, and for a GPU that is not here."""
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) < torch.cuda.device_count():
+        return torch.cuda.get_device_name(device)
+    return ""
+
+
 def same_device(name: str) -> torch.device:
     """The device a run was planned for, such as "cuda:0", when it comes back to it.
 
