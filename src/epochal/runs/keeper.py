@@ -28,6 +28,7 @@ from epochal.core.events import (
 from epochal.fsio import NotSaved, lacks_room, try_lock
 from epochal.fsio.streams import SYNC_FAILED
 from epochal.journal.append import JournalWriter
+from epochal.runs import memory
 from epochal.runs.control import Command, Inbox
 from epochal.runs.identity import my_identity
 from epochal.runs.signs import BEAT_SECONDS, Role, Sign, write_sign
@@ -79,7 +80,9 @@ class Keeper:
         self._released = False
         self._releasing = threading.Lock()
         self._said_at = self._clock.monotonic()
-        self._sign = Sign(identity=my_identity(), role=role, token=token or secrets.token_hex(8))
+        self._sign = Sign(
+            identity=my_identity(), role=role, token=token or secrets.token_hex(8), memory=memory.counter_of_mine()
+        )
         self._beat()
         with contextlib.suppress(NotSaved):
             fsio.write_bytes(run_folder / _RESERVE, bytes(_RESERVE_BYTES))
@@ -227,7 +230,8 @@ class Keeper:
     def _beat(self) -> None:
         with self._state_lock:
             quiet = self._clock.monotonic() - self._said_at
-            self._sign = replace(self._sign, beat=self._sign.beat + 1, quiet_seconds=quiet)
+            killed = memory.kills(self._sign.memory) or 0
+            self._sign = replace(self._sign, beat=self._sign.beat + 1, quiet_seconds=quiet, memory_kills=killed)
             sign = self._sign
         with contextlib.suppress(NotSaved):
             write_sign(self.folder, sign)

@@ -10,6 +10,9 @@ from epochal.runs.state import run_info
 from epochal.train.going import Way, going_on
 
 
+__all__ = ["Way", "resume"]
+
+
 def resume(run_folder: Path, host: str | None = None, *, way: Way = "exactly") -> int:
     """Continue a paused, stopped, interrupted, failed or diverged run; returns its host's process number.
 

@@ -81,7 +81,8 @@ def same_device(name: str) -> torch.device:
         raise NoDevice(
             f"this run computes on {name}, which is not here ({torch.cuda.device_count()} GPUs found)",
             where="[resolved] device",
-            fix="resume it on a machine that has it, or begin a new run on what is here: `epochal train`",
+            fix="resume it on a machine that has it; or `epochal resume --anyway` goes on with what is here and marks the "
+            "seam; or `epochal train` makes a new run",
         )
     return device
 
