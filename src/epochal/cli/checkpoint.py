@@ -129,13 +129,13 @@ def _write(info: RunInfo, arguments: argparse.Namespace, console: Console) -> in
             code="not-running",
         )
     command = send(info.folder, "pin" if arguments.pin else "checkpoint")
-    saved = _wait(info, command, console)
+    saved = _wait(info, command, console, pinned=arguments.pin)
     done = "written and pinned" if arguments.pin else "written"
     return _say(info, saved.step, info.folder / saved.folder, console, done=done)
 
 
-def _wait(info: RunInfo, command: str, console: Console) -> CheckpointSaved:
-    """The checkpoint that answers the request. Raises RunError when the run ended, or could not write it."""
+def _wait(info: RunInfo, command: str, console: Console, *, pinned: bool) -> CheckpointSaved:
+    """The checkpoint that answers the request, a pinned one if one was asked for. Raises RunError when the run ended, or could not write it."""
     from epochal.core.events import ENDED, CheckpointSaved, Noticed
     from epochal.journal.tail import Tail
     from epochal.runs.control import acknowledged
@@ -150,11 +150,11 @@ def _wait(info: RunInfo, command: str, console: Console) -> CheckpointSaved:
         over = run_info(info.folder).status in ENDED  # looked at first: then all it said is there to be read
         batch = journal.read()
         for record in batch.records:
-            if record.n > taken and isinstance(record.event, CheckpointSaved):
-                return record.event
-            failed = isinstance(record.event, Noticed) and record.event.code in {"not-saved", "bad-checkpoint"}
-            if record.n > taken and failed and isinstance(record.event, Noticed):
-                raise RunError(record.event.text, where=str(info.folder), code=record.event.code)
+            event = record.event if record.n > taken else None
+            if isinstance(event, CheckpointSaved) and event.pinned >= pinned:
+                return event
+            if isinstance(event, Noticed) and event.code in {"not-saved", "bad-checkpoint"}:
+                raise RunError(event.text, where=str(info.folder), code=event.code)
         if over and not batch.more:
             _demand_alive(info)
         if not batch.more:

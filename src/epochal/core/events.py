@@ -133,6 +133,8 @@ class CheckpointSaved(Event):
     """Of the weights."""
     best: bool = False
     healthy: bool = True
+    pinned: bool = False
+    """Asked for to be kept for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

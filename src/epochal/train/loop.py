@@ -229,6 +229,7 @@ class Loop:
             sha256=saved.sha256,
             best=self.state.counters.best_step == saved.step,
             healthy=saved.healthy,
+            pinned=asked == "pin",
         )
         return outcome
 

@@ -6,7 +6,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding
 from textual.screen import Screen
@@ -23,6 +23,10 @@ from epochal.workbench.entry import Held
 from epochal.workbench.session import Session
 from epochal.workbench.views.rail import ShellView
 from epochal.workbench.views.shell import shell_view
+
+
+if TYPE_CHECKING:
+    from epochal.runs.state import RunInfo
 
 
 FRAME_SECONDS = 0.125
