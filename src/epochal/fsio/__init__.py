@@ -70,6 +70,14 @@ def clear_leftovers(path: Path) -> int:
     return removed
 
 
+def clear_folders(parent: Path) -> None:
+    """Remove the folders that killed writers and removers left in `parent`. Only for who holds the lock on it."""
+    pattern = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for name in [e.name for e in entries if pattern.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]:
+            shutil.rmtree(parent / name, ignore_errors=True)
+
+
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Replace a file atomically: a new file beside it, synced, renamed over it, the folder synced.
 

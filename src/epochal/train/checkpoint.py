@@ -58,6 +58,7 @@ def save_checkpoint(
     found = read_checkpoint(target) if target.exists() and is_whole(target) else None
     if found is None:
         pinned = pinned or (target / checkpoints.PIN).exists()
+        fsio.clear_folders(target.parent)
         _demand_room(run_folder)
         if target.exists():
             fsio.remove_folder(target)
