@@ -160,6 +160,10 @@ class Counters:
     without_better: int = 0
     """Evaluations since the best."""
     last_train_loss: float = math.nan
+    last_value: float = math.nan
+    """The chosen metric at the newest evaluation …"""
+    last_loss: float = math.nan
+    """… and the validation loss there."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -185,6 +189,12 @@ class TrainState:
     def out_of_patience(self) -> bool:
         """Whether validation no longer got better."""
         return self.counters.without_better >= self.plan.patience
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the newest losses are numbers; there may be none yet."""
+        trained = not self.learner.step or math.isfinite(self.counters.last_train_loss)
+        return trained and (not self.counters.evaluations or math.isfinite(self.counters.last_loss))
 
     @property
     def evaluation_due(self) -> bool:
@@ -234,6 +244,7 @@ def judge(state: TrainState, task: str, truth: np.ndarray, positive: int) -> Ver
         or (same and evaluation.loss < counters.best_loss)
     )
     counters.evaluations += 1
+    counters.last_value, counters.last_loss = value, evaluation.loss
     counters.without_better += 1
     slower = state.plan.schedule == "plateau" and counters.without_better % max(1, state.plan.patience // 3) == 0
     if best:

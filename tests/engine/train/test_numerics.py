@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from epochal.core.events import StepsDone
+from epochal.project.checkpoints import newest_checkpoint
 from epochal.train import seeds
-from epochal.train.checkpoint import newest_checkpoint
 from epochal.train.fit import fit
 from epochal.train.make import make_learner, prepare
 from epochal.train.plan import draft_plan
