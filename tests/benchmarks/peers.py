@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -76,12 +76,12 @@ def no_codes(x: Tensor) -> Tensor:
     return torch.empty(len(x), 0, dtype=torch.int64, device=x.device)
 
 
-def loss_of(scores_BKO: Tensor, target_B: Tensor) -> Tensor:
-    """The sum over members of each one's mean cross-entropy."""
-    members = scores_BKO.shape[1]
+def loss_of(scores: Tensor, target: Tensor) -> Tensor:
+    """The sum over members of each one's mean cross-entropy: scores (B, members, classes), target (B,)."""
+    members = scores.shape[1]
     if members == 1:
-        return functional.cross_entropy(scores_BKO[:, 0], target_B)
-    flat = functional.cross_entropy(scores_BKO.flatten(0, 1), target_B.repeat_interleave(members))
+        return functional.cross_entropy(scores[:, 0], target)
+    flat = functional.cross_entropy(scores.flatten(0, 1), target.repeat_interleave(members))
     return flat * members
 
 
@@ -92,7 +92,7 @@ class Timed:
         self._device = device
         self.seconds = 0.0
 
-    def __enter__(self) -> Timed:
+    def __enter__(self) -> Self:
         self._wait()
         self._start = time.perf_counter()
         return self

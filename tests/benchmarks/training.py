@@ -28,6 +28,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import peers
 import pyarrow as pa
 import torch
 
@@ -43,10 +44,6 @@ from epochal.train.make import DenseRows, Made, Prepared, dense_rows, make_learn
 from epochal.train.plan import draft_plan
 from epochal.train.rows import Rows, TrainingData
 from epochal.train.state import Plan, TrainState
-
-
-sys.path.insert(0, str(Path(__file__).parent))
-import peers  # noqa: E402 - found beside this file, wherever it is run from
 
 
 INPUTS, CLASSES, BATCH = 54, 7, 512
@@ -192,9 +189,9 @@ def compare(
         contender(1)
     speeds: dict[tuple[str, int], list[float]] = {(name, n): [] for n in threads for name in contenders}
     for repetition in range(repetitions):
-        for name, n in speeds:
+        for (name, n), found in speeds.items():
             torch.set_num_threads(n)
-            speeds[name, n].append(contenders[name](epochs))
+            found.append(contenders[name](epochs))
         told = ", ".join(f"{name} {n} thr. {found[-1]:,.0f}/s" for (name, n), found in speeds.items())
         print(f"repetition {repetition + 1} of {repetitions}: {told}", file=sys.stderr)
     torch.set_num_threads(1)
