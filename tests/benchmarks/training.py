@@ -222,10 +222,10 @@ def figures(speeds: Speeds, others: tuple[str, ...], threads: list[int]) -> dict
     return found
 
 
-def thread_counts(device: torch.device) -> list[int]:
-    """One, its doubles, and all that there are; on a GPU one alone."""
-    cores = 1 if device.type == "cuda" else usable_cores()
-    return sorted({min(1 << power, cores) for power in range(cores.bit_length() + 1)})
+def thread_counts(device: torch.device, most: int) -> list[int]:
+    """One, its doubles, and all up to `most` (0: the cores there are); on a GPU one alone."""
+    most = 1 if device.type == "cuda" else most or usable_cores()
+    return sorted({min(1 << power, most) for power in range(most.bit_length() + 1)})
 
 
 def main() -> int:
@@ -234,12 +234,13 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0, help="try up to so many (default: all cores)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here that this torch can use: run it without --device cuda")
-    if arguments.rows < BATCH or arguments.repetitions < 1:
-        parser.error(f"at least {BATCH} rows and one repetition are needed")
+    if arguments.rows < BATCH or arguments.repetitions < 1 or arguments.threads < 0:
+        parser.error(f"at least {BATCH} rows, one repetition, and 0 threads or more")
     torch.set_num_threads(1)
     device = torch.device("cuda", 0) if arguments.device == "cuda" else torch.device("cpu")
     libraries, missing = peers.installed_peers()
@@ -255,7 +256,7 @@ def main() -> int:
             others,
             epochs=EPOCHS[family],
             repetitions=arguments.repetitions,
-            threads=thread_counts(device),
+            threads=thread_counts(device, arguments.threads),
         )
     if arguments.json:
         print(json.dumps(results))
