@@ -100,7 +100,7 @@ _UNITS = {
     "d": 86400.0,
     "day": 86400.0,
 }
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([a-z]+)")
+_AMOUNT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([a-z]+)")
 
 
 def duration_seconds(text: str) -> float:
@@ -108,7 +108,7 @@ def duration_seconds(text: str) -> float:
 
     Raises SettingsError when it is not one, or not longer than nothing.
     """
-    match = _DURATION.fullmatch(text.strip().lower())
+    match = _AMOUNT.fullmatch(text.strip().lower())
     unit = match[2] if match else ""
     unit = unit if unit in _UNITS else unit.removesuffix("s")
     if match is None or unit not in _UNITS or float(match[1]) <= 0:
@@ -122,6 +122,28 @@ def is_duration(value: Any) -> bool:
         return False
     try:
         duration_seconds(value)
+    except SettingsError:
+        return False
+    return True
+
+
+_BYTES = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+
+
+def size_bytes(text: str) -> int:
+    """Bytes in a size as people write it: "500 MB", "4 GB". Raises SettingsError when it is not one, or nothing."""
+    match = _AMOUNT.fullmatch(text.strip().lower())
+    if match is None or match[2] not in _BYTES or float(match[1]) <= 0:
+        raise SettingsError(f"{text!r} is no size", fix='write it like "500 MB" or "4 GB"')
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+def is_size(value: Any) -> bool:
+    """Whether it is a size as people write it."""
+    if not isinstance(value, str):
+        return False
+    try:
+        size_bytes(value)
     except SettingsError:
         return False
     return True

@@ -14,6 +14,7 @@ from epochal.core.fields import (
     is_duration,
     is_int,
     is_number,
+    is_size,
     number_key,
     setting,
     text_key,
@@ -234,6 +235,12 @@ class Train:
         check=lambda v: v in {"auto", "cpu"} if isinstance(v, str) else is_int(v) or _int_list(v),
         expected='"auto", "cpu", or a list of GPU numbers such as [0]',
         meaning="Where it computes.",
+    )
+    memory: str = setting(
+        "auto",
+        check=lambda v: v == "auto" or is_size(v),
+        expected='"auto", or a size such as "4 GB"',
+        meaning="What the rows may take; more of them are read from disk in blocks. auto: what is free.",
     )
     seed: int = int_key(0, 0, 2**53, meaning="Of the weights, the order and everything random.")
     host: str = text_key(

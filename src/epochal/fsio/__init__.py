@@ -250,6 +250,15 @@ def try_lock(path: Path) -> int | None:
     return descriptor
 
 
+@contextlib.contextmanager
+def closing_lock(descriptor: int) -> Iterator[None]:
+    """Let a lock that `try_lock` took go on leaving."""
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:

@@ -43,7 +43,7 @@ class Appender:
         """Up to `length` bytes from `start`."""
         return os.pread(self._descriptor, length, start)
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         """Write at the end, in one piece where the system allows it.
 
         When the disk refuses midway, the file is cut back to where it was, as far as that is possible.

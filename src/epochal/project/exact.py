@@ -28,7 +28,7 @@ _COMPUTE = ("torch", "numpy", "lightgbm", "tabm", "rtdl_num_embeddings")
 _OTHERS = ("scikit-learn", "pyarrow", "duckdb", "safetensors")
 _KERNEL_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
 """What a CPU can do that makes libraries take other kernels."""
-_FREE = ("host", "budget", "time_limit", "first_checkpoint", "checkpoint_every")
+_FREE = ("host", "budget", "time_limit", "first_checkpoint", "checkpoint_every", "memory")
 """Of [train]: decides when and where, not what is computed."""
 _CPUINFO = Path("/proc/cpuinfo")
 

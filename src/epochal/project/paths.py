@@ -76,6 +76,11 @@ class ProjectPaths:
         return self.cache / "splits"
 
     @property
+    def prepared(self) -> Path:
+        """Prepared rows of data that does not fit into memory, one folder each."""
+        return self.cache / "prepared"
+
+    @property
     def choices(self) -> Path:
         """Evidence of model choices."""
         return self.cache / "choices"

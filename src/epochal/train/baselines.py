@@ -61,9 +61,10 @@ class Strong:
 def train_trivial(prepared: Prepared) -> Trivial:
     """From the training targets alone."""
     data = prepared.data
+    seen = prepared.streamed.seen if prepared.streamed is not None else None
     if data.task == "regression":
-        return Trivial(task=data.task, answer=(float(data.train.target.mean()),))
-    counts = np.bincount(data.train.target, minlength=len(data.classes))
+        return Trivial(task=data.task, answer=(seen.mean if seen is not None else float(data.train.target.mean()),))
+    counts = np.bincount(data.train.target, minlength=len(data.classes)) if seen is None else seen.counts
     return Trivial(task=data.task, answer=tuple(float(c) for c in counts / counts.sum()))
 
 
@@ -97,7 +98,8 @@ def train_strong(prepared: Prepared, seed: int, ask: Callable[[], bool]) -> Stro
     for _ in _rounds(learner):
         if ask():
             return None
-    note = f"trained on {grouped(len(thinned.codes))} of {grouped(len(data.train))} rows" if step > 1 else ""
+    drawn, total = len(thinned.codes), data.train.total
+    note = f"trained on {grouped(drawn)} of {grouped(total)} rows" if drawn < total else ""
     return Strong(booster=learner.booster, target=target, note=note)
 
 

@@ -8,10 +8,10 @@ size and sha256 of every other file, and sizes are checked against the architect
 
 from __future__ import annotations
 
-import io
+import itertools
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from epochal.train.bundle_files import BadBundle, listed_files, verify_files
 from epochal.train.families.networks import NETWORKS
 from epochal.train.families.trees import TreeTarget, predict_trees
 from epochal.train.feed import MemoryRows
-from epochal.train.gradient import outputs_of, prediction
+from epochal.train.judging import outputs_of, prediction
 from epochal.train.make import Made, Prepared
 from epochal.train.network import Shape
 from epochal.train.objective import Target
@@ -147,7 +147,7 @@ class Predictor:
         dense = self.preparation.dense(raw)
         if not len(dense.codes):
             return np.empty((0, len(self.classes)) if self.classes else 0)
-        outputs, _targets = outputs_of(self.model, MemoryRows({"numbers": dense.numbers, "codes": dense.codes}))
+        outputs = outputs_of(self.model, MemoryRows({"numbers": dense.numbers, "codes": dense.codes}))
         return prediction(self.model, self.target, outputs)
 
     def _as_predictions(self, scores: np.ndarray, half_width: float | None = None) -> Predictions:
@@ -186,7 +186,7 @@ def write_bundle(
     half_width: float | None,
     trivial: Trivial,
     strong: Strong,
-    validation: pa.Table | None,
+    validation: Iterator[pa.Table] | None,
 ) -> None:
     """Write the finished model; the folder is complete or absent, and replaces an earlier one. Raises NotSaved."""
     if folder.exists():
@@ -200,9 +200,7 @@ def write_bundle(
         reference = reference_statistics(data.columns, data.train.inputs)
         fsio.write_text(temporary / "reference.json", json.dumps(reference, ensure_ascii=False, indent=1) + "\n")
         if validation is not None:
-            buffer = io.BytesIO()
-            pq.write_table(validation, buffer, compression="zstd")
-            fsio.write_bytes(temporary / "validation.parquet", buffer.getvalue())
+            _write_tables(temporary / "validation.parquet", validation)
         (temporary / "baselines").mkdir()
         save_baselines(temporary / "baselines", trivial, strong)
         weights = next(p for p in sorted(temporary.iterdir()) if p.name in {"model.safetensors", "model.txt"})
@@ -226,6 +224,14 @@ def write_bundle(
             "files": listed_files(temporary),
         }
         fsio.write_text(temporary / "bundle.toml", tomli_w.dumps(document))
+
+
+def _write_tables(path: Path, tables: Iterator[pa.Table]) -> None:
+    """Tables of the same columns as one file of a folder that is being made. There must be one."""
+    first = next(tables)
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        for table in itertools.chain([first], tables):
+            writer.write_table(table)
 
 
 def load_bundle(folder: Path) -> Predictor:

@@ -22,13 +22,15 @@ from epochal.core.settings import Project
 from epochal.core.tasks import FAMILIES, METRICS, families_for
 from epochal.snapshot.manifest import open_snapshot
 from epochal.train import baselines, scoring
+from epochal.train.blocks import source_of
 from epochal.train.feed import num_batches
 from epochal.train.folds import FOLDS, dealt_by, divide, parts_of
 from epochal.train.make import DenseRows, Prepared, dense_rows, make_learner, prepare
 from epochal.train.plan import draft_plan, fit_to_budget
 from epochal.train.probe import Rate, measure
-from epochal.train.rows import TrainingData, training_data
+from epochal.train.rows import TrainingData
 from epochal.train.state import Plan, TrainState, advance, judge
+from epochal.train.survey import data_that_fits
 
 
 SHARE = 0.2
@@ -158,7 +160,8 @@ def choose(
     libraries = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     report(0.0, "reading")
     beside = dealt_by(project, open_snapshot(snapshot_folder))
-    data = training_data(project, snapshot_folder, split_folder, inputs=inputs, classes=classes, beside=beside)
+    source = source_of(project, snapshot_folder, split_folder, inputs=inputs, classes=classes, beside=beside)
+    data = data_that_fits(project, source)
     kind, seed = project.split.kind, project.train.seed
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -211,7 +214,7 @@ def _try_family(
     draft = replace(draft_plan(project, family, whole.prepared), device="cpu")
     rate = measure(whole.prepared, family, draft, whole.dense, seconds=min(0.3, seconds / 10))
     fitted, rate, _ = fit_to_budget(project, family, draft, rate, prepared=whole.prepared, dense=whole.dense)
-    steps_per_epoch = 1 if family == "trees" else num_batches(len(whole.prepared.data.train), fitted.batch_size)
+    steps_per_epoch = 1 if family == "trees" else num_batches(whole.prepared.data.train.total, fitted.batch_size)
     results = []
     for i, fold in enumerate(folds):
         now = clock.monotonic()

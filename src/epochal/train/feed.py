@@ -14,9 +14,9 @@ from epochal.train.batch import Batch, gathered, num_rows, piece, row_bytes
 Order = Callable[[int], np.ndarray]
 """The rows of an epoch, int64, in the order they are learnt from: pure, and as many in every epoch."""
 
-_BLOCK_BYTES = 128 << 10
+BLOCK_BYTES = 128 << 10
 """Rows are gathered in blocks of batches: on a CPU small ones, still in its cache when they are learnt from …"""
-_DEVICE_BLOCK_BYTES = 64 << 20
+DEVICE_BLOCK_BYTES = 64 << 20
 """… on a GPU large ones, as each gathering is a launch."""
 _ROWS_AT_ONCE = 8192
 """In evaluation."""
@@ -56,7 +56,7 @@ class MemoryFeed:
         self._rows, self._order_of = rows, order
         self._device = next(iter(rows.values())).device
         per_batch = max(1, num_rows(rows) // batches * row_bytes(rows))
-        block_bytes = _BLOCK_BYTES if self._device.type == "cpu" else _DEVICE_BLOCK_BYTES
+        block_bytes = BLOCK_BYTES if self._device.type == "cpu" else DEVICE_BLOCK_BYTES
         self._batches_at_once = max(1, block_bytes // per_batch)
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
         self._block: Batch = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 
@@ -9,6 +11,7 @@ from epochal.project.runfile import RunSpec
 from epochal.train.baselines import Strong, Trivial
 from epochal.train.bundle import interval_half_width, write_bundle
 from epochal.train.make import Made, Prepared
+from epochal.train.rows import Rows, TrainingData
 from epochal.train.state import TrainState
 
 
@@ -21,9 +24,9 @@ def finish(
     half_width, validation = None, None
     if len(data.validation):
         prediction = state.learner.evaluate().prediction
-        validation = _validation_table(prepared, prediction)
+        validation = _validation_tables(prepared, prediction)
         if data.task == "regression":
-            half_width = interval_half_width(data.validation.target - prediction)
+            half_width = interval_half_width(prepared.truth - prediction)
     counters = state.counters
     facts = {
         "run": spec.name,
@@ -49,16 +52,24 @@ def finish(
     )
 
 
-def _validation_table(prepared: Prepared, prediction: np.ndarray) -> pa.Table:
-    data = prepared.data
-    columns: dict[str, object] = {"_eid": data.validation.eids, "_key": data.validation.keys}
+def _validation_tables(prepared: Prepared, prediction: np.ndarray) -> Iterator[pa.Table]:
+    """What was predicted of the validation rows, as many at a time as were read."""
+    data, streamed = prepared.data, prepared.streamed
+    start = 0
+    for rows in [data.validation] if streamed is None else streamed.rows_of("validation", inputs=False):
+        yield _validation_table(data, rows, prediction[start : start + len(rows)])
+        start += len(rows)
+
+
+def _validation_table(data: TrainingData, rows: Rows, prediction: np.ndarray) -> pa.Table:
+    columns: dict[str, object] = {"_eid": rows.eids, "_key": rows.keys}
     if data.task == "classification":
         names = np.array(data.classes, dtype=object)
-        columns["truth"] = pa.array(names[data.validation.target], pa.string())
+        columns["truth"] = pa.array(names[rows.target], pa.string())
         columns["prediction"] = pa.array(names[prediction.argmax(axis=1)], pa.string())
         for i, name in enumerate(data.classes):
             columns[f"probability_{name}"] = prediction[:, i]
     else:
-        columns["truth"] = data.validation.target
+        columns["truth"] = rows.target
         columns["prediction"] = prediction
     return pa.table(columns)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
 
 from epochal.core.clock import Clock, SystemClock
@@ -29,17 +30,21 @@ from epochal.project.exact import facts_of
 from epochal.project.runfile import RunSpec, with_resolved
 from epochal.show import grouped
 from epochal.train import baselines, scoring
+from epochal.train.allowed import keep_heap_small
 from epochal.train.baselines import Strong, Trivial
+from epochal.train.blocks import source_of_run
 from epochal.train.checkpoint import load_checkpoint
 from epochal.train.device import device_here, device_title
 from epochal.train.finish import finish
 from epochal.train.going import Going, Way, going_on
+from epochal.train.holding import sizes_for
 from epochal.train.loop import Loop, Outcome
 from epochal.train.make import DenseRows, Made, Prepared, dense_rows, make_learner, prepare
 from epochal.train.plan import make_plan
 from epochal.train.room import when_there_is_room
 from epochal.train.rows import read_training
 from epochal.train.state import Plan, TrainState, plan_from
+from epochal.train.streamed import looked_over, written
 
 
 Events = Generator[Event, None, None]
@@ -101,14 +106,20 @@ def fit(
     try:
         spec, start = yield from _where_it_goes_on(spec, way)
         yield PhaseStarted(name="reading")
-        prepared = yield from _prepare(spec)
-        if requests.look():
+        prepared = yield from _prepare(spec, requests)
+        if prepared is None or requests.look():
             yield _stopped_early()
             return
         found = yield from _baselines(spec, prepared, requests)
         if found is None or requests.look():
             yield _stopped_early()
             return
+        if prepared.streamed is not None and spec.family != "trees":
+            files = yield from written(prepared.streamed, prepared.preparation, spec.project_folder, requests.look)
+            if files is None:
+                yield _stopped_early()
+                return
+            prepared = replace(prepared, streamed=files)
         ready = Ready(prepared, *found)
         spec = yield from _plan(spec, ready, start, clock.monotonic() - started)
         yield from _train(spec, ready, requests, clock)
@@ -120,10 +131,21 @@ def _stopped_early() -> RunEnded:
     return RunEnded(state="stopped", reason="stopped before the first step; there is nothing to keep")
 
 
-def _prepare(spec: RunSpec) -> Generator[Event, None, Prepared]:
+def _prepare(spec: RunSpec, requests: Requests) -> Generator[Event, None, Prepared | None]:
     for notice in spec.notices:
         yield Noticed(code="data", text=notice, severity="warning")
-    data = read_training(spec)
+    source = source_of_run(spec)
+    sizes = sizes_for(source, spec.project.train.memory, spec.resolved)
+    streamed = None
+    if sizes is None:
+        data = read_training(spec)
+    else:
+        keep_heap_small()
+        yield Noticed(code="read-in-blocks", text=sizes.words)
+        looked = yield from looked_over(source, sizes, requests.look)
+        if looked is None:
+            return None
+        data, streamed = looked
     for part, rows in (("training", data.train), ("validation", data.validation)):
         if rows.left_out:
             yield Noticed(
@@ -132,9 +154,12 @@ def _prepare(spec: RunSpec) -> Generator[Event, None, Prepared]:
                 severity="warning",
             )
     yield PhaseStarted(
-        name="preparing", detail=f"{len(data.columns)} inputs, {grouped(len(data.train))} rows to learn from"
+        name="preparing", detail=f"{len(data.columns)} inputs, {grouped(data.train.total)} rows to learn from"
     )
-    prepared = prepare(data)
+    if len(data.train) < data.train.total:
+        fitted = f"scales, categories and baselines are fitted on {grouped(len(data.train))}"
+        yield Noticed(code="sampled", text=f"{fitted} of {grouped(data.train.total)} training rows")
+    prepared = prepare(data, streamed)
     if prepared.preparation.skipped:
         yield Noticed(
             code="inputs-skipped",
@@ -172,15 +197,15 @@ def _baselines(
 
 
 def _judged(prepared: Prepared, name: str, baseline: Trivial | Strong, seconds: float) -> BaselineDone:
-    data = prepared.data
-    validation = data.validation
+    data, truth = prepared.data, prepared.truth
     if isinstance(baseline, Trivial):
-        predicted = baseline.predict(len(validation))
+        predicted = baseline.predict(len(truth))
         title, note = baselines.TITLES[data.task], ""
     else:
-        predicted = baseline.predict(prepared.validation)
+        blocks = [baseline.predict(raw) for raw in prepared.raw_validation()]
+        predicted = np.concatenate(blocks or [baseline.predict(prepared.validation)])
         title, note = baselines.STRONG_TITLE, baseline.note
-    metrics = scoring.score(data.task, validation.target, predicted, positive=_positive(prepared))
+    metrics = scoring.score(data.task, truth, predicted, positive=_positive(prepared))
     return BaselineDone(name=name, title=title, metrics=metrics, seconds=seconds, note=note)
 
 
@@ -214,7 +239,9 @@ def _plan(spec: RunSpec, ready: Ready, going: Going | None, spent: float) -> Gen
     else:
         yield PhaseStarted(name="probing", detail=f"fitting {family} to the budget of {spec.project.train.budget}")
         planned = make_plan(spec.project, family, ready.prepared, ready.dense, seconds_spent=spent)
-        ready.plan = planned.plan
+        streamed = ready.prepared.streamed
+        preparation = ready.prepared.preparation
+        ready.plan = planned.plan if streamed is None else streamed.planned(planned.plan, preparation)
         for note in planned.notes:
             yield Noticed(code="fitted-to-budget", text=note)
         spec = with_resolved(spec, ready.plan.as_resolved())
@@ -257,8 +284,8 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
         precision=plan.precision,
         device=plan.device,
         threads=plan.threads,
-        rows_train=len(data.train),
-        rows_validation=len(data.validation),
+        rows_train=data.train.total,
+        rows_validation=data.validation.total,
         parameters=state.learner.num_parameters,
         resumed_from_step=ready.resumed_from,
     )
@@ -266,7 +293,7 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
         spec=spec,
         state=state,
         task=data.task,
-        truth=data.validation.target,
+        truth=ready.prepared.truth,
         positive=_positive(ready.prepared),
         belongs=belongs_to(spec),
         clock=clock,

@@ -22,6 +22,7 @@ from epochal.train.averages import Averaged
 from epochal.train.batch import Batch, num_rows, piece
 from epochal.train.families.linear import LinearHeads
 from epochal.train.feed import Feed, Held
+from epochal.train.judging import judged
 from epochal.train.memory import give_back, is_out_of_memory
 from epochal.train.objective import Objective, Target
 from epochal.train.optimise import Optimiser
@@ -243,12 +244,8 @@ class GradientLearner:
         if self._validation is None:
             return Evaluation(loss=math.nan, prediction=np.empty(0))
         with self._averaged.in_place() if self._averaged is not None else contextlib.nullcontext():
-            outputs, target = outputs_of(self.module, self._validation)
-        loss_K = self._objective.loss(outputs, target)
-        if isinstance(self.module, LinearHeads):
-            self.module.choose(self._objective.row_losses(outputs, target))
-        loss = float(self._of_chosen(loss_K.unsqueeze(0))[0])
-        return Evaluation(loss=loss, prediction=prediction(self.module, self.target, outputs))
+            loss_K, answers = judged(self.module, self._objective, self.target, self._validation)
+        return Evaluation(loss=float(self._of_chosen(loss_K.unsqueeze(0))[0]), prediction=answers)
 
     def lower_rate(self) -> None:
         """Learn more slowly from now on: what the plateau schedule does."""
@@ -299,23 +296,3 @@ def _autocast(precision: str, device: torch.device) -> contextlib.AbstractContex
     if precision not in kinds:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=kinds[precision], cache_enabled=False)
-
-
-@torch.no_grad()
-def outputs_of(module: nn.Module, rows: Held) -> tuple[Tensor, Tensor]:
-    """The outputs (N, K, O) of all rows, and their targets (N,), which may be empty."""
-    module.eval()
-    outputs: list[Tensor] = []
-    targets: list[Tensor] = []
-    for batch in rows.batches():
-        outputs.append(module(batch).float())
-        if "target" in batch:
-            targets.append(batch["target"])
-    return torch.cat(outputs), torch.cat(targets) if targets else torch.empty(0)
-
-
-def prediction(module: nn.Module, target: Target, outputs_NKO: Tensor) -> np.ndarray:
-    """Probabilities (N, classes), or numbers (N,) in the target's unit."""
-    if isinstance(module, LinearHeads):
-        outputs_NKO = outputs_NKO[:, int(module.best)].unsqueeze(1)
-    return target.answers(outputs_NKO)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,8 @@ from epochal.train import seeds
 from epochal.train.batch import Batch, moved
 from epochal.train.device import same_device
 from epochal.train.families.networks import NETWORKS
-from epochal.train.families.trees import BoostingLearner, fit_tree_target, tree_rows
-from epochal.train.feed import MemoryFeed, MemoryRows, num_batches
+from epochal.train.families.trees import BoostingLearner, TreeTarget, fit_tree_target, tree_rows
+from epochal.train.feed import Feed, Held, MemoryFeed, MemoryRows, num_batches
 from epochal.train.gradient import GradientLearner
 from epochal.train.network import Shape
 from epochal.train.objective import Target, fit_target
@@ -22,6 +22,8 @@ from epochal.train.order import row_order
 from epochal.train.prepare import Dense, Preparation, Raw, fit_preparation
 from epochal.train.rows import TrainingData
 from epochal.train.state import Learner, Plan
+from epochal.train.streamed import Streamed
+from epochal.train.streamed_trees import tree_rows_from_disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,17 @@ class Prepared:
     preparation: Preparation
     train: Raw
     validation: Raw
+    streamed: Streamed | None = None
+    """Where the rows do not fit into memory: then those here are a sample."""
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The target of every validation row."""
+        return self.data.validation.target if self.streamed is None else self.streamed.truth
+
+    def raw_validation(self) -> Iterator[Raw]:
+        """All validation rows, some at a time."""
+        return iter((self.validation,)) if self.streamed is None else self.streamed.raw_validation(self.preparation)
 
     @property
     def shape(self) -> Shape:
@@ -43,10 +56,12 @@ class Prepared:
         )
 
 
-def prepare(data: TrainingData) -> Prepared:
+def prepare(data: TrainingData, streamed: Streamed | None = None) -> Prepared:
     """Fit the preparation on the training part and apply it. Raises NoTarget when no input varies."""
-    preparation, train = fit_preparation(data.columns, data.train.inputs)
-    return Prepared(data=data, preparation=preparation, train=train, validation=preparation.raw(data.validation.inputs))
+    gaps = streamed.gaps if streamed is not None else ()
+    preparation, train = fit_preparation(data.columns, data.train.inputs, gaps)
+    validation = preparation.raw(data.validation.inputs)
+    return Prepared(data=data, preparation=preparation, train=train, validation=validation, streamed=streamed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +90,11 @@ def dense_rows(prepared: Prepared) -> DenseRows:
 
 def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None = None) -> Made:
     """A fresh learner: equal for equal data, plan and seed. Raises NoDevice when the plan's device is not here."""
-    data = prepared.data
-    target = fit_target(data.task, data.train.target, len(data.classes), plan.class_weights)
+    data, streamed = prepared.data, prepared.streamed
+    if streamed is not None:
+        target = streamed.target(plan.class_weights)
+    else:
+        target = fit_target(data.task, data.train.target, len(data.classes), plan.class_weights)
     if family == "trees":
         return Made(learner=_make_trees(prepared, plan, target), target=target, fitted={})
     device = same_device(plan.device)
@@ -87,18 +105,22 @@ def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows |
     seeds.seed_torch(plan.seed, "weights")
     module = network.build(prepared.shape, plan.options, fitted).to(device)
     seeds.seed_torch(plan.seed, "steps")
-    train = _rows(rows.train, target, data.train.target, device)
-    learner = GradientLearner(
-        module=module,
-        plan=plan,
-        target=target,
-        feed=MemoryFeed(train, row_order(plan, data.train.target), num_batches(len(data.train), plan.batch_size)),
-        validation=MemoryRows(_rows(rows.validation, target, data.validation.target, device))
-        if len(data.validation)
-        else None,
-        device=device,
+    feed, validation = (
+        streamed.feed(plan, target, device) if streamed is not None else _in_memory(data, rows, plan, target, device)
     )
+    learner = GradientLearner(module=module, plan=plan, target=target, feed=feed, validation=validation, device=device)
     return Made(learner=learner, target=target, fitted=fitted)
+
+
+def _in_memory(
+    data: TrainingData, rows: DenseRows, plan: Plan, target: Target, device: torch.device
+) -> tuple[Feed, Held | None]:
+    """What a network learns from and is judged by, where it all fits."""
+    train = _rows(rows.train, target, data.train.target, device)
+    feed = MemoryFeed(train, row_order(plan, data.train.target), num_batches(len(data.train), plan.batch_size))
+    if not len(data.validation):
+        return feed, None
+    return feed, MemoryRows(_rows(rows.validation, target, data.validation.target, device))
 
 
 def _rows(dense: Dense, target: Target, values: np.ndarray, device: torch.device) -> Batch:
@@ -108,8 +130,12 @@ def _rows(dense: Dense, target: Target, values: np.ndarray, device: torch.device
 
 def _make_trees(prepared: Prepared, plan: Plan, target: Target) -> BoostingLearner:
     data = prepared.data
-    boosted = fit_tree_target(data.task, data.train.target, len(data.classes))
     weights = None if target.weights is None else dict(enumerate(target.weights.tolist()))
+    if prepared.streamed is not None:
+        boosted = TreeTarget(task=data.task, num_classes=len(data.classes), mean=target.mean, spread=target.spread)
+        train, validation = tree_rows_from_disk(prepared.streamed, prepared.preparation, boosted, weights)
+        return BoostingLearner(plan=plan, target=boosted, train=train, validation=validation)
+    boosted = fit_tree_target(data.task, data.train.target, len(data.classes))
     return BoostingLearner(
         plan=plan,
         target=boosted,

@@ -44,9 +44,13 @@ def fit_target(task: str, target: np.ndarray, num_classes: int, class_weights: s
         return Target(task=task, mean=float(target.mean()), spread=spread_of(target))
     if class_weights != "balanced":
         return Target(task=task)
-    counts = np.bincount(target, minlength=num_classes)
-    weights = np.where(counts > 0, len(target) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0.0)
-    return Target(task=task, weights=torch.from_numpy(weights.astype(np.float32)))
+    return Target(task=task, weights=class_weights_of(np.bincount(target, minlength=num_classes)))
+
+
+def class_weights_of(counts: np.ndarray) -> Tensor:
+    """The weight of each class, of so many rows, with which all count alike: mean 1 over the rows."""
+    weights = np.where(counts > 0, counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0.0)
+    return torch.from_numpy(weights.astype(np.float32))
 
 
 class Objective:
@@ -89,6 +93,12 @@ class Objective:
             label_smoothing=smoothing,
             reduction="none",
         )
+
+    def weight(self, target_B: Tensor) -> Tensor:
+        """What the mean over these rows counts for beside that of others."""
+        if self._weights is None or self._regression:
+            return torch.tensor(float(len(target_B)), device=target_B.device)
+        return self._weights[target_B].sum()
 
     def share(self, target_B: Tensor, start: int, end: int) -> Tensor | float:
         """What the mean over rows start … end counts for in the mean over all of them."""

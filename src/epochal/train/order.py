@@ -21,7 +21,11 @@ def balanced(seed: int, epoch: int, classes: np.ndarray) -> np.ndarray:
 
     Within an epoch no row of a class comes again before each of them came.
     """
-    generator = seeds.generator(seed, "balanced", epoch)
+    return balanced_rows(seeds.generator(seed, "balanced", epoch), epoch, classes)
+
+
+def balanced_rows(generator: np.random.Generator, epoch: int, classes: np.ndarray) -> np.ndarray:
+    """As `balanced`, drawn from a generator of its own; of the epoch depends which class has a row more."""
     present = np.unique(classes)
     each, more = divmod(len(classes), len(present))
     chosen: list[np.ndarray] = []

@@ -78,7 +78,7 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
     Raises SettingsError for a precision the device cannot compute with, NoDevice for a device that is not there.
     """
     train = project.train
-    num_rows = len(prepared.data.train)
+    num_rows = prepared.data.train.total
     device = torch.device("cpu") if family == "trees" else choose_device(train.devices, num_rows)[0]
     options = family_options(project, family)
     if family == "trees":
@@ -257,7 +257,7 @@ def fit_to_budget(
 
 
 def _steps_per_epoch(plan: Plan, prepared: Prepared, family: str) -> int:
-    return 1 if family == "trees" else num_batches(len(prepared.data.train), plan.batch_size)
+    return 1 if family == "trees" else num_batches(prepared.data.train.total, plan.batch_size)
 
 
 def _affordable(plan: Plan, rate: Rate, prepared: Prepared, family: str, seconds: float) -> int:

@@ -8,8 +8,8 @@ an indicator for what was missing) is what networks take.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from epochal import fsio
 from epochal.core.errors import RunError
 from epochal.snapshot.manifest import SnapshotColumn
 from epochal.train import encoders
-from epochal.train.encoders import CategoryEncoder, Encoder, NumberEncoder
+from epochal.train.encoders import CategoryEncoder, Encoder, NumberEncoder, TextEncoder
 from epochal.train.rows import NoTarget
 from epochal.train.scoring import spread_of
 
@@ -156,18 +156,24 @@ class Preparation:
         return found
 
 
-def fit_preparation(columns: Sequence[SnapshotColumn], table: pa.Table) -> tuple[Preparation, Raw]:
+def fit_preparation(
+    columns: Sequence[SnapshotColumn], table: pa.Table, gaps: Collection[str] = ()
+) -> tuple[Preparation, Raw]:
     """Fit on the training rows; the rows themselves come back as raw numbers, made on the way.
+
+    Where they are a sample, `gaps` names the columns that are missing somewhere in all training rows.
 
     Raises NoTarget when no column varies.
     """
     fitted = {c.name: encoders.fit_encoder(c, table.column(c.name)) for c in columns}
-    used = tuple(e for e in fitted.values() if e is not None)
+    used = tuple(_with_missing(e, gaps) for e in fitted.values() if e is not None)
     unscaled = Preparation(
         encoders=used, skipped=tuple(n for n, e in fitted.items() if e is None), scale=_fit_scale(np.empty((0, 0)))
     )
     raw = unscaled.raw(table)
-    preparation = Preparation(encoders=used, skipped=unscaled.skipped, scale=_fit_scale(raw.numbers))
+    preparation = Preparation(
+        encoders=used, skipped=unscaled.skipped, scale=_fit_scale(raw.numbers, _with_gaps(used, gaps))
+    )
     if not preparation.num_dense and not any(len(np.unique(c)) > 1 for c in raw.codes.T):
         raise NoTarget(
             "no input varies over the training rows", where="[columns]", fix="take columns out of `ignore`, or add some"
@@ -175,8 +181,20 @@ def fit_preparation(columns: Sequence[SnapshotColumn], table: pa.Table) -> tuple
     return preparation, raw
 
 
-def _fit_scale(numbers: np.ndarray) -> Scale:
-    """Each number's place and spread over the training rows."""
+def _with_missing(encoder: Encoder, gaps: Collection[str]) -> Encoder:
+    """The encoder with a code for missing, if its column has gaps."""
+    if isinstance(encoder, CategoryEncoder) and encoder.column in gaps:
+        return replace(encoder, has_missing=True)
+    return encoder
+
+
+def _with_gaps(used: Sequence[Encoder], gaps: Collection[str]) -> np.ndarray:
+    """Whether each number comes from a column that has gaps; text has none, being all zeros where it is missing."""
+    return np.array([e.column in gaps and not isinstance(e, TextEncoder) for e in used for _ in e.names], dtype=bool)
+
+
+def _fit_scale(numbers: np.ndarray, gaps: np.ndarray | None = None) -> Scale:
+    """Each number's place and spread over the training rows; `gaps` marks further ones that are sometimes missing."""
     num = numbers.shape[1]
     rows = numbers[:: max(1, len(numbers) // _FIT_ROWS)]
     fill, mean, spread = np.zeros(num), np.zeros(num), np.ones(num)
@@ -197,7 +215,8 @@ def _fit_scale(numbers: np.ndarray) -> Scale:
         spread[i] = spread_of(known)
         differs[i] = known.min() < known.max()
     varies = np.flatnonzero(differs)
-    missing = np.flatnonzero(np.isnan(numbers).any(axis=0)) if num else np.empty(0)
+    absent = np.isnan(numbers).any(axis=0)
+    missing = np.flatnonzero(absent if gaps is None else absent | gaps) if num else np.empty(0)
     return Scale(
         fill=fill,
         mean=mean,

@@ -41,9 +41,14 @@ def measure(
     prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None, seconds: float = PROBE_SECONDS
 ) -> Rate:
     """Time the steps of a learner of its own for about `seconds`; nothing else is touched."""
-    all_train, all_validation = len(prepared.data.train), len(prepared.data.validation)
+    all_train, all_validation = prepared.data.train.total, prepared.data.validation.total
     most = _TREE_ROWS if family == "trees" else max(_NETWORK_ROWS, 20 * plan.batch_size)
-    prepared, dense = _thinned(prepared, dense, -(-all_train // most), -(-all_validation // _EVALUATED_ROWS))
+    prepared, dense = _thinned(
+        replace(prepared, streamed=None),
+        dense,
+        -(-len(prepared.data.train) // most),
+        -(-len(prepared.data.validation) // _EVALUATED_ROWS),
+    )
     threads = torch.get_num_threads()
     torch.set_num_threads(plan.threads)
     try:

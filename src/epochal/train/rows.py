@@ -16,7 +16,7 @@ from epochal.core.settings import Project
 from epochal.core.split import PARTS, Part
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec
-from epochal.snapshot.manifest import Snapshot, SnapshotColumn, open_snapshot, open_split
+from epochal.snapshot.manifest import Snapshot, SnapshotColumn, SplitFile, open_snapshot, open_split
 
 
 class NoTarget(RunError):
@@ -42,9 +42,16 @@ class Rows:
     """Rows of the part whose target is missing: nothing can be learnt from or judged by them."""
     beside: pa.ChunkedArray | None = None
     """Values of one more column that was asked for, such as the group: never learnt from."""
+    sampled_from: int = 0
+    """How many rows these were drawn from, evenly spread, where they are a sample."""
 
     def __len__(self) -> int:
         return len(self.target)
+
+    @property
+    def total(self) -> int:
+        """How many rows these are, or stand for."""
+        return self.sampled_from or len(self)
 
     def take(self, index: np.ndarray) -> Rows:
         """The rows at these positions."""
@@ -159,27 +166,46 @@ def read_part(
 
     Raises SourceError when the files are not there or do not belong together, NoTarget when the target is unusable.
     """
-    split = open_split(split_folder)
-    if split.snapshot_id != snapshot.id:
-        raise SourceError(
-            "the split belongs to other data", where=str(split_folder), fix="train again", code="no-snapshot"
-        )
-    names = {column.name for column in snapshot.columns}
     further = (beside,) if beside else ()
-    for name in (target, *inputs, *further):
-        if name not in names:
-            raise NoTarget(f"there is no column {name!r} in the prepared data", where="[columns]", fix="train again")
+    check_belongs(snapshot, split_folder, (target, *inputs, *further))
     number = PARTS.index(part)
     try:
         parts = pq.read_table(split_folder / "parts.parquet", columns=["part"])["part"].to_numpy()
         table = _rows_where(snapshot, parts == number, ["_eid", "_key", *dict.fromkeys((*inputs, target, *further))])
     except (OSError, pa.ArrowException) as error:
+        raise unreadable(snapshot, error) from error
+    return rows_from(table, inputs=inputs, target=target, classes=classes, beside=beside)
+
+
+def check_belongs(snapshot: Snapshot, split_folder: Path, names: Sequence[str]) -> SplitFile:
+    """The split, which must be of this snapshot, as the named columns must be in it.
+
+    Raises SourceError or NoTarget where they are not.
+    """
+    split = open_split(split_folder)
+    if split.snapshot_id != snapshot.id:
         raise SourceError(
-            f"the prepared data cannot be read: {error}",
-            where=str(snapshot.folder),
-            fix="delete .epochal/ and try again",
-            code="no-snapshot",
-        ) from error
+            "the split belongs to other data", where=str(split_folder), fix="train again", code="no-snapshot"
+        )
+    there = {column.name for column in snapshot.columns}
+    for name in names:
+        if name not in there:
+            raise NoTarget(f"there is no column {name!r} in the prepared data", where="[columns]", fix="train again")
+    return split
+
+
+def unreadable(snapshot: Snapshot, error: Exception) -> SourceError:
+    """The error for a snapshot, or its split, whose files cannot be read."""
+    return SourceError(
+        f"the prepared data cannot be read: {error}",
+        where=str(snapshot.folder),
+        fix="delete .epochal/ and try again",
+        code="no-snapshot",
+    )
+
+
+def rows_from(table: pa.Table, *, inputs: Sequence[str], target: str, classes: Sequence[str], beside: str = "") -> Rows:
+    """The rows of a table as a snapshot holds it, without those whose target is missing. Raises as `read_part`."""
     values = table.column(target)
     known = pc.is_valid(values)
     if pa.types.is_floating(values.type):
@@ -209,13 +235,18 @@ def _rows_where(snapshot: Snapshot, wanted: np.ndarray, names: list[str]) -> pa.
                 pieces.append(block.filter(pa.array(wanted[start : start + block.num_rows])))
                 start += block.num_rows
     if start != len(wanted) or not pieces:
-        raise SourceError(
-            f"the split knows {len(wanted)} rows, the prepared data has {start}",
-            where=str(snapshot.folder),
-            fix="delete .epochal/ and try again",
-            code="no-snapshot",
-        )
+        raise of_other_length(snapshot, len(wanted), start)
     return pa.concat_tables(pieces)
+
+
+def of_other_length(snapshot: Snapshot, split_rows: int, snapshot_rows: int) -> SourceError:
+    """The error for a split that does not know as many rows as there are."""
+    return SourceError(
+        f"the split knows {split_rows} rows, the prepared data has {snapshot_rows}",
+        where=str(snapshot.folder),
+        fix="delete .epochal/ and try again",
+        code="no-snapshot",
+    )
 
 
 def class_indices(values: pa.ChunkedArray, classes: Sequence[str], target: str) -> np.ndarray:

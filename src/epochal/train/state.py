@@ -50,6 +50,12 @@ class Plan:
     sampling: str = "natural"
     accumulate: int = 1
     """Pieces in which each batch is computed."""
+    sample_rows: int = 0
+    """Where the rows are read from disk in blocks, how many of them the preparation is fitted on; 0 for held in memory."""
+    window_rows: int = 0
+    """Rows that are mixed with one another, then …"""
+    block_rows: int = 0
+    """… in blocks of so many neighbours."""
     options: Mapping[str, int | float | str | bool] = field(default_factory=dict)
     """Every setting of the family."""
 

@@ -17,10 +17,12 @@ import pyarrow.compute as pc
 import torch
 
 from epochal.core.settings import Project
+from epochal.train.blocks import source_of
 from epochal.train.make import dense_rows, make_learner, prepare
 from epochal.train.plan import make_plan
-from epochal.train.rows import Rows, training_data
+from epochal.train.rows import Rows
 from epochal.train.state import TrainState, advance
+from epochal.train.survey import data_that_fits
 
 
 KEPT_CHECKPOINTS = 3
@@ -51,7 +53,8 @@ def try_one_step(
 
     Raises EpochalError for data or settings that cannot be trained, as a run would.
     """
-    data = training_data(project, snapshot_folder, split_folder, inputs=inputs, classes=classes)
+    source = source_of(project, snapshot_folder, split_folder, inputs=inputs, classes=classes)
+    data = data_that_fits(project, source)
     family = project.model.family
     prepared = prepare(data)
     dense = None if family == "trees" else dense_rows(prepared)

@@ -20,6 +20,10 @@ from epochal.train.seeds import derived_seed
 from epochal.train.state import Evaluation, Plan, Window, size
 
 
+_BIN_ROWS = 200_000
+"""LightGBM's own number of rows from which bins are found; fewer where only a smaller sample fits into memory."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeTarget:
     """How the target stands for boosting. Numbers are standardised, so that the loss reads as a network's does."""
@@ -34,8 +38,8 @@ class TreeTarget:
 class TreeRows:
     """Rows as LightGBM takes them."""
 
-    matrix: np.ndarray
-    """float64 (rows, numbers + categories); NaN is missing, an unknown category is missing."""
+    matrix: np.ndarray | lgb.Sequence
+    """float64 (rows, numbers + categories); NaN is missing, an unknown category is missing. Or what reads it in blocks."""
     label: np.ndarray
     weight: np.ndarray | None
     categories: tuple[int, ...]
@@ -151,11 +155,13 @@ class BoostingLearner:
         """Go on from what `save` wrote.
 
         LightGBM does not keep the state of its sampling, so where rows or columns are sampled the rounds are grown
-        again, which draws alike; else the text model is gone on from, which is equal to the bit.
+        again, which draws alike; so they are where rows are read in blocks, over which it cannot go on from a model.
+        Else the text model is gone on from, which is equal to the bit.
         """
         counted = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
         self._best = counted["best"]
-        if min(size(self.plan.options, "row_share"), size(self.plan.options, "column_share")) < 1:
+        sampled = min(size(self.plan.options, "row_share"), size(self.plan.options, "column_share")) < 1
+        if sampled or isinstance(self._train.matrix, lgb.Sequence):
             self._booster = self._fresh()
             for _ in range(counted["step"]):
                 self._booster.update()
@@ -217,6 +223,7 @@ def parameters(plan: Plan, target: TreeTarget) -> dict[str, Any]:
         "force_col_wise": True,
         "feature_pre_filter": False,
         "verbosity": -1,
+        **({"bin_construct_sample_cnt": min(_BIN_ROWS, plan.sample_rows)} if plan.sample_rows else {}),
     }
 
 
