@@ -76,9 +76,12 @@ class Streamed:
 
     def planned(self, plan: Plan, preparation: Preparation) -> Plan:
         """The plan with how the rows are read, so that a resume reads them alike. Raises RunError for too little room."""
+        plan = replace(plan, sample_rows=self.sizes.sample_rows)
+        if self.files is None:
+            return plan
         layout = layout_of(preparation, self.seen.num_classes)
         window, block = self.sizes.window(layout.row_bytes + 8, plan.batch_size, self.seen.rows)
-        return replace(plan, sample_rows=self.sizes.sample_rows, window_rows=window, block_rows=block)
+        return replace(plan, window_rows=window, block_rows=block)
 
     def feed(self, plan: Plan, target: Target, device: torch.device) -> tuple[StreamedFeed, StreamedRows | None]:
         """What a network learns from and is judged by. The files must be there."""
