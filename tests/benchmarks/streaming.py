@@ -1,8 +1,8 @@
 """How fast epochal trains on rows that do not fit into memory, against the same rows held in memory, in one run.
 
 Made-up rows (numbers, 7 classes) in a snapshot as the data engine writes it. "Data" is what they take as prepared float32
-tensors, which is less than any run needs to hold them. A first process trains on a few rows: what it takes at its peak is
-the footprint of libraries and model. The next trains on all rows without a limit, the last under RLIMIT_AS of the
+tensors, which is less than any run needs to hold them. A first process trains on a few rows, read in blocks too:
+what it takes at its peak is the footprint of libraries and model. The next trains on all rows without a limit, the last under RLIMIT_AS of the
 footprint and a quarter of the data. With --json prints one JSON object: `ratio` (samples a second of training, read from
 disk against held in memory), `ratio_whole` (of the whole runs, from their start to their end), and of each run its rate,
 seconds, peak of address space and of resident memory; `limit_bytes` is what the last was held to.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -146,10 +147,14 @@ def write_spec(folder: Path, number: int, columns: int, settings: dict[str, Any]
     return run
 
 
-def train(run: Path, limit: int = 0) -> dict[str, Any]:
+def train(run: Path, limit: int = 0, pool: str = "") -> dict[str, Any]:
     """One run in a process of its own, its address space limited to so many bytes unless 0."""
     done = subprocess.run(
-        [sys.executable, "-c", TRAIN, str(limit), str(run)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", TRAIN, str(limit), str(run)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "ARROW_DEFAULT_MEMORY_POOL": pool} if pool else None,
     )
     if done.returncode:
         raise RuntimeError(done.stderr[-4000:])
@@ -162,7 +167,8 @@ def compare(folder: Path, rows: int, columns: int, settings: dict[str, Any], sha
     data_bytes = int(rows * (SHARES[0] + SHARES[1]) * columns * 4)
     write_project(folder / "few", 4000, columns)
     write_project(folder / "all", rows, columns)
-    few = train(write_spec(folder / "few", 1, columns, settings))
+    tight = {**settings, "train": {**settings["train"], "memory": f"{10 * columns} kB"}}
+    few = train(write_spec(folder / "few", 1, columns, tight), pool="system")
     limit = few["address_space_bytes"] + int(share * data_bytes)
     held = train(write_spec(folder / "all", 1, columns, settings))
     read = train(write_spec(folder / "all", 2, columns, settings), limit)

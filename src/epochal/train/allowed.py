@@ -7,7 +7,7 @@ import ctypes
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,39 +17,59 @@ _PROC = Path("/proc")
 _GROUPS = Path("/sys/fs/cgroup")
 _NONE = 1 << 60
 """A limit this large is none: version 1 of control groups writes one of about so much."""
-_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
+_LATER_BYTES = 40 << 20
+"""Of address space: the stacks of threads that are still to start, and what libraries load when they are first used."""
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 """Of glibc's mallopt."""
-_ARENAS = 2
-_MAPPED_BYTES = 1 << 20
-"""Larger pieces are given back to the system as soon as they are let go."""
+_ARENAS = 1
+_MAPPED_BYTES = 64 << 10
+"""While rows are read larger pieces are given back to the system as soon as they are let go …"""
+_STEP_BYTES = 8 << 20
+"""… while steps are taken they are kept: every step asks for the same ones again."""
 
 
 def memory_allowed(proc: Path = _PROC, groups: Path = _GROUPS) -> int:
-    """Bytes this process can still take before a limit, or the machine's end, is reached; 0 where there are none."""
+    """Bytes this process can still take before a limit, or the machine's end, is reached."""
     found = [*_of_address_space(proc), *_of_group(proc, groups), *_of_machine(proc)]
     return max(0, min(found, default=_NONE))
+
+
+def address_space_is_limited() -> bool:
+    """Whether RLIMIT_AS holds this process."""
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def keep_heap_small() -> None:
     """Make what is let go go back to the system, and reserve little for threads: address space is counted too.
 
-    For a process that is to stay within a bound; it costs speed where many small pieces come and go on many threads.
+    For a process that is to stay within a bound while it reads: blocks that come and go, and a little of each that
+    stays, would leave a heap full of holes.
     """
     pa.set_memory_pool(pa.system_memory_pool())
+    _set_heap({_M_ARENA_MAX: _ARENAS, _M_MMAP_THRESHOLD: _MAPPED_BYTES})
+
+
+def keep_heap_for_steps() -> None:
+    """After `keep_heap_small`: keep what a step lets go for the next one, which asking the system would slow down."""
+    _set_heap({_M_MMAP_THRESHOLD: _STEP_BYTES, _M_TRIM_THRESHOLD: 2 * _STEP_BYTES})
+
+
+def _set_heap(options: Mapping[int, int]) -> None:
+    """Tell glibc's heap; another one is left as it is."""
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError, AttributeError):
             library = ctypes.CDLL(None)
-            library.mallopt(_M_ARENA_MAX, _ARENAS)
-            library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+            for option, value in options.items():
+                library.mallopt(option, value)
 
 
 def _of_address_space(proc: Path) -> Iterator[int]:
     """What RLIMIT_AS leaves: it counts what is mapped, held or not."""
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit == resource.RLIM_INFINITY:
+    if not address_space_is_limited():
         return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     taken = _lines(proc / "self" / "status").get("VmSize", 0)
-    yield limit - taken
+    yield limit - taken - _LATER_BYTES
 
 
 def _of_group(proc: Path, groups: Path) -> Iterator[int]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from epochal.core.errors import RunError
 from epochal.core.settings import Project
 from epochal.core.split import PARTS, Part
 from epochal.project.paths import ProjectPaths
@@ -83,20 +84,22 @@ def source_of_run(spec: RunSpec) -> Source:
     )
 
 
-def read_blocks(source: Source, rows_at_once: int) -> Iterator[dict[Part, Rows]]:
+def read_blocks(source: Source, rows_decoded: int, rows_at_once: int = 0) -> Iterator[dict[Part, Rows]]:
     """The training and validation rows among each at most `rows_at_once` rows of the snapshot, in order.
 
-    Rows of other parts are decoded with their block and dropped. Raises SourceError or NoTarget as `read_part`.
+    `rows_decoded` are held as they are read; so many are handed out at once where nothing else is said. Rows of other
+    parts are decoded with their block and dropped. Raises SourceError or NoTarget as `read_part`, RunError
+    (too-little-memory) where a block does not fit.
     """
     parts = _Parts(source.split.folder / "parts.parquet")
     read = 0
     try:
-        for table in _tables(source.snapshot, source.read_columns, rows_at_once):
+        for table in _tables(source.snapshot, source.read_columns, rows_decoded, rows_at_once or rows_decoded):
             numbers = parts.next(table.num_rows)
             if len(numbers) < table.num_rows:
                 raise of_other_length(source.snapshot, read + len(numbers), source.snapshot.rows)
             read += table.num_rows
-            yield {
+            block = {
                 part: rows_from(
                     table.filter(pa.array(numbers == PARTS.index(part))),
                     inputs=source.inputs,
@@ -106,7 +109,16 @@ def read_blocks(source: Source, rows_at_once: int) -> Iterator[dict[Part, Rows]]
                 )
                 for part in PARTS[:2]
             }
+            del table  # not to be held while the next one is read
+            yield block
         more = len(parts.next(1))
+    except pa.ArrowMemoryError as error:
+        raise RunError(
+            f"there is not enough memory to read a block of the data: {error}",
+            where=str(source.snapshot.folder),
+            fix="end what else takes memory, raise the limit this process runs under, or leave out columns",
+            code="too-little-memory",
+        ) from error
     except (OSError, pa.ArrowException) as error:
         raise unreadable(source.snapshot, error) from error
     if more or not read:
@@ -130,12 +142,42 @@ def _chunked(pieces: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
     return pa.chunked_array([chunk for piece in pieces for chunk in piece.chunks], type=pieces[0].type)
 
 
-def _tables(snapshot: Snapshot, names: list[str], rows_at_once: int) -> Iterator[pa.Table]:
+def _tables(snapshot: Snapshot, names: list[str], rows_decoded: int, rows_at_once: int) -> Iterator[pa.Table]:
     """The named columns of all files, at most `rows_at_once` rows at a time, on this thread alone."""
     for name in snapshot.files:
         with pq.ParquetFile(snapshot.folder / name, pre_buffer=False) as file:
-            for batch in file.iter_batches(batch_size=rows_at_once, columns=names, use_threads=False):
-                yield pa.Table.from_batches([batch]).select(names)
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                pieces = -(-rows // rows_decoded)
+                for i in range(pieces):
+                    yield from _sliced(
+                        _decoded(file, group, names, i * rows // pieces, (i + 1) * rows // pieces), rows_at_once
+                    )
+
+
+def _sliced(table: pa.Table, rows_at_once: int) -> Iterator[pa.Table]:
+    for start in range(0, table.num_rows, rows_at_once):
+        yield table.slice(start, rows_at_once)
+
+
+def _decoded(file: pq.ParquetFile, group: int, names: list[str], start: int, end: int) -> pa.Table:
+    """Rows start … end of a row group.
+
+    Column by column: a decoder holds a dictionary and a page, and those of all columns at once are several times what the
+    rows take. Of a group that is too large each column is decoded again for each piece of it.
+    """
+    rows = file.metadata.row_group(group).num_rows
+    wanted = None
+    if end - start < rows:
+        mask = np.zeros(rows, dtype=bool)
+        mask[start:end] = True
+        wanted = pa.array(mask)
+    columns = []
+    for name in names:
+        column = file.read_row_group(group, columns=[name], use_threads=False).column(name)
+        # A slice would hold the whole column.
+        columns.append(column if wanted is None else column.filter(wanted))
+    return pa.table(columns, names=names)
 
 
 class _Parts:

@@ -30,7 +30,7 @@ from epochal.project.exact import facts_of
 from epochal.project.runfile import RunSpec, with_resolved
 from epochal.show import grouped
 from epochal.train import baselines, scoring
-from epochal.train.allowed import keep_heap_small
+from epochal.train.allowed import keep_heap_for_steps, keep_heap_small
 from epochal.train.baselines import Strong, Trivial
 from epochal.train.blocks import source_of_run
 from epochal.train.checkpoint import load_checkpoint
@@ -233,6 +233,8 @@ def _where_it_goes_on(spec: RunSpec, way: Way) -> Generator[Event, None, tuple[R
 def _plan(spec: RunSpec, ready: Ready, going: Going | None, spent: float) -> Generator[Event, None, RunSpec]:
     """Resolve "auto", or take it from an earlier start of this run; make the learner and its state."""
     family = spec.family
+    if ready.prepared.streamed is not None:
+        keep_heap_for_steps()
     ready.dense = None if family == "trees" else dense_rows(ready.prepared)
     if going is not None:
         ready.plan = plan_from(spec.resolved)

@@ -16,19 +16,19 @@ from epochal.core.fields import size_bytes
 from epochal.core.split import PARTS
 from epochal.show import grouped
 from epochal.snapshot.manifest import SnapshotColumn
-from epochal.train.allowed import memory_allowed
+from epochal.train.allowed import address_space_is_limited, keep_heap_small, memory_allowed
 from epochal.train.blocks import Source, read_blocks
 from epochal.train.encoders import SHORT_TEXT_CATEGORIES, TEXT_BUCKETS
 
 
-SHARE = 0.6
+SHARE = 0.5
 """Of what is free, for the rows: the model, its activations and what an estimate misses take the rest."""
 SAMPLE_ROWS = 1_000_000
 """At most so many rows are drawn to fit the preparation on."""
 JUDGED_ROWS = 2_048
 """Of validation rows that are drawn for the probe."""
-_SAMPLE_SHARE, _WINDOW_SHARE, _BLOCK_SHARE = 0.35, 0.4, 0.1
-"""Of what the rows may take: the sample, both windows, and the rows that are read at once."""
+_SAMPLE_SHARE, _WINDOW_SHARE, _DECODED_SHARE, _BLOCK_SHARE = 0.35, 0.4, 0.3, 0.2
+"""Of what the rows may take: the sample, both windows; before there are windows what is decoded, and of it prepared."""
 _PREPARED_BYTES, _CODE_BYTES = 56, 24
 """What a number and a code take at the peak of their preparation: as read, as float64 with its copies, as float32."""
 _DATE_NUMBERS = 7
@@ -39,7 +39,7 @@ _BLOCKS = 64
 _BLOCK_BYTES = (16 << 10, 1 << 20)
 """… but none so small that reading it is a matter of finding it, nor larger than reading gains from."""
 _WINDOW_BYTES = 512 << 20
-_AT_ONCE = (256, 65_536)
+_AT_ONCE = (512, 65_536)
 _FEWEST_SAMPLED = 512
 _MEASURED_ROWS = 4_096
 
@@ -72,8 +72,10 @@ class Sizes:
     """Training rows that the preparation is fitted on, at most."""
     window_bytes: int
     """Of one of two windows of prepared rows."""
+    rows_decoded: int
+    """Rows read from the snapshot at a time …"""
     rows_at_once: int
-    """Rows read from the snapshot at a time."""
+    """… and prepared at a time."""
     allowed: int
     """Bytes that all of it may take."""
     words: str
@@ -99,6 +101,8 @@ def sizes_for(source: Source, memory: str = "auto", resolved: Mapping[str, Any] 
     before = int((resolved or {}).get("sample_rows", 0))
     if resolved and not before:
         return None
+    if address_space_is_limited():
+        keep_heap_small()
     free = memory_allowed()
     allowed = size_bytes(memory) if memory != "auto" else int(SHARE * free)
     widest = _widths(source.columns, 1 << 10)
@@ -116,6 +120,7 @@ def sizes_for(source: Source, memory: str = "auto", resolved: Mapping[str, Any] 
     return Sizes(
         sample_rows=before or min(sample, max(1, source.split.train)),
         window_bytes=min(_WINDOW_BYTES, int(_WINDOW_SHARE * allowed) // 2),
+        rows_decoded=min(high, max(low, int(_DECODED_SHARE * allowed) // (3 * widths.read))),
         rows_at_once=min(high, max(low, int(_BLOCK_SHARE * allowed) // widths.held)),
         allowed=allowed,
         words=f"the data would take about {said_bytes(needed)}, {limit}: they are read in blocks from disk",

@@ -29,23 +29,38 @@ def judged(module: nn.Module, objective: Objective, target: Target, rows: Held) 
     if isinstance(module, LinearHeads):
         kept = list(_outputs(module, rows)) if len(rows) <= _KEPT_ROWS else None
         module.choose(torch.cat([objective.row_losses(o, truth) for o, truth in kept or _outputs(module, rows)]))
-    losses: list[Tensor] = []
-    weights: list[Tensor] = []
-    answers: list[np.ndarray] = []
+    # One array from the beginning: answers that come one by one between a batch's tensors leave a heap full of holes.
+    answers, place = np.empty(0), 0
+    means = _Mean()
     for outputs, truth in kept or _outputs(module, rows):
-        losses.append(objective.loss(outputs, truth))
-        weights.append(objective.weight(truth))
-        answers.append(prediction(module, target, outputs))
-    return _mean(losses, weights), np.concatenate(answers)
+        means.add(objective.loss(outputs, truth), objective.weight(truth))
+        said = prediction(module, target, outputs)
+        if not place:
+            answers = np.empty((len(rows), *said.shape[1:]))
+        answers[place : place + len(said)] = said
+        place += len(said)
+    return means.value, answers
 
 
-def _mean(losses: list[Tensor], weights: list[Tensor]) -> Tensor:
+class _Mean:
     """The batches' mean losses (K,) as one, by what each batch counts for."""
-    if len(losses) == 1:
-        return losses[0]
-    weight_N1 = torch.stack(weights).unsqueeze(1)
-    # A batch of rows that do not count has no mean of its own.
-    return torch.where(weight_N1 > 0, torch.stack(losses) * weight_N1, 0.0).sum(dim=0) / weight_N1.sum()
+
+    def __init__(self) -> None:
+        self._first: Tensor | None = None
+        self._sum, self._weight = torch.zeros(()), torch.zeros(())
+        self._count = 0
+
+    def add(self, loss_K: Tensor, weight: Tensor) -> None:
+        """Take in one batch; one of rows that do not count has no mean of its own."""
+        self._count += 1
+        self._first = loss_K if self._first is None else self._first
+        self._sum = self._sum.to(loss_K) + torch.where(weight > 0, loss_K * weight, 0.0)
+        self._weight = self._weight.to(weight) + weight
+
+    @property
+    def value(self) -> Tensor:
+        """Over all batches; of a single one as it is, to the bit."""
+        return self._first if self._first is not None and self._count == 1 else self._sum / self._weight
 
 
 @torch.no_grad()

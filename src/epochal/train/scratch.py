@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import weakref
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,6 +23,7 @@ from epochal.core.split import PARTS, Part
 from epochal.fsio.streams import Appender
 from epochal.train import encoders
 from epochal.train.blocks import Source, read_blocks
+from epochal.train.holding import Sizes
 from epochal.train.prepare import Preparation, Scale
 
 
@@ -60,6 +62,7 @@ class PreparedFiles:
     def __init__(self, folder: Path, part: Part, layout: Layout, rows: int) -> None:
         self.layout, self.rows = layout, rows
         self._files = {name: os.open(folder / _file(part, name), os.O_RDONLY | os.O_CLOEXEC) for name in NAMES}
+        weakref.finalize(self, _close, tuple(self._files.values()))
 
     def __len__(self) -> int:
         return self.rows
@@ -85,14 +88,10 @@ class PreparedFiles:
                     raise OSError(f"the prepared rows end too soon in {name}")
                 view, place = view[count:], place + count
 
-    def close(self) -> None:
-        """Close the files. May be called twice."""
-        for name in tuple(self._files):
-            os.close(self._files.pop(name))
 
-    def __del__(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):
-            self.close()
+def _close(descriptors: tuple[int, ...]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,9 +148,7 @@ def open_prepared(folder: Path) -> PreparedRows | None:
         return None
 
 
-def write_prepared(
-    folder: Path, source: Source, preparation: Preparation, rows_at_once: int
-) -> Generator[int, None, None]:
+def write_prepared(folder: Path, source: Source, preparation: Preparation, sizes: Sizes) -> Generator[int, None, None]:
     """Prepare all training and validation rows and write them; says after each block how many were read.
 
     For who holds the lock. Closing the generator leaves nothing behind. Others that were not used last are taken away first. Raises NotSaved
@@ -168,7 +165,7 @@ def write_prepared(
         files = {(part, name): Appender(temporary / _file(part, name)) for part in PARTS[:2] for name in NAMES}
         for file in files.values():
             opened.callback(file.close)
-        for block in read_blocks(source, rows_at_once):
+        for block in read_blocks(source, sizes.rows_decoded, sizes.rows_at_once):
             for part, found in block.items():
                 read += len(found) + found.left_out
                 if not len(found):

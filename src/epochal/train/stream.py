@@ -194,11 +194,12 @@ class StreamedRows:
         return len(self._files)
 
     def batches(self) -> Iterator[Batch]:
-        """All rows once."""
+        """All rows once; each batch is gone when the next one comes."""
+        held = self._files.buffers(self._at_once)
         for start in range(0, len(self), self._at_once):
             end = min(start + self._at_once, len(self))
-            buffers = self._files.buffers(end - start)
-            self._files.read(buffers, 0, start, end)
+            self._files.read(held, 0, start, end)
+            buffers = {name: array[: end - start] for name, array in held.items()}
             rows = {
                 "numbers": torch.from_numpy(buffers["numbers"]),
                 "codes": torch.from_numpy(buffers["codes"]).long(),

@@ -55,7 +55,7 @@ class Streamed:
     def rows_of(self, part: Part, *, inputs: bool = True) -> Iterator[Rows]:
         """All rows of a part, block by block; without inputs where only targets and keys are wanted."""
         source = self.source if inputs else replace(self.source, inputs=())
-        for block in read_blocks(source, self.sizes.rows_at_once):
+        for block in read_blocks(source, self.sizes.rows_decoded, self.sizes.rows_at_once):
             if len(block[part]):
                 yield block[part]
 
@@ -143,7 +143,7 @@ def written(
     with fsio.closing_lock(lock):
         files = open_prepared(folder)
         if files is None:
-            blocks = write_prepared(folder, streamed.source, preparation, streamed.sizes.rows_at_once)
+            blocks = write_prepared(folder, streamed.source, preparation, streamed.sizes)
             for event in _told("preparing", "prepared", blocks, streamed.source.rows, look):
                 if event is None:
                     return None

@@ -97,7 +97,7 @@ class Survey:
             part: max(1, -(-rows // most[part]))
             for part, rows in (("train", split.train), ("validation", split.validation))
         }
-        for block in read_blocks(self.source, self.sizes.rows_at_once):
+        for block in read_blocks(self.source, self.sizes.rows_decoded):
             for part, rows in block.items():
                 self.left_out[part] += rows.left_out
                 self._keep(part, rows, steps[part])

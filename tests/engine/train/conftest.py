@@ -52,6 +52,7 @@ def write_data(
     seed: int = 0,
     validation: float = 0.1,
     test: float = 0.2,
+    row_group_size: int | None = None,
 ) -> None:
     """A snapshot "snap" and a split "split" of a table, split as product.md says (stratified for classes)."""
     paths = ProjectPaths(folder)
@@ -72,7 +73,7 @@ def write_data(
     snapshot = paths.snapshots / "snap"
     snapshot.mkdir(parents=True)
     full = table.add_column(0, "_key", pa.array(keys)).add_column(0, "_eid", pa.array(range(num_rows), pa.int64()))
-    pq.write_table(full, snapshot / "rows-0.parquet")
+    pq.write_table(full, snapshot / "rows-0.parquet", row_group_size=row_group_size)
     write_snapshot_manifest(
         snapshot,
         Snapshot(folder=snapshot, id="snap", rows=num_rows, columns=tuple(columns), files=("rows-0.parquet",)),
@@ -182,6 +183,12 @@ def spec_of(tmp_path: Path) -> Callable[..., RunSpec]:
         return make_spec(tmp_path, table, **settings)
 
     return make
+
+
+@pytest.fixture
+def make_spec_in() -> Callable[..., RunSpec]:
+    """Make runs in project folders that are named."""
+    return make_spec
 
 
 @pytest.fixture

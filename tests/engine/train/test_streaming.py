@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import count
 
@@ -137,9 +141,7 @@ class TestARunOfMoreRowsThanFit:
         assert kept["truth"].to_pylist() == [spec.classes[c] for c in rows.target]
         assert np.allclose(kept["probability_class 1"].to_numpy(), again[:, 1], atol=1e-6)
 
-    def test_stopped_within_an_epoch_and_resumed_equals_an_uninterrupted_one(
-        self, spec_of, blobs, family, small, little
-    ):
+    def test_stopped_within_an_epoch_and_resumed_equals_an_uninterrupted_one(self, spec_of, blobs, tight):
         settings = {"target": "label", **tight(epochs=6, sampling="balanced")}
         whole, broken = spec_of(blobs(4000), **settings), spec_of(blobs(4000), **settings, number=2)
         list(fit(whole, nothing))
@@ -166,7 +168,7 @@ class TestARunOfMoreRowsThanFit:
     def test_can_be_stopped_while_it_reads_and_leaves_nothing_behind(self, spec_of, blobs):
         spec = spec_of(blobs(4000), target="label", train={"memory": MEMORY})
         events = list(fit(spec, lambda: ("stop",)))
-        sizes = with_sizes(spec, rows_at_once=256)
+        sizes = with_sizes(spec, rows_decoded=256)
         data, streamed = returned(looked_over(source_of_run(spec), sizes, never))
         prepared = prepare(data, streamed)
         looks = count()
@@ -188,6 +190,54 @@ class TestARunOfMoreRowsThanFit:
             list(fit(spec, nothing))
 
         assert "take a network" in caught.value.fix
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS holds on Linux")
+class TestAProcessWithALimit:
+    def test_trains_on_four_times_what_it_may_take_beside_the_libraries(self, tmp_path, make_spec_in):
+        rng = np.random.default_rng(0)
+        rows = 60_000
+        x = rng.normal(size=(rows, 180))
+        table = pa.table({**{f"x{i}": x[:, i] for i in range(180)}, "y": x @ rng.normal(size=180)})
+        data_bytes = table.nbytes
+        train = {"epochs": 2, "devices": "cpu", "budget": "5 s"}
+        settings = {"target": "y", "task": "regression", "family": "mlp", "options": {"width": 32}}
+        few = make_spec_in(tmp_path / "few", table.slice(0, 2000), **settings, train={**train, "memory": "10 MB"})
+        every = make_spec_in(tmp_path / "all", table, **settings, train=train, row_group_size=4096)
+        footprint = in_a_process(few, 0)
+        found = in_a_process(every, footprint["address_space_bytes"] + data_bytes // 4)
+
+        assert found["state"] == "done", found["notices"]
+        assert any("read in blocks from disk" in text for text in found["notices"])
+        assert found["value"] > 0.9
+        assert found["resident_bytes"] - footprint["resident_bytes"] < data_bytes / 4
+
+
+def in_a_process(spec, limit):
+    """What a run says of itself in a process whose address space is limited to so many bytes, unless 0."""
+    script = (
+        "import json, resource, sys\n"
+        "limit = int(sys.argv[1])\n"
+        "if limit: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "from pathlib import Path\n"
+        "from epochal.project.runfile import read_run\n"
+        "from epochal.train.fit import fit\n"
+        "events = list(fit(read_run(Path(sys.argv[2])), lambda: ()))\n"
+        "status = dict(l.split(':', 1) for l in Path('/proc/self/status').read_text().splitlines())\n"
+        "size = {n: int(status[k].split()[0]) * 1024 for n, k in "
+        "(('address_space_bytes', 'VmPeak'), ('resident_bytes', 'VmHWM'))}\n"
+        "notices = [e.text for e in events if e.kind == 'notice']\n"
+        "print(json.dumps({**size, 'state': events[-1].state, 'value': events[-1].best_value, 'notices': notices}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(limit), str(spec.folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 class TestRowsReadFromDisk:
@@ -303,7 +353,7 @@ class TestRowsReadFromDisk:
     def test_are_the_same_in_blocks_of_any_size(self, spec_of, at_once):
         spec = spec_of(with_gaps(500), target="y", task="regression")
         data = read_training(spec)
-        blocks = list(read_blocks(source_of_run(spec), at_once))
+        blocks = list(read_blocks(source_of_run(spec), 2 * at_once, at_once))
         for part, rows in zip(PARTS[:2], (data.train, data.validation), strict=True):
             assert np.array_equal(np.concatenate([b[part].target for b in blocks]), rows.target)
             assert sum(b[part].left_out for b in blocks) == rows.left_out
