@@ -17,7 +17,7 @@ _PROC = Path("/proc")
 _GROUPS = Path("/sys/fs/cgroup")
 _NONE = 1 << 60
 """A limit this large is none: version 1 of control groups writes one of about so much."""
-_LATER_BYTES = 40 << 20
+LATER_BYTES = 40 << 20
 """Of address space: the stacks of threads that are still to start, and what libraries load when they are first used."""
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 """Of glibc's mallopt."""
@@ -69,7 +69,7 @@ def _of_address_space(proc: Path) -> Iterator[int]:
         return
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     taken = _lines(proc / "self" / "status").get("VmSize", 0)
-    yield limit - taken - _LATER_BYTES
+    yield limit - taken - LATER_BYTES
 
 
 def _of_group(proc: Path, groups: Path) -> Iterator[int]:
