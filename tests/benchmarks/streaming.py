@@ -167,7 +167,7 @@ def compare(folder: Path, rows: int, columns: int, settings: dict[str, Any], sha
     data_bytes = int(rows * (SHARES[0] + SHARES[1]) * columns * 4)
     write_project(folder / "few", 4000, columns)
     write_project(folder / "all", rows, columns)
-    tight = {**settings, "train": {**settings["train"], "memory": f"{10 * columns} kB"}}
+    tight = {**settings, "train": {**settings["train"], "memory": f"{100 * columns} kB"}}
     few = train(write_spec(folder / "few", 1, columns, tight), pool="system")
     limit = few["address_space_bytes"] + int(share * data_bytes)
     held = train(write_spec(folder / "all", 1, columns, settings))

@@ -103,6 +103,17 @@ def _automatic(num_rows: int) -> tuple[torch.device, str]:
     return torch.device("cpu"), f"{busy} GPUs are in use by others" if busy else "no GPU here"
 
 
+def free_on_device(wanted: str | int | tuple[int, ...], num_rows: int) -> int | None:
+    """Bytes free on the GPU that would be chosen; None for a device that shares the machine's memory.
+
+    Raises NoDevice as `choose_device` does, where there is a GPU.
+    """
+    if not torch.cuda.is_available():
+        return None
+    device, _ = choose_device(wanted, num_rows)
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
 def usable_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

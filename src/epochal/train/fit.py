@@ -34,7 +34,7 @@ from epochal.train.allowed import keep_heap_for_steps, keep_heap_small
 from epochal.train.baselines import Strong, Trivial
 from epochal.train.blocks import source_of_run
 from epochal.train.checkpoint import load_checkpoint
-from epochal.train.device import device_here, device_title
+from epochal.train.device import device_here, device_title, free_on_device
 from epochal.train.finish import finish
 from epochal.train.going import Going, Way, going_on
 from epochal.train.holding import sizes_for
@@ -135,7 +135,9 @@ def _prepare(spec: RunSpec, requests: Requests) -> Generator[Event, None, Prepar
     for notice in spec.notices:
         yield Noticed(code="data", text=notice, severity="warning")
     source = source_of_run(spec)
-    sizes = sizes_for(source, spec.project.train.memory, spec.resolved)
+    on_device = spec.family != "trees" and not spec.resolved
+    device_free = free_on_device(spec.project.train.devices, source.split.train) if on_device else None
+    sizes = sizes_for(source, spec.project.train.memory, spec.resolved, device_free)
     streamed = None
     if sizes is None:
         data = read_training(spec)

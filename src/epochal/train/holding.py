@@ -7,6 +7,7 @@ is still allowed, less a reserve for the model and for what the estimate does no
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,8 @@ _BLOCKS = 64
 _BLOCK_BYTES = (16 << 10, 1 << 20)
 """… but none so small that reading it is a matter of finding it, nor larger than reading gains from."""
 _WINDOW_BYTES = 512 << 20
+_DEVICE_SHARE = 0.6
+"""Of what is free on a GPU, for the rows."""
 _AT_ONCE = (512, 65_536)
 _FEWEST_SAMPLED = 512
 _MEASURED_ROWS = 4_096
@@ -92,11 +95,14 @@ class Sizes:
         return window, min(window, max(low, min(high, window // _BLOCKS)))
 
 
-def sizes_for(source: Source, memory: str = "auto", resolved: Mapping[str, Any] | None = None) -> Sizes | None:
-    """How the rows are read in blocks; None when they are held in memory, whole.
+def sizes_for(
+    source: Source, memory: str = "auto", resolved: Mapping[str, Any] | None = None, device_free: int | None = None
+) -> Sizes | None:
+    """How the rows are read in blocks; None when they are held in memory, whole, and on the device.
 
-    `memory` is that of [train]; `resolved` what an earlier start of the run took: it goes on alike. Raises RunError
-    (too-little-memory) where there is not even room for a few rows.
+    `memory` is that of [train]; `resolved` what an earlier start of the run took: it goes on alike; `device_free` the
+    bytes free on a device with memory of its own. Raises RunError (too-little-memory) where there is not even room for a
+    few rows.
     """
     before = int((resolved or {}).get("sample_rows", 0))
     if resolved and not before:
@@ -105,25 +111,33 @@ def sizes_for(source: Source, memory: str = "auto", resolved: Mapping[str, Any] 
         keep_heap_small()
     free = memory_allowed()
     allowed = size_bytes(memory) if memory != "auto" else int(SHARE * free)
-    widest = _widths(source.columns, 1 << 10)
-    if not before and source.rows * widest.held <= allowed:
+    on_device = _DEVICE_SHARE * device_free if device_free is not None else math.inf
+    widths = _widths(source.columns, 1 << 10)
+    fits = source.rows * widths.stored <= on_device
+    if not before and fits and source.rows * widths.held <= allowed:
         return None
     widths = _widths(source.columns, _measured(source))
     needed = source.rows * widths.held
-    if not before and needed <= allowed:
+    if not before and fits and needed <= allowed:
         return None
-    sample = max(_FEWEST_SAMPLED, min(SAMPLE_ROWS, int(_SAMPLE_SHARE * allowed) // widths.held))
     if _FEWEST_SAMPLED * widths.held > allowed:
         raise too_little(_FEWEST_SAMPLED * widths.held, allowed, "a few hundred rows")
+    sample = max(_FEWEST_SAMPLED, min(SAMPLE_ROWS, int(_SAMPLE_SHARE * allowed) // widths.held))
     low, high = _AT_ONCE
-    limit = f"{said_bytes(allowed)} are allowed" if memory != "auto" else f"{said_bytes(free)} are free"
+    window = min(_WINDOW_BYTES, int(_WINDOW_SHARE * allowed) // 2, on_device / 4)
+    if fits:
+        limit = f"{said_bytes(allowed)} are allowed" if memory != "auto" else f"{said_bytes(free)} are free"
+        words = f"the data would take about {said_bytes(needed)}, {limit}"
+    else:
+        taken = said_bytes(source.rows * widths.stored)
+        words = f"the data would take about {taken} on the GPU, {said_bytes(device_free or 0)} are free there"
     return Sizes(
         sample_rows=before or min(sample, max(1, source.split.train)),
-        window_bytes=min(_WINDOW_BYTES, int(_WINDOW_SHARE * allowed) // 2),
+        window_bytes=int(window),
         rows_decoded=min(high, max(low, int(_DECODED_SHARE * allowed) // (3 * widths.read))),
         rows_at_once=min(high, max(low, int(_BLOCK_SHARE * allowed) // widths.held)),
         allowed=allowed,
-        words=f"the data would take about {said_bytes(needed)}, {limit}: they are read in blocks from disk",
+        words=f"{words}: they are read in blocks from disk",
     )
 
 

@@ -178,6 +178,14 @@ class TestARunOfMoreRowsThanFit:
         assert returned(written(streamed, prepared.preparation, spec.project_folder, lambda: next(looks) == 3)) is None
         assert list(ProjectPaths(spec.project_folder).prepared.iterdir()) == []
 
+    def test_reads_in_blocks_where_the_memory_of_a_gpu_is_too_small(self, spec_of, blobs):
+        source = source_of_run(spec_of(blobs(2000), target="label"))
+        small = sizes_for(source, device_free=20_000)
+
+        assert sizes_for(source, device_free=1 << 30) is None
+        assert small.window_bytes <= 20_000 / 4
+        assert "on the GPU, 20 kB are free there: they are read in blocks from disk" in small.words
+
     def test_is_refused_where_not_even_a_few_rows_fit(self, spec_of, blobs):
         spec = spec_of(blobs(2000), target="label", train={"memory": "10 kB"})
         with pytest.raises(EpochalError, match="not enough memory: a few hundred rows would take") as caught:
