@@ -28,7 +28,7 @@ SAMPLE_ROWS = 1_000_000
 """At most so many rows are drawn to fit the preparation on."""
 JUDGED_ROWS = 2_048
 """Of validation rows that are drawn for the probe."""
-_SAMPLE_SHARE, _WINDOW_SHARE, _DECODED_SHARE, _BLOCK_SHARE = 0.35, 0.4, 0.3, 0.2
+_SAMPLE_SHARE, _WINDOW_SHARE, _DECODED_SHARE, _BLOCK_SHARE = 0.35, 0.4, 0.45, 0.2
 """Of what the rows may take: the sample, both windows; before there are windows what is decoded, and of it prepared."""
 _PREPARED_BYTES, _CODE_BYTES = 56, 24
 """What a number and a code take at the peak of their preparation: as read, as float64 with its copies, as float32."""
