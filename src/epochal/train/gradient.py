@@ -95,8 +95,8 @@ class GradientLearner:
         """
         count = min(count, self.total_steps - self.step)
         self.module.train()
-        losses: list[Tensor] = []
-        norms: list[Tensor] = []
+        losses: list[Any] = []
+        norms: list[Any] = []
         samples, rate, healthy = 0, self.plan.learning_rate, True
         for _ in range(count):
             batch = self._feed.batch(self.step)
@@ -105,11 +105,18 @@ class GradientLearner:
             if not self._take(found.norm, rate):
                 healthy = False
                 break
-            losses.append(found.losses)
-            norms.append(found.norm)
+            losses.append(self._kept(found.losses))
+            norms.append(self._kept(found.norm))
             samples += num_rows(batch)
             self.step += 1
         return self._window(losses, norms, samples, rate, healthy=healthy)
+
+    def _kept(self, figures: Tensor) -> Any:
+        """A step's figures until the window ends: on a GPU where they are, on a CPU as numbers.
+
+        A small tensor that stays of every step would split what the steps let go, and each would ask for more memory.
+        """
+        return figures.tolist() if self._device.type == "cpu" else figures
 
     def _rate(self) -> float:
         plan = self.plan
@@ -201,7 +208,7 @@ class GradientLearner:
             self._averaged.update()
         return True
 
-    def _window(self, losses: list[Tensor], norms: list[Tensor], samples: int, rate: float, *, healthy: bool) -> Window:
+    def _window(self, losses: list[Any], norms: list[Any], samples: int, rate: float, *, healthy: bool) -> Window:
         """The steps' figures, read from the device once."""
         notices, self._notices = tuple(self._notices), []
         if not losses:
@@ -217,8 +224,8 @@ class GradientLearner:
                 healthy=healthy,
                 notices=notices,
             )
-        per_step = self._of_chosen(torch.stack(losses)).double().cpu()
-        length = torch.stack(norms).double().cpu()
+        per_step = self._of_chosen(_stacked(losses)).double().cpu()
+        length = _stacked(norms).double().cpu()
         lengths = length[torch.isfinite(length)]
         finite = bool(torch.isfinite(per_step).all()) and (self._scale is not None or len(lengths) == len(length))
         return Window(
@@ -289,6 +296,11 @@ class GradientLearner:
     def save_model(self, folder: Path) -> None:
         """Write the weights alone."""
         learner_files.save_weights(self.module, folder)
+
+
+def _stacked(figures: list[Any]) -> Tensor:
+    """The figures of several steps, as they were kept, in one tensor."""
+    return torch.stack(figures) if isinstance(figures[0], Tensor) else torch.tensor(figures)
 
 
 def _autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
