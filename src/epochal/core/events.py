@@ -65,6 +65,8 @@ class TrainingStarted(Event):
     rows_validation: int
     parameters: int
     resumed_from_step: int = 0
+    ranks: int = 1
+    """Processes that share each batch; `device` and `threads` are those of the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

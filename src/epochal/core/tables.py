@@ -231,18 +231,36 @@ class Train:
     feed: str = text_key("all", meaning="Which rows come first.", choices=("all",))
     devices: str | int | tuple[int, ...] = setting(
         "auto",
-        check=lambda v: v in {"auto", "cpu"} if isinstance(v, str) else is_int(v) or _int_list(v),
-        expected='"auto", "cpu", or a list of GPU numbers such as [0]',
-        meaning="Where it computes.",
+        check=lambda v: v in {"auto", "cpu"} if isinstance(v, str) else _is_count(v) or _are_gpus(v),
+        expected='"auto", "cpu", a number of ranks such as 2, or a list of GPU numbers such as [0, 3]',
+        meaning="Where it computes; more than one share each batch.",
     )
     seed: int = int_key(0, 0, 2**53, meaning="Of the weights, the order and everything random.")
     host: str = text_key(
-        "detached", meaning="The process the training thread lives in.", choices=("detached", "thread")
+        "detached",
+        meaning="The process the training lives in; torchrun, with a process for each device, is taken for many by itself.",
+        choices=("detached", "thread", "torchrun"),
     )
 
+    @property
+    def num_ranks(self) -> int:
+        """Processes that share each batch on one machine: one for each device."""
+        if isinstance(self.devices, str):
+            return 1
+        return self.devices if isinstance(self.devices, int) else len(self.devices)
 
-def _int_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and bool(value) and all(is_int(v) and v >= 0 for v in value)
+
+MOST_RANKS = 1024
+
+
+def _is_count(value: Any) -> bool:
+    return is_int(value) and 1 <= value <= MOST_RANKS
+
+
+def _are_gpus(value: Any) -> bool:
+    if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= MOST_RANKS:
+        return False
+    return all(is_int(v) and 0 <= v < MOST_RANKS for v in value) and len(set(value)) == len(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

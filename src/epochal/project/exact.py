@@ -55,6 +55,8 @@ def facts_of(spec: RunSpec, device_name: str = "") -> dict[str, str]:
         "cpu": cpu_name(),
         **_settings(spec),
     }
+    if spec.world_size > 1:
+        facts["world size"] = str(spec.world_size)
     return {**facts, "device name": device_name} if device_name else facts
 
 

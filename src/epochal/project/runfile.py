@@ -46,6 +46,13 @@ class RunSpec:
     """As `data --ledger --json` said when the run was made."""
     notices: tuple[str, ...] = ()
     """What the build said when the run was made: a source or the split that had changed, rows dealt out otherwise."""
+    nodes: int = 1
+    """Machines it trains on together."""
+
+    @property
+    def world_size(self) -> int:
+        """Ranks that share each batch, on all machines."""
+        return self.nodes * self.project.train.num_ranks
 
     @property
     def number(self) -> int:
@@ -78,6 +85,7 @@ def write_run(spec: RunSpec) -> None:
         "environment": dict(spec.environment),
         "ledger": dict(spec.ledger),
         "notices": list(spec.notices),
+        "nodes": spec.nodes,
         "settings": {**to_document(spec.project), "train": table_of(spec.project.train, defaults=True)},
     }
     fsio.write_text(spec.folder / "run.toml", tomli_w.dumps(document))
@@ -104,6 +112,7 @@ def read_run(folder: Path) -> RunSpec:
             environment=document["environment"],
             ledger=document["ledger"],
             notices=tuple(document.get("notices", ())),
+            nodes=int(document.get("nodes", 1)),
         )
     except FileNotFoundError:
         raise RunError("this folder holds no run", where=str(path), fix="see `epochal runs`") from None

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from epochal.core.clock import Clock, SystemClock
@@ -31,7 +32,7 @@ from epochal.show import grouped
 from epochal.train import baselines, scoring
 from epochal.train.baselines import Strong, Trivial
 from epochal.train.checkpoint import load_checkpoint
-from epochal.train.device import device_here, device_title
+from epochal.train.device import choose_device, device_here, device_title
 from epochal.train.finish import finish
 from epochal.train.going import Going, Way, going_on
 from epochal.train.loop import Loop, Outcome
@@ -40,6 +41,7 @@ from epochal.train.plan import make_plan
 from epochal.train.room import when_there_is_room
 from epochal.train.rows import read_training
 from epochal.train.state import Plan, TrainState, plan_from
+from epochal.train.team import SOLO, Team
 
 
 Events = Generator[Event, None, None]
@@ -74,8 +76,9 @@ class Ready:
     """What the phases before the first step made."""
 
     prepared: Prepared
-    trivial: Trivial
-    strong: Strong
+    team: Team
+    baselines: tuple[Trivial, Strong] | None
+    """The first rank has them."""
     dense: DenseRows | None = None
     plan: Plan | None = None
     made: Made | None = None
@@ -86,12 +89,18 @@ class Ready:
 
 
 def fit(
-    spec: RunSpec, poll: Callable[[], Sequence[str]], clock: Clock | None = None, *, way: Way = "exactly"
+    spec: RunSpec,
+    poll: Callable[[], Sequence[str]],
+    clock: Clock | None = None,
+    *,
+    way: Way = "exactly",
+    team: Team = SOLO,
 ) -> Events:
     """Train one run and yield what happens; the last event is RunEnded.
 
     `poll` returns the verbs asked since it was last called: "stop", "checkpoint", "pin". A run that was resolved before
-    goes on where it was. Raises EpochalError for data or settings that cannot be trained, and RunError for a run that
+    goes on where it was. Every rank of a team goes through this; only the first is asked, writes and knows all that
+    happens. Raises EpochalError for data or settings that cannot be trained, and RunError for a run that
     cannot go on in the `way` asked: before its data is read.
     """
     clock = clock or SystemClock()
@@ -99,17 +108,17 @@ def fit(
     requests = Requests(poll)
     threads = torch.get_num_threads()
     try:
-        spec, start = yield from _where_it_goes_on(spec, way)
+        spec, start = yield from _where_it_goes_on(spec, way, team)
         yield PhaseStarted(name="reading")
         prepared = yield from _prepare(spec)
-        if requests.look():
+        if team.said(requests.look):
             yield _stopped_early()
             return
-        found = yield from _baselines(spec, prepared, requests)
-        if found is None or requests.look():
+        found = (yield from _baselines(spec, prepared, requests)) if team.first else None
+        if team.said(lambda: found is None or requests.look()):
             yield _stopped_early()
             return
-        ready = Ready(prepared, *found)
+        ready = Ready(prepared, team, found)
         spec = yield from _plan(spec, ready, start, clock.monotonic() - started)
         yield from _train(spec, ready, requests, clock)
     finally:
@@ -188,14 +197,14 @@ def _positive(prepared: Prepared) -> int:
     return prepared.data.positive if prepared.data.task == "classification" else 0
 
 
-def _where_it_goes_on(spec: RunSpec, way: Way) -> Generator[Event, None, tuple[RunSpec, Going | None]]:
+def _where_it_goes_on(spec: RunSpec, way: Way, team: Team) -> Generator[Event, None, tuple[RunSpec, Going | None]]:
     """Where a run that was begun before goes on, or the refusal; None for one that begins."""
     if not spec.resolved:
         return spec, None
     if way == "anyway":
         device = device_here(str(spec.resolved["device"]), spec.project.train.devices)
         if device != spec.resolved["device"]:
-            spec = with_resolved(spec, {**spec.resolved, "device": device})
+            spec = _resolved(spec, {**spec.resolved, "device": device}, team)
     going = going_on(spec, way, device_name=device_title(str(spec.resolved["device"])))
     for words in going.passed_over:
         yield Noticed(code="checkpoint-passed-over", text=words, severity="warning")
@@ -205,26 +214,57 @@ def _where_it_goes_on(spec: RunSpec, way: Way) -> Generator[Event, None, tuple[R
     return spec, going
 
 
+def _resolved(spec: RunSpec, resolved: Mapping[str, Any], team: Team) -> RunSpec:
+    """The run with what "auto" became; the first rank saves it."""
+    return with_resolved(spec, resolved) if team.first else replace(spec, resolved=dict(resolved))
+
+
 def _plan(spec: RunSpec, ready: Ready, going: Going | None, spent: float) -> Generator[Event, None, RunSpec]:
     """Resolve "auto", or take it from an earlier start of this run; make the learner and its state."""
-    family = spec.family
+    family, team = spec.family, ready.team
     ready.dense = None if family == "trees" else dense_rows(ready.prepared)
+    device: torch.device | None = None
+    if team.size > 1:
+        device = choose_device(spec.project.train.devices, len(ready.prepared.data.train), team)[0]
     if going is not None:
         ready.plan = plan_from(spec.resolved)
     else:
         yield PhaseStarted(name="probing", detail=f"fitting {family} to the budget of {spec.project.train.budget}")
-        planned = make_plan(spec.project, family, ready.prepared, ready.dense, seconds_spent=spent)
-        ready.plan = planned.plan
-        for note in planned.notes:
-            yield Noticed(code="fitted-to-budget", text=note)
-        spec = with_resolved(spec, ready.plan.as_resolved())
+        planned = yield from _probed(spec, ready, device, spent)
+        ready.plan = plan_from(team.said(lambda: {} if planned is None else planned.as_resolved()))
+        spec = _resolved(spec, ready.plan.as_resolved(), team)
+    if device is not None:
+        # Which of several equal devices a rank has may differ from one start to the next.
+        ready.plan = replace(ready.plan, device=str(device))
     torch.set_num_threads(ready.plan.threads)
-    ready.made = make_learner(ready.prepared, family, ready.plan, ready.dense)
+    ready.made = make_learner(ready.prepared, family, ready.plan, ready.dense, team)
     ready.state = TrainState(learner=ready.made.learner, plan=ready.plan, metric=spec.project.metric)
     ready.facts = facts_of(spec, device_title(ready.plan.device))
     if going is not None:
         yield _resume(spec, ready, going)
     return spec
+
+
+def _probed(
+    spec: RunSpec, ready: Ready, device: torch.device | None, spent: float
+) -> Generator[Event, None, Plan | None]:
+    """The plan that the first rank made by measuring, while the others wait; None for these."""
+    exchange = ready.team.exchange_seconds()
+    if not ready.team.first:
+        return None
+    planned = make_plan(
+        spec.project,
+        spec.family,
+        ready.prepared,
+        ready.dense,
+        seconds_spent=spent,
+        device=device,
+        team=ready.team,
+        exchange_seconds=exchange,
+    )
+    for note in planned.notes:
+        yield Noticed(code="fitted-to-budget", text=note)
+    return planned.plan
 
 
 def belongs_to(spec: RunSpec) -> dict[str, str]:
@@ -261,6 +301,7 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
         rows_validation=len(data.validation),
         parameters=state.learner.num_parameters,
         resumed_from_step=ready.resumed_from,
+        ranks=ready.team.size,
     )
     loop = Loop(
         spec=spec,
@@ -273,6 +314,7 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
         look=requests.look,
         take_checkpoint=requests.take_checkpoint,
         facts=ready.facts,
+        team=ready.team,
     )
     outcome: Outcome = yield from loop.run()
     if outcome.state == "done" and not state.learner.step:
@@ -284,27 +326,42 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
     if outcome.state == "done" or (outcome.state == "stopped" and state.learner.step):
         yield PhaseStarted(name="finishing", detail="keeping the best model")
         yield from loop.settle()
-        try:
-            yield from when_there_is_room(
-                partial(
-                    finish,
-                    spec,
-                    prepared=ready.prepared,
-                    made=ready.made,
-                    state=state,
-                    trivial=ready.trivial,
-                    strong=ready.strong,
-                ),
-                "the model",
-                look=requests.look,
-                clock=clock,
-            )
-        except NotSaved as error:
-            if outcome.state == "done":
-                raise
-            # A stopped run has its checkpoint: a resume can still make the model.
-            yield Noticed(code=error.error_code, text=f"the model was {error.what}; {error.fix}", severity="error")
+        state.learner.recall()
+        prediction = state.learner.evaluate().prediction if len(data.validation) else None
+        if ready.baselines is not None:
+            yield from _finish(spec, ready, ready.baselines, prediction, outcome, requests, clock)
     yield _ended(state, outcome)
+
+
+def _finish(
+    spec: RunSpec,
+    ready: Ready,
+    compared: tuple[Trivial, Strong],
+    prediction: np.ndarray | None,
+    outcome: Outcome,
+    requests: Requests,
+    clock: Clock,
+) -> Events:
+    """Write the bundle. Raises NotSaved for a run that is done, which is nothing without it."""
+    assert ready.made is not None  # noqa: S101 - made by _plan, for the type checker
+    assert ready.state is not None  # noqa: S101
+    write = partial(
+        finish,
+        spec,
+        prepared=ready.prepared,
+        made=ready.made,
+        state=ready.state,
+        trivial=compared[0],
+        strong=compared[1],
+        prediction=prediction,
+    )
+    try:
+        yield from when_there_is_room(write, "the model", look=requests.look, clock=clock)
+    except NotSaved as error:
+        if outcome.state == "done":
+            raise
+        # A stopped run has its checkpoint: a resume can still make the model.
+        yield Noticed(code=error.error_code, text=f"the model was {error.what}; {error.fix}", severity="error")
 
 
 def _ended(state: TrainState, outcome: Outcome) -> RunEnded:

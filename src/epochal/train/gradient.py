@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from epochal.core.errors import RunError
 from epochal.train import learner_files, seeds
@@ -28,6 +29,7 @@ from epochal.train.optimise import Optimiser
 from epochal.train.scaling import LossScale
 from epochal.train.schedule import PLATEAU_FACTOR, learning_rate_at
 from epochal.train.state import Evaluation, Notice, Plan, Window
+from epochal.train.team import SOLO, Team
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +58,21 @@ class GradientLearner:
         validation: Held | None,
         device: torch.device,
         groups: Sequence[dict[str, Any]] | None = None,
+        team: Team = SOLO,
+        judged_by_parts: bool = False,
     ) -> None:
+        """`team` shares each batch; with `judged_by_parts` each rank holds its own part of the validation rows."""
         self.module, self.plan, self.target = module, plan, target
+        self._team, self._judged_by_parts = team, judged_by_parts
         self._feed, self._validation, self._device = feed, validation, device
         self._objective = Objective(target, device, plan.label_smoothing)
         self._optimiser = Optimiser(module, plan, groups)
         self._scale = LossScale() if plan.precision == "float16" else None
         self._autocast = _autocast(plan.precision, device)
         self._averaged = Averaged(module, plan.ema) if plan.ema else None
+        # Last, as it takes note of the parameters where they were laid out.
+        self._shared = team.wrapped(module, device)
+        self._others: Sequence[bytes] = ()
         self._best: dict[str, Tensor] | None = None
         self._notices: list[Notice] = []
         self.rate_factor = 1.0
@@ -125,39 +134,60 @@ class GradientLearner:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
+                if self._team.size > 1:
+                    raise self._too_large(batch) from error
                 self._smaller(batch, error)
             seeds.set_random_state(drawn, self._device)
 
     def _computed(self, batch: Batch) -> _Step:
-        rows = num_rows(batch)
-        pieces = min(self.pieces, rows)
-        if pieces == 1:
+        first, last = self._team.part(num_rows(batch))
+        pieces = min(self.pieces, last - first)
+        if pieces == self._team.size == 1:
             loss_K = self._backward(batch, 1.0)
         else:
             target = batch["target"]
             parts: list[Tensor] = []
             for i in range(pieces):
-                start, end = i * rows // pieces, (i + 1) * rows // pieces
+                start, end = first + i * (last - first) // pieces, first + (i + 1) * (last - first) // pieces
                 share = self._objective.share(target, start, end)
-                parts.append(self._backward(piece(batch, start, end), share) * share)
+                with self._exchanged(now=i == pieces - 1):
+                    parts.append(self._backward(piece(batch, start, end), share) * share)
             loss_K = torch.stack(parts).sum(dim=0)
         if self._scale is not None:
             self._optimiser.scale(1 / self._scale.scale)
         return _Step(loss_K, self._optimiser.norm())
 
+    def _exchanged(self, *, now: bool) -> contextlib.AbstractContextManager[None]:
+        """Within, gradients are averaged over the ranks with this piece, or wait for a later one."""
+        if now or not isinstance(self._shared, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self._shared.no_sync()
+
     def _backward(self, batch: Batch, share: Tensor | float) -> Tensor:
         """Add the gradient of `share` of the loss; returns the members' losses."""
         with self._autocast:
-            loss_K = self._objective.loss(self.module(batch), batch["target"], training=True)
+            loss_K = self._objective.loss(self._shared(batch), batch["target"], training=True)
         total = loss_K.sum() if len(loss_K) > 1 else loss_K.reshape(())
         if isinstance(self.module, LinearHeads):
             total = total + self.module.penalty().sum()
-        if self.pieces > 1:
-            total = total * share
+        if self.pieces > 1 or self._team.size > 1:
+            # The ranks' gradients are averaged, where their shares are to be summed.
+            total = total * (share * self._team.size)
         if self._scale is not None:
             total = total * self._scale.scale
         total.backward()  # type: ignore[no-untyped-call]
         return loss_K.detach()
+
+    def _too_large(self, batch: Batch) -> RunError:
+        """Ranks that wait for this one's gradients cannot wait for a second attempt."""
+        first, last = self._team.part(num_rows(batch))
+        rows = -(-(last - first) // self.pieces)
+        return RunError(
+            f"memory ran out on rank {self._team.rank} at step {self.step + 1}, {rows} rows at a time",
+            where=f"step {self.step + 1}",
+            fix=f"write accumulate = {2 * self.pieces} in [train]: the gradients stay those of the whole batch",
+            code="out-of-memory",
+        )
 
     def _smaller(self, batch: Batch, error: BaseException) -> None:
         """Cut batches into twice as many pieces from now on. Raises RunError when they are single rows already."""
@@ -216,7 +246,7 @@ class GradientLearner:
                 healthy=healthy,
                 notices=notices,
             )
-        per_step = self._of_chosen(torch.stack(losses)).double().cpu()
+        per_step = self._of_chosen(self._team.summed(torch.stack(losses))).double().cpu()
         length = torch.stack(norms).double().cpu()
         lengths = length[torch.isfinite(length)]
         finite = bool(torch.isfinite(per_step).all()) and (self._scale is not None or len(lengths) == len(length))
@@ -244,6 +274,8 @@ class GradientLearner:
             return Evaluation(loss=math.nan, prediction=np.empty(0))
         with self._averaged.in_place() if self._averaged is not None else contextlib.nullcontext():
             outputs, target = outputs_of(self.module, self._validation)
+        if self._judged_by_parts:
+            outputs, target = self._team.joined(outputs), self._team.joined(target)
         loss_K = self._objective.loss(outputs, target)
         if isinstance(self.module, LinearHeads):
             self.module.choose(self._objective.row_losses(outputs, target))
@@ -267,6 +299,11 @@ class GradientLearner:
             self._averaged.settle()
         self._averaged = None
 
+    def gather(self) -> None:
+        """Take in what only the other ranks know, for the next save. All ranks call it."""
+        drawn = seeds.random_state(self._device)
+        self._others = self._team.said_by_all(learner_files.packed(drawn))[1:]
+
     def save(self, folder: Path) -> None:
         """Write all that the next step depends on, and the best weights."""
         learner_files.save(self._parts(), folder)
@@ -287,6 +324,8 @@ class GradientLearner:
             best=self._best,
             device=self._device,
             counted={"step": self.step, "pieces": self.pieces, "rate_factor": self.rate_factor},
+            rank=self._team.rank,
+            others=self._others,
         )
 
     def save_model(self, folder: Path) -> None:

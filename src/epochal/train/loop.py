@@ -1,14 +1,16 @@
 """The loop over windows: when to evaluate, report, checkpoint and end.
 
-What is computed depends on the plan alone; the clock decides only how often it is told and saved.
+What is computed depends on the plan alone; the clock decides only how often it is told and saved. Of a team every rank
+goes through it, and the first decides for all.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from epochal.show import grouped
 from epochal.train.checkpoint import BadCheckpoint, save_checkpoint
 from epochal.train.room import when_there_is_room
 from epochal.train.state import TrainState, Verdict, Window, advance, judge
+from epochal.train.team import SOLO, Team
 
 
 _WINDOW_SECONDS = 0.1
@@ -36,8 +39,7 @@ _FAILED_SAVES = 3
 """Checkpoints that could not be written, in a row, before the run gives up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How the loop ended."""
 
     state: Literal["done", "stopped", "diverged"]
@@ -94,6 +96,8 @@ class Loop:
     """Whether a checkpoint was asked for since, and one that is kept for ever."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What going on to the bit depends on, for the checkpoints."""
+    team: Team = SOLO
+    """Its first rank looks at the clock and at requests, and writes; the others do as it says."""
     _tally: Tally = field(default_factory=Tally)
     _pending: list[EpochDone] = field(default_factory=list)
     _at_once: int = _TOLD_AT_ONCE
@@ -110,9 +114,10 @@ class Loop:
         self._saved = self.clock.monotonic()
         self._saved_epoch = self.state.epoch
         outcome: Outcome | None = None
+        steps = 1
         while outcome is None:
             before = self.clock.monotonic()
-            window = advance(self.state, self._window_size())
+            window = advance(self.state, steps)
             verdict = self._judged(window)
             seconds = self.clock.monotonic() - before
             self.state.counters.seconds += seconds
@@ -123,8 +128,10 @@ class Loop:
             if verdict is not None:
                 self._keep(verdict)
             yield from self._tell()
-            outcome = self._outcome(window)
-            outcome = yield from self._checkpoints(outcome)
+            steps, save, pin, told = self.team.said(partial(self._decide, window))
+            outcome = Outcome(*told) if told else None
+            if save:
+                outcome = yield from self._checkpoint(outcome, pin=pin)
         yield from self._tell(everything=True)
         return outcome
 
@@ -134,7 +141,7 @@ class Loop:
         Called after the last checkpoint, which therefore knows nothing of it: a resume computes as if nobody had looked.
         """
         if len(self.truth) and self.state.learner.step and self.state.counters.best_step is None:
-            self._keep(judge(self.state, self.task, self.truth, self.positive))
+            self._keep(judge(self.state, self.task, self.truth, self.positive, self.team))
             yield from self._tell(everything=True)
 
     def _window_size(self) -> int:
@@ -149,7 +156,7 @@ class Loop:
         """The evaluation, if this step ends with one."""
         if not window.healthy or not self.state.evaluation_due or not len(self.truth):
             return None
-        return judge(self.state, self.task, self.truth, self.positive)
+        return judge(self.state, self.task, self.truth, self.positive, self.team)
 
     def _keep(self, verdict: Verdict) -> None:
         """Hold an evaluation until it may be told: of several the best, if it is the best so far, and the last."""
@@ -180,6 +187,16 @@ class Loop:
             pending, self._pending = self._pending, []
             yield from pending
 
+    def _decide(self, window: Window) -> tuple[int, bool, bool, Outcome | None]:
+        """What comes now: steps of the next window, whether to save, whether to keep that for ever, and the end if any."""
+        outcome = self._outcome(window)
+        asked = self.take_checkpoint()
+        if outcome is not None and outcome.state == "diverged":
+            return 1, False, False, outcome._replace(reason=f"{outcome.reason}; {self._where_it_goes_on()}")
+        # At every healthy end too: then a resume or a longer run can follow.
+        save = outcome is not None or bool(asked) or self._save_due()
+        return self._window_size(), save, asked == "pin", outcome
+
     def _outcome(self, window: Window) -> Outcome | None:
         """Whether and why it ends here."""
         state, train = self.state, self.spec.project.train
@@ -199,24 +216,22 @@ class Loop:
             return Outcome(state="stopped", reason=f"{_FAILED_SAVES} checkpoints in a row could not be written")
         return None
 
-    def _checkpoints(self, outcome: Outcome | None) -> Generator[Event, None, Outcome | None]:
-        """Save when asked, when due, and at every healthy end: then a resume or a longer run can follow.
+    def _checkpoint(self, outcome: Outcome | None, *, pin: bool) -> Generator[Event, None, Outcome | None]:
+        """Save; returns the outcome, with what a person must know of the checkpoints then. All ranks come here together."""
+        self.state.learner.gather()
+        if self.team.first:
+            outcome = yield from self._save(outcome, pin=pin)
+        told = self.team.said(lambda: outcome)
+        return Outcome(*told) if told else None
 
-        Returns the outcome, with what a person must know of the checkpoints then.
-        """
-        asked = self.take_checkpoint()
-        if outcome is not None and outcome.state == "diverged":
-            return replace(outcome, reason=f"{outcome.reason}; {self._where_it_goes_on()}")
-        if outcome is None and not asked and not self._save_due():
-            return None
+    def _save(self, outcome: Outcome | None, *, pin: bool) -> Generator[Event, None, Outcome | None]:
+        """Write it, and tell."""
         # First all that came before it: a resume takes the curve up to the checkpoint from the journal.
         yield from self._tell(everything=True)
         self._saved, self._saved_epoch = self.clock.monotonic(), self.state.epoch
         try:
             saved = yield from when_there_is_room(
-                lambda: save_checkpoint(
-                    self.spec.folder, self.state, self.belongs, facts=self.facts, pinned=asked == "pin"
-                ),
+                lambda: save_checkpoint(self.spec.folder, self.state, self.belongs, facts=self.facts, pinned=pin),
                 f"the checkpoint of step {self.state.learner.step}",
                 look=self.look,
                 clock=self.clock,
@@ -231,7 +246,7 @@ class Loop:
             sha256=saved.sha256,
             best=self.state.counters.best_step == saved.step,
             healthy=saved.healthy,
-            pinned=asked == "pin",
+            pinned=pin,
         )
         return outcome
 
@@ -245,7 +260,7 @@ class Loop:
         if outcome is None or outcome.state == "done" or self._failed_saves > _FAILED_SAVES:
             return outcome
         text = f"{outcome.reason}; its checkpoint could not be written: {error.what}; {self._where_it_goes_on()}"
-        return replace(outcome, reason=text)
+        return outcome._replace(reason=text)
 
     def _where_it_goes_on(self) -> str:
         """What a resume would find, in words."""

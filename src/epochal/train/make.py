@@ -22,6 +22,7 @@ from epochal.train.order import row_order
 from epochal.train.prepare import Dense, Preparation, Raw, fit_preparation
 from epochal.train.rows import TrainingData
 from epochal.train.state import Learner, Plan
+from epochal.train.team import SOLO, Team
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +74,17 @@ def dense_rows(prepared: Prepared) -> DenseRows:
     )
 
 
-def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None = None) -> Made:
-    """A fresh learner: equal for equal data, plan and seed. Raises NoDevice when the plan's device is not here."""
+JUDGED_BY_PARTS_ROWS = 2048
+"""Ranks share so many validation rows or more; of fewer each judges all, which takes no longer and nobody waits."""
+
+
+def make_learner(
+    prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None = None, team: Team = SOLO
+) -> Made:
+    """A fresh learner: equal for equal data, plan and seed, but for what each rank of a team drops out.
+
+    Raises NoDevice when the plan's device is not here.
+    """
     data = prepared.data
     target = fit_target(data.task, data.train.target, len(data.classes), plan.class_weights)
     if family == "trees":
@@ -86,19 +96,32 @@ def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows |
     fitted = network.fit(rows.train.numbers, plan.options) if network.fit else {}
     seeds.seed_torch(plan.seed, "weights")
     module = network.build(prepared.shape, plan.options, fitted).to(device)
-    seeds.seed_torch(plan.seed, "steps")
+    seeds.seed_torch(plan.seed, "steps", *([team.rank] if team.rank else []))
     train = _rows(rows.train, target, data.train.target, device)
     learner = GradientLearner(
         module=module,
         plan=plan,
         target=target,
         feed=MemoryFeed(train, row_order(plan, data.train.target), num_batches(len(data.train), plan.batch_size)),
-        validation=MemoryRows(_rows(rows.validation, target, data.validation.target, device))
+        validation=_judged(rows.validation, target, data.validation.target, device, team)
         if len(data.validation)
         else None,
         device=device,
+        team=team,
+        judged_by_parts=_by_parts(len(data.validation), team),
     )
     return Made(learner=learner, target=target, fitted=fitted)
+
+
+def _by_parts(num_rows: int, team: Team) -> bool:
+    return team.size > 1 and num_rows >= JUDGED_BY_PARTS_ROWS
+
+
+def _judged(dense: Dense, target: Target, values: np.ndarray, device: torch.device, team: Team) -> MemoryRows:
+    """The validation rows that this rank judges."""
+    start, end = team.part(len(values)) if _by_parts(len(values), team) else (0, len(values))
+    mine = Dense(numbers=dense.numbers[start:end], codes=dense.codes[start:end])
+    return MemoryRows(_rows(mine, target, values[start:end], device))
 
 
 def _rows(dense: Dense, target: Target, values: np.ndarray, device: torch.device) -> Batch:

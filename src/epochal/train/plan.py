@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from epochal.train.feed import num_batches
 from epochal.train.make import DenseRows, Prepared
 from epochal.train.probe import PROBE_SECONDS, Rate, measure
 from epochal.train.state import Plan, size
+from epochal.train.team import SOLO, Team
 
 
 _EVALUATIONS = 100
@@ -72,14 +73,18 @@ def _given(project: Project, family: str) -> Mapping[str, Any]:
     return project.model.options if project.model.family == family else {}
 
 
-def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
-    """A plan from settings and row count alone, before anything was measured.
+def draft_plan(
+    project: Project, family: str, prepared: Prepared, *, device: torch.device | None = None, team: Team = SOLO
+) -> Plan:
+    """A plan from settings and row count alone, before anything was measured; on `device` if it is chosen already.
 
-    Raises SettingsError for a precision the device cannot compute with, NoDevice for a device that is not there.
+    Raises SettingsError for a precision the device cannot compute with and for batches with too few rows for all ranks,
+    NoDevice for a device that is not there.
     """
     train = project.train
     num_rows = len(prepared.data.train)
-    device = torch.device("cpu") if family == "trees" else choose_device(train.devices, num_rows)[0]
+    if device is None:
+        device = torch.device("cpu") if family == "trees" else choose_device(train.devices, num_rows)[0]
     options = family_options(project, family)
     if family == "trees":
         epochs = int(options["rounds"] if train.epochs == "auto" else train.epochs)
@@ -92,6 +97,12 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
         network = NETWORKS[family]
         batch_size = _batch_size(num_rows) if train.batch_size == "auto" else int(train.batch_size)
         batches = num_batches(num_rows, batch_size)
+        if num_rows // batches < team.size:
+            raise SettingsError(
+                f"a batch of {num_rows // batches} rows cannot be shared by {team.size} ranks",
+                path=("train", "batch_size"),
+                fix="ask for fewer devices, or take larger batches",
+            )
         fewest, most = network.epochs
         wanted = min(most, max(fewest, math.ceil(network.steps / batches)))
         epochs = wanted if train.epochs == "auto" else int(train.epochs)
@@ -173,21 +184,34 @@ def _precision(wanted: str, device: torch.device) -> str:
 
 
 def make_plan(
-    project: Project, family: str, prepared: Prepared, dense: DenseRows | None, *, seconds_spent: float = 0.0
+    project: Project,
+    family: str,
+    prepared: Prepared,
+    dense: DenseRows | None,
+    *,
+    seconds_spent: float = 0.0,
+    device: torch.device | None = None,
+    team: Team = SOLO,
+    exchange_seconds: float = 0.0,
 ) -> Planned:
     """The plan, fitted to the budget by measuring a learner of its own that is then thrown away.
 
     `seconds_spent` of the budget are gone already. What a person set is never changed: only "auto" and sizes left at
-    their defaults are.
+    their defaults are. For a team its first rank measures alone, on as many rows a step as its part of a batch has, and
+    `exchange_seconds` come on top of each step.
     """
     started = time.perf_counter()
-    draft = draft_plan(project, family, prepared)
-    plan, rate, notes = _with_threads(prepared, family, draft, dense)
-    plan = _seldom_enough(plan, rate, _steps_per_epoch(plan, prepared, family), project.train.patience)
-    plan, rate, more = fit_to_budget(
-        project, family, plan, rate, prepared=prepared, dense=dense, begun=started - seconds_spent
-    )
-    steps_per_epoch = _steps_per_epoch(plan, prepared, family)
+    draft = draft_plan(project, family, prepared, device=device, team=team)
+
+    def rate_of(plan: Plan) -> Rate:
+        part = replace(plan, batch_size=max(1, plan.batch_size // team.size))
+        rate = measure(prepared, family, part, dense)
+        return replace(rate, seconds_per_step=rate.seconds_per_step + exchange_seconds)
+
+    steps_per_epoch = _steps_per_epoch(draft, prepared, family)
+    plan, rate, notes = _with_threads(draft, rate_of, steps_per_epoch, usable_cores(team))
+    plan = _seldom_enough(plan, rate, steps_per_epoch, project.train.patience)
+    plan, rate, more = fit_to_budget(project, family, plan, rate, prepared, rate_of, begun=started - seconds_spent)
     limit = duration_seconds(project.train.time_limit) if project.train.time_limit else math.inf
     plan = _seen_in_time(plan, rate, steps_per_epoch, project.train.patience, limit)
     expected = plan.epochs * rate.of_epoch(steps_per_epoch, plan.evaluate_every)
@@ -217,14 +241,14 @@ def fit_to_budget(
     family: str,
     plan: Plan,
     rate: Rate,
-    *,
     prepared: Prepared,
-    dense: DenseRows | None,
+    rate_of: Callable[[Plan], Rate],
+    *,
     begun: float | None = None,
 ) -> tuple[Plan, Rate, list[str]]:
     """The plan with sizes and passes that the budget allows, its rate, and what was changed in words.
 
-    `begun` is the moment from which the budget is spent, on the clock of `time.perf_counter`; None for now.
+    `rate_of` measures a plan; `begun` is the moment from which the budget is spent, on the clock of `time.perf_counter`; None for now.
     """
     train = project.train
     if train.epochs != "auto":
@@ -241,7 +265,7 @@ def fit_to_budget(
         if not changed:
             continue
         plan = replace(plan, options={**plan.options, **changed})
-        rate = measure(prepared, family, plan, dense)
+        rate = rate_of(plan)
         sizes = ", ".join(f"{k} {v}" for k, v in changed.items())
         notes.append(f"smaller to fit the budget of {train.budget}: {sizes}")
     left = max(1.0, budget - (time.perf_counter() - begun))
@@ -271,15 +295,16 @@ def _enough(plan: Plan, family: str) -> int:
     return min(plan.epochs, fewest)
 
 
-def _with_threads(prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None) -> tuple[Plan, Rate, list[str]]:
+def _with_threads(
+    plan: Plan, rate_of: Callable[[Plan], Rate], steps_per_epoch: int, cores: int
+) -> tuple[Plan, Rate, list[str]]:
     """One thread, unless several were measured to be clearly faster."""
-    rate = measure(prepared, family, plan, dense)
-    cores = usable_cores()
-    expected = plan.epochs * rate.of_epoch(_steps_per_epoch(plan, prepared, family), plan.evaluate_every)
+    rate = rate_of(plan)
+    expected = plan.epochs * rate.of_epoch(steps_per_epoch, plan.evaluate_every)
     if cores == 1 or plan.device != "cpu" or expected < 10 * PROBE_SECONDS:
         return plan, rate, []
     several = replace(plan, threads=cores)
-    faster = measure(prepared, family, several, dense)
+    faster = rate_of(several)
     if rate.seconds_per_step > _WORTH_IT * faster.seconds_per_step:
         gain = rate.seconds_per_step / faster.seconds_per_step
         return several, faster, [f"{cores} threads: measured {gain:.1f} times as fast as one"]

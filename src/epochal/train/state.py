@@ -16,6 +16,7 @@ import numpy as np
 
 from epochal.core.tasks import METRICS
 from epochal.train import scoring
+from epochal.train.team import SOLO, Team
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,9 @@ class Learner(Protocol):
     def recall(self) -> None:
         """Make the best so far the model, if one was kept."""
 
+    def gather(self) -> None:
+        """Take in what only other ranks know, for the next save. All ranks call it."""
+
     def save(self, folder: Path) -> None:
         """Write all of its state into a folder."""
 
@@ -228,13 +232,13 @@ class Verdict:
     best: bool
 
 
-def judge(state: TrainState, task: str, truth: np.ndarray, positive: int) -> Verdict:
+def judge(state: TrainState, task: str, truth: np.ndarray, positive: int, team: Team = SOLO) -> Verdict:
     """Evaluate, score, and keep the model if it is the best so far.
 
-    Better is by the metric; among equals (accuracy on few rows has many) by the loss.
+    Better is by the metric; among equals (accuracy on few rows has many) by the loss. All ranks call it; the first scores.
     """
     evaluation = state.learner.evaluate()
-    metrics = scoring.score(task, truth, evaluation.prediction, positive=positive)
+    metrics = team.said(lambda: scoring.score(task, truth, evaluation.prediction, positive=positive))
     value = metrics.get(state.metric, math.nan)
     counters, metric = state.counters, METRICS[state.metric]
     same = value == counters.best_value or (math.isnan(value) and math.isnan(counters.best_value))

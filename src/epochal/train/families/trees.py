@@ -142,6 +142,9 @@ class BoostingLearner:
     def recall(self) -> None:
         """The rounds after the best are left out by `save_model`."""
 
+    def gather(self) -> None:
+        """Nothing: trees grow in one process."""
+
     def save(self, folder: Path) -> None:
         """Write the text model and the counters."""
         fsio.write_text(folder / "model.txt", self._text(-1))
