@@ -27,8 +27,9 @@ from epochal.core.errors import EpochalError
 from epochal.core.events import RunEnded
 from epochal.core.settings import parse_project
 from epochal.project.runfile import RunSpec, read_run
+from epochal.runs.gang import Node, gang_training
 from epochal.runs.keeper import Keeper
-from epochal.runs.launch import BUSY
+from epochal.runs.launch import BUSY, host_of
 from epochal.runs.thread_host import Training, TrainingThread, fit_training, host_started
 from epochal.train.going import Way
 
@@ -53,12 +54,17 @@ def main(arguments: list[str] | None = None, training: Make = fit_training) -> i
     parser.add_argument("--token", default="", help="names this start, for whoever waits for it")
     parser.add_argument("--way", choices=get_args(Way), default="exactly", help="how a run that was begun may go on")
     parser.add_argument("--survives", default="", help="in words, what the run outlives")
+    parser.add_argument("--host", choices=("detached", "torchrun"), help="torchrun: a process for each device trains")
+    parser.add_argument("--meet", default="", help="for many nodes: HOST:PORT of the first, where all of them meet")
     asked = parser.parse_args(arguments)
     if asked.choose or asked.trial:
         return _answer(_choice if asked.choose else _trial)
 
-    def begin(spec: RunSpec) -> Training:
-        return training(spec, asked.way)
+    def begin(spec: RunSpec) -> tuple[str, Training]:
+        chosen = host_of(spec, asked.host)
+        if chosen != "torchrun":
+            return "detached", training(spec, asked.way)
+        return chosen, gang_training(spec, asked.way, Node(meet=asked.meet))
 
     if asked.detach:
         return _detached(asked.folder, asked.token, asked.survives, begin)
@@ -69,10 +75,13 @@ def host(
     folder: Path,
     token: str,
     survives: str,
-    training: Callable[[RunSpec], Training],
+    begin: Callable[[RunSpec], tuple[str, Training]],
     ready: Callable[[], None] = lambda: None,
 ) -> int:
-    """Take the run, train it to its end, let it go. `ready` is called once it is taken."""
+    """Take the run, train it to its end, let it go. `begin` gives the host's name and what it drives.
+
+    `ready` is called once the run is taken.
+    """
     noted: list[int] = []
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda received, _frame: noted.append(received))
@@ -80,13 +89,14 @@ def host(
         signal.signal(number, signal.SIG_IGN)
     try:
         spec = read_run(folder)
+        name, training = begin(spec)
         keeper = Keeper(folder, "host", token=token)
     except EpochalError as error:
         print(f"{error.error_code}: {error.what} ({error.where})", file=sys.stderr, flush=True)  # noqa: T201 - host.log
         return BUSY if error.error_code == "run-busy" else error.exit_code
-    keeper.record(host_started("detached", survives))
+    keeper.record(host_started(name, survives))
     ready()
-    thread = TrainingThread(training(spec), keeper)
+    thread = TrainingThread(training, keeper)
     thread.start()
     return _attend(thread, keeper, noted)
 
@@ -195,7 +205,7 @@ def _attend(thread: TrainingThread, keeper: Keeper, noted: list[int]) -> int:
     return 1 if ended.state in {"failed", "diverged"} else 0
 
 
-def _detached(folder: Path, token: str, survives: str, training: Callable[[RunSpec], Training]) -> int:
+def _detached(folder: Path, token: str, survives: str, begin: Callable[[RunSpec], tuple[str, Training]]) -> int:
     """Go on in a child that is nobody's, in a session of its own; return when it has the run, or with its exit code."""
     read_end, write_end = os.pipe()
     child = os.fork()
@@ -213,7 +223,7 @@ def _detached(folder: Path, token: str, survives: str, training: Callable[[RunSp
 
     code = 1
     try:
-        code = host(folder, token, survives, training, tell)
+        code = host(folder, token, survives, begin, tell)
     except Exception:  # noqa: BLE001 - an edge: the child must not go on as its parent
         sys.excepthook(*sys.exc_info())
     sys.stdout.flush()

@@ -34,7 +34,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         "path",
     ),
     "train --no-follow": ("run", "state", "pid", "path"),
-    "runs": ("run", "state", "family", "metric", "value", "started", "seconds", "path"),
+    "runs": ("run", "state", "family", "metric", "value", "started", "seconds", "world_size", "path"),
     "stop": ("run", "state"),
     "checkpoint": ("run", "step", "pinned", "path"),
     "checkpoint --list": ("step", "bytes", "value", "whole", "healthy", "pinned", "best", "path"),

@@ -148,7 +148,7 @@ class Keeper:
         if now:
             self.stop_now.set()
         with self._state_lock:
-            self._asked.append("stop" if now else event.verb)
+            self._asked += ["stop", "stop-now"] if now else [event.verb]
 
     def _take(self, command: Command) -> None:
         """Hand a request over once, then note and acknowledge it, on a full disk as soon as there is room.

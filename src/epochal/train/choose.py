@@ -213,7 +213,12 @@ def _try_family(
     draft = replace(draft_plan(project, family, whole.prepared), device="cpu")
     rate = measure(whole.prepared, family, draft, whole.dense, seconds=min(0.3, seconds / 10))
     fitted, rate, _ = fit_to_budget(
-        project, family, draft, rate, whole.prepared, lambda plan: measure(whole.prepared, family, plan, whole.dense)
+        project,
+        family,
+        draft,
+        rate,
+        prepared=whole.prepared,
+        rate_of=lambda plan: measure(whole.prepared, family, plan, whole.dense),
     )
     steps_per_epoch = 1 if family == "trees" else num_batches(len(whole.prepared.data.train), fitted.batch_size)
     results = []

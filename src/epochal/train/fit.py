@@ -329,7 +329,15 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
         state.learner.recall()
         prediction = state.learner.evaluate().prediction if len(data.validation) else None
         if ready.baselines is not None:
-            yield from _finish(spec, ready, ready.baselines, prediction, outcome, requests, clock)
+            yield from _finish(
+                spec,
+                ready,
+                ready.baselines,
+                prediction=prediction,
+                look=requests.look,
+                clock=clock,
+                stopped=outcome.state == "stopped",
+            )
     yield _ended(state, outcome)
 
 
@@ -337,12 +345,13 @@ def _finish(
     spec: RunSpec,
     ready: Ready,
     compared: tuple[Trivial, Strong],
+    *,
     prediction: np.ndarray | None,
-    outcome: Outcome,
-    requests: Requests,
+    look: Callable[[], bool],
     clock: Clock,
+    stopped: bool,
 ) -> Events:
-    """Write the bundle. Raises NotSaved for a run that is done, which is nothing without it."""
+    """Write the bundle. Raises NotSaved, but not for a stopped run: it has its checkpoint, and a resume can make the model."""
     assert ready.made is not None  # noqa: S101 - made by _plan, for the type checker
     assert ready.state is not None  # noqa: S101
     write = partial(
@@ -356,11 +365,10 @@ def _finish(
         prediction=prediction,
     )
     try:
-        yield from when_there_is_room(write, "the model", look=requests.look, clock=clock)
+        yield from when_there_is_room(write, "the model", look=look, clock=clock)
     except NotSaved as error:
-        if outcome.state == "done":
+        if not stopped:
             raise
-        # A stopped run has its checkpoint: a resume can still make the model.
         yield Noticed(code=error.error_code, text=f"the model was {error.what}; {error.fix}", severity="error")
 
 

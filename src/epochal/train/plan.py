@@ -211,7 +211,9 @@ def make_plan(
     steps_per_epoch = _steps_per_epoch(draft, prepared, family)
     plan, rate, notes = _with_threads(draft, rate_of, steps_per_epoch, usable_cores(team))
     plan = _seldom_enough(plan, rate, steps_per_epoch, project.train.patience)
-    plan, rate, more = fit_to_budget(project, family, plan, rate, prepared, rate_of, begun=started - seconds_spent)
+    plan, rate, more = fit_to_budget(
+        project, family, plan, rate, prepared=prepared, rate_of=rate_of, begun=started - seconds_spent
+    )
     limit = duration_seconds(project.train.time_limit) if project.train.time_limit else math.inf
     plan = _seen_in_time(plan, rate, steps_per_epoch, project.train.patience, limit)
     expected = plan.epochs * rate.of_epoch(steps_per_epoch, plan.evaluate_every)
@@ -241,9 +243,9 @@ def fit_to_budget(
     family: str,
     plan: Plan,
     rate: Rate,
+    *,
     prepared: Prepared,
     rate_of: Callable[[Plan], Rate],
-    *,
     begun: float | None = None,
 ) -> tuple[Plan, Rate, list[str]]:
     """The plan with sizes and passes that the budget allows, its rate, and what was changed in words.

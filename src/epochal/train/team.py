@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -98,7 +99,12 @@ class Team:
         if self.size == 1:
             return module
         places = None if device.type == "cpu" else [device]
-        return DistributedDataParallel(module, device_ids=places, broadcast_buffers=False, find_unused_parameters=True)
+        with warnings.catch_warnings():
+            # The argument has a new name, which torch 2.10 does not know.
+            warnings.simplefilter("ignore", FutureWarning)
+            return DistributedDataParallel(
+                module, device_ids=places, broadcast_buffers=False, find_unused_parameters=True
+            )
 
     def _gathered(self, part: Tensor) -> list[Tensor]:
         """The parts of all ranks, which differ in length alone."""
