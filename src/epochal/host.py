@@ -27,7 +27,7 @@ from epochal.core.errors import EpochalError
 from epochal.core.events import RunEnded
 from epochal.core.settings import parse_project
 from epochal.project.runfile import RunSpec, read_run
-from epochal.runs.gang import Node, gang_training
+from epochal.runs.gang import Node, check_meet, gang_training
 from epochal.runs.keeper import Keeper
 from epochal.runs.launch import BUSY, host_of
 from epochal.runs.thread_host import Training, TrainingThread, fit_training, host_started
@@ -64,6 +64,8 @@ def main(arguments: list[str] | None = None, training: Make = fit_training) -> i
         chosen = host_of(spec, asked.host)
         if chosen != "torchrun":
             return "detached", training(spec, asked.way)
+        if spec.nodes > 1:
+            check_meet(asked.meet)
         return chosen, gang_training(spec, asked.way, Node(meet=asked.meet))
 
     if asked.detach:

@@ -34,6 +34,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         "path",
     ),
     "train --no-follow": ("run", "state", "pid", "path"),
+    "train --print-launch": ("run", "nodes", "world_size", "path"),
     "runs": ("run", "state", "family", "metric", "value", "started", "seconds", "world_size", "path"),
     "stop": ("run", "state"),
     "checkpoint": ("run", "step", "pinned", "path"),

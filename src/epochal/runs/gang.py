@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -34,6 +35,10 @@ _KILL_SECONDS = 5.0
 """What was killed is gone by then, or hangs in the kernel."""
 _LOOK_SECONDS = 0.1
 _LOOPBACK = Path("/sys/class/net/lo")
+
+
+MEET = "HOST:PORT"
+"""To be replaced by the first node's name or address, as the others reach it, and a free port there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,34 @@ def launcher_arguments(spec: RunSpec, node: Node, way: Way = "exactly") -> list[
         str(spec.folder),
         *(["--way", way] if way != "exactly" else []),
     ]
+
+
+def launch_lines(spec: RunSpec, meet: str = "", way: Way = "exactly") -> list[tuple[str, str]]:
+    """Each node's name and the line that starts its part by hand: the first node's host, on the others the launcher."""
+    meet = meet or MEET
+    onward = ["--way", way] if way != "exactly" else []
+    first = [sys.executable, "-P", "-m", "epochal.host", str(spec.folder), *onward]
+    if spec.nodes == 1:
+        return [("here", shlex.join(first))]
+    lines = [("node 0", shlex.join([*first, "--meet", meet]))]
+    launcher = [sys.executable, "-P", "-m", "torch.distributed.run"]
+    for number in range(1, spec.nodes):
+        node = Node(number=number, meet=meet)
+        lines.append((f"node {number}", shlex.join([*launcher, *launcher_arguments(spec, node, way)])))
+    return lines
+
+
+def check_meet(meet: str) -> str:
+    """A place to meet as it was given. Raises RunError when it is not HOST:PORT."""
+    host, _, port = meet.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise RunError(
+            f"{meet!r} is no place to meet",
+            where="--meet",
+            fix="write the first node's name or address, as the others reach it, and a free port: gpu01:29500",
+            code="no-meeting",
+        )
+    return meet
 
 
 def gang_training(spec: RunSpec, way: Way = "exactly", node: Node | None = None) -> Training:
@@ -210,6 +243,7 @@ def _environment(spec: RunSpec) -> dict[str, str]:
     ours = {
         "OMP_NUM_THREADS": str(max(1, cores // spec.project.train.num_ranks)),
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(TERM_SECONDS),
+        "TORCH_CPP_LOG_LEVEL": "ERROR",  # else each rank warns in host.log of looking for parameters that took no part
     }
     if spec.nodes == 1 and _LOOPBACK.exists():
         ours["GLOO_SOCKET_IFNAME"] = "lo"  # else ranks meet on what the machine's name leads to, which may be nowhere

@@ -93,7 +93,7 @@ def refuse_sharing(project: Project, nodes: int = 1) -> None:
     """Refuse what cannot be shared as [train] devices and the number of nodes ask. Raises RunError."""
     train, family = project.train, project.model.family
     ranks = nodes * train.num_ranks
-    if ranks > 1 and "devices" in FAMILIES[family].idle:
+    if ranks > 1 and family and "devices" in FAMILIES[family].idle:
         raise RunError(
             f"{family} computes on one device and {ranks} were asked for",
             where="[train] devices",

@@ -30,7 +30,7 @@ class Looked:
 
 def look_at_machine(folder: Path) -> list[Looked]:
     """Everything, in the order in which it usually fails. Changes nothing and imports nothing heavy."""
-    return [*_terminal(), *_python(), *_packages(), _gpu(), _disk(folder), _memory()]
+    return [*_terminal(), *_python(), *_packages(), _gpu(), _ranks(), _disk(folder), _memory()]
 
 
 def _terminal() -> Iterator[Looked]:
@@ -84,6 +84,16 @@ def _gpu() -> Looked:
     except (OSError, subprocess.SubprocessError) as error:
         return Looked(what="gpu", found="nvidia-smi does not answer", ok=False, fix=safe(str(error), 200))
     return Looked(what="gpu", found=safe("; ".join(line.strip() for line in answer.splitlines()), 300))
+
+
+def _ranks() -> Looked:
+    """What several devices can train together with: gloo comes with torch, NCCL with its builds for GPUs of NVIDIA."""
+    nccl = sorted(
+        f"NCCL {found.version}"
+        for found in metadata.distributions()
+        if (found.metadata["Name"] or "").startswith("nvidia-nccl")
+    )
+    return Looked(what="ranks", found=f"{nccl[0]} for GPUs, gloo for the CPU" if nccl else "gloo, for ranks on the CPU")
 
 
 def _disk(folder: Path) -> Looked:

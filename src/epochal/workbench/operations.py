@@ -292,6 +292,7 @@ def make_run(
     accept_split: bool = False,
     report: Report = quiet,
     cancelled: threading.Event | None = None,
+    nodes: int = 1,
 ) -> RunSpec:
     """Prepare a run: data up to date, family chosen, run.toml frozen. It is not started yet."""
     if not file.project.columns.target:
@@ -302,6 +303,7 @@ def make_run(
             code="no-target",
         )
     wanted = file.project if adjust is None else adjust(file.project)
+    launch.refuse_sharing(wanted, nodes)
     if _same_rows(wanted, file.project):
         # What this run holds out is what the project holds out: recorded, so that changed data cannot move it unseen.
         recorded, built = build(client, file, tell=tell, accept_split=accept_split, report=report, cancelled=cancelled)
@@ -313,7 +315,7 @@ def make_run(
     if not project.model.family:
         choose_family(file, built, project=project, report=report)
         project = replace(project, model=file.project.model)
-    return launch.make_run(file.folder, project, body_of(built), overrides or {})
+    return launch.make_run(file.folder, project, body_of(built), overrides or {}, nodes=nodes)
 
 
 def _same_rows(one: Project, other: Project) -> bool:

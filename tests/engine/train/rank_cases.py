@@ -1,6 +1,6 @@
 """What ranks and one process must compute alike: small learners, some steps of each, and what came of them.
 
-    torchrun --nproc-per-node 2 tests/engine/train/rank_cases.py OUT.npz
+torchrun --nproc-per-node 2 tests/engine/train/rank_cases.py OUT.npz
 """
 
 from __future__ import annotations

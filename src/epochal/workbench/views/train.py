@@ -13,6 +13,7 @@ from epochal.workbench.views.words import about, count, done_at, duration, figur
 
 
 if TYPE_CHECKING:
+    from epochal.core.events import TrainingStarted
     from epochal.journal.reduce import RunState
     from epochal.runs.state import RunInfo
 
@@ -155,7 +156,8 @@ def _facts(info: RunInfo, state: RunState, now: datetime) -> tuple[tuple[str, To
         facts.append((safe(state.status_note), "warning"))
     elif info.alive and training is not None:
         facts += _pace(state, now)
-        facts.append((f"on {device_words(training.device)}", "quiet"))
+        shared = f", {some(training.ranks, 'rank')}" if training.ranks > 1 else ""
+        facts.append((f"on {device_words(training.device)}{shared}", "quiet"))
     elif state.phase and not training:
         facts.append((safe(state.phase_detail) or _PHASES.get(state.phase, safe(state.phase)), "text"))
     if state.status_note and state.status in {"interrupted", "stuck", "failed", "diverged", "stopped", "done"}:
@@ -236,7 +238,7 @@ def _system(info: RunInfo, state: RunState) -> tuple[tuple[str, str], ...]:
     training = state.training
     if training is not None:
         facts += [
-            ("computes on", f"{device_words(training.device)}, {some(training.threads, 'thread')}"),
+            ("computes on", _computes_on(training)),
             ("precision", safe(training.precision)),
             ("batch", f"{count(training.batch_size)} rows, learning rate {training.learning_rate:.3g}"),
             ("weights", about(training.parameters)),
@@ -246,6 +248,14 @@ def _system(info: RunInfo, state: RunState) -> tuple[tuple[str, str], ...]:
         last = state.checkpoints[-1]
         facts.append(("checkpoint", f"{unit_of(info.spec.family)} {passes(last.epoch)}, step {count(last.step)}"))
     return tuple(facts)
+
+
+def _computes_on(training: TrainingStarted) -> str:
+    threads = some(training.threads, "thread")
+    if training.ranks == 1:
+        return f"{device_words(training.device)}, {threads}"
+    device = training.device.partition(":")[0]
+    return f"{device_words(device)}, {some(training.ranks, 'rank')}, {threads} each"
 
 
 def _coach(info: RunInfo, state: RunState) -> tuple[Finding, ...]:
