@@ -90,6 +90,7 @@ def test_a_run_goes_from_its_start_to_done_and_everyone_reads_the_same(spec, tmp
         "value": 0.4,
         "started": spec.created,
         "seconds": pytest.approx(0.8),
+        "world_size": 1,
         "path": str(spec.folder),
     }
     assert info.as_result()["best"] == {"value": 0.4, "step": 40}

@@ -6,7 +6,7 @@ import shlex
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from epochal.snapshot.manifest import Snapshot, SnapshotColumn, SplitFile, write
 
 
 NUM_ROWS = 600
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 PROJECT = Project(
     name="p",
     goal=Goal(task="classification", metric="log_loss"),
@@ -40,7 +40,7 @@ PROJECT = Project(
     columns=Columns(target="y"),
     model=Model(family="mlp", options={"width": 8, "dropout": 0.3}),
     train=Train(
-        epochs=150,
+        epochs=100,
         batch_size=33,
         patience=1_000_000,
         first_checkpoint="0.05 s",
@@ -253,22 +253,18 @@ def test_the_lines_for_two_nodes_start_one_run_on_both(folder, golden, tmp_path)
     port = 20_000 + os.getpid() % 10_000
     lines = [line for _name, line in launch_lines(spec, f"127.0.0.1:{port}")]
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
-    nodes = [
-        subprocess.Popen(
-            shlex.split(line),
-            env=environment,
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            stdout=(tmp_path / f"{n}.log").open("w"),
-            stderr=subprocess.STDOUT,
-        )
-        for n, line in enumerate(lines)
-    ]
-    try:
+    with ExitStack() as stack:
+        nodes = []
+        for number, line in enumerate(lines):
+            log = stack.enter_context((tmp_path / f"{number}.log").open("w"))
+            command = shlex.split(line)
+            node = subprocess.Popen(
+                command, env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+            stack.callback(node.wait)
+            stack.callback(node.kill)
+            nodes.append(node)
         codes = [node.wait(PATIENCE_SECONDS) for node in nodes]
-    finally:
-        for node in nodes:
-            node.kill()
     assert codes == [0, 0], [(tmp_path / f"{n}.log").read_text()[-2000:] for n in range(2)]
     assert status(spec, "done").training.ranks == 2
     assert outcome(spec) == golden

@@ -79,6 +79,10 @@ class TestAProject:
             ({"model": {"family": "tabm", "embeddings": "x"}}, ("model", "embeddings")),
             ({"train": {"devices": []}}, ("train", "devices")),
             ({"train": {"devices": [-1]}}, ("train", "devices")),
+            ({"train": {"devices": [0, 0]}}, ("train", "devices")),
+            ({"train": {"devices": 0}}, ("train", "devices")),
+            ({"train": {"devices": True}}, ("train", "devices")),
+            ({"train": {"host": "slurm"}}, ("train", "host")),
             ({"split": {"values": {"a": []}}}, ("split", "values")),
         ],
     )

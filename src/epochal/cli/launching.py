@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
+from epochal.cli.arguments import UsageError
 from epochal.cli.console import Console
-from epochal.project.runfile import RunSpec
-from epochal.runs.gang import MEET, check_meet, launch_lines
-from epochal.runs.resume import Way
+
+
+if TYPE_CHECKING:
+    from epochal.project.runfile import RunSpec
+    from epochal.runs.resume import Way
 
 
 def add_launch(parser: argparse.ArgumentParser) -> None:
@@ -19,15 +23,27 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--meet",
-        metavar=MEET,
+        metavar="HOST:PORT",
         default="",
         help="for several nodes: the first one's name or address and a free port there",
     )
 
 
+def check_launch(arguments: argparse.Namespace) -> None:
+    """Refuse a place to meet that is none, or that nobody asked for, before anything is made. Raises EpochalError."""
+    from epochal.runs.gang import check_meet
+
+    if arguments.meet:
+        check_meet(arguments.meet)
+    if arguments.meet and not arguments.print_launch:
+        raise UsageError("--meet is for lines that are started by hand", fix="add --print-launch")
+
+
 def print_launch(spec: RunSpec, console: Console, *, meet: str = "", way: Way = "exactly") -> int:
-    """Print them. Raises RunError for a place to meet that is none."""
-    lines = launch_lines(spec, check_meet(meet) if meet else "", way)
+    """Print them."""
+    from epochal.runs.gang import MEET, launch_lines
+
+    lines = launch_lines(spec, meet, way)
     if console.as_json:
         nodes = [{"node": name, "line": line} for name, line in lines]
         console.document({"run": spec.name, "nodes": nodes, "world_size": spec.world_size, "path": str(spec.folder)})

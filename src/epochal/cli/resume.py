@@ -10,7 +10,7 @@ import argparse
 
 from epochal.cli.arguments import add_json, add_project, add_run, run_of
 from epochal.cli.console import Console
-from epochal.cli.launching import add_launch
+from epochal.cli.launching import add_launch, check_launch, print_launch
 
 
 SUMMARY = "continue a stopped or interrupted run"
@@ -47,12 +47,12 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Check that it can go on, start a host, follow."""
     from epochal.cli.following import follow, follows, say_started
-    from epochal.cli.launching import print_launch
     from epochal.runs.launch import host_of
     from epochal.runs.resume import Way, refuse_resume, resume
     from epochal.workbench import operations
     from epochal.workbench.data_client import DataClient
 
+    check_launch(arguments)
     info = run_of(arguments)
     with DataClient() as client:
         operations.ensure_snapshot(client, info.spec, console.progress)

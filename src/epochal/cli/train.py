@@ -6,7 +6,7 @@ import argparse
 
 from epochal.cli.arguments import UsageError, add_json, add_project, add_set, apply_sets, parse_sets
 from epochal.cli.console import Console
-from epochal.cli.launching import add_launch, print_launch
+from epochal.cli.launching import add_launch, check_launch, print_launch
 
 
 SUMMARY = "start a run and follow it"
@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             f"{arguments.nodes} nodes cannot be started from here",
             fix=f"with --print-launch, up to {MOST_NODES}: it prints the line for each",
         )
+    check_launch(arguments)
     sets = parse_sets(arguments.set)
     if arguments.host:
         sets["train.host"] = arguments.host

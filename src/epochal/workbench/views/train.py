@@ -156,8 +156,7 @@ def _facts(info: RunInfo, state: RunState, now: datetime) -> tuple[tuple[str, To
         facts.append((safe(state.status_note), "warning"))
     elif info.alive and training is not None:
         facts += _pace(state, now)
-        shared = f", {some(training.ranks, 'rank')}" if training.ranks > 1 else ""
-        facts.append((f"on {device_words(training.device)}{shared}", "quiet"))
+        facts.append((f"on {_shared_words(training)}", "quiet"))
     elif state.phase and not training:
         facts.append((safe(state.phase_detail) or _PHASES.get(state.phase, safe(state.phase)), "text"))
     if state.status_note and state.status in {"interrupted", "stuck", "failed", "diverged", "stopped", "done"}:
@@ -252,10 +251,14 @@ def _system(info: RunInfo, state: RunState) -> tuple[tuple[str, str], ...]:
 
 def _computes_on(training: TrainingStarted) -> str:
     threads = some(training.threads, "thread")
+    return f"{_shared_words(training)}, {threads}{' each' if training.ranks > 1 else ''}"
+
+
+def _shared_words(training: TrainingStarted) -> str:
+    """Where it computes; with several ranks, without the number of the first one's GPU."""
     if training.ranks == 1:
-        return f"{device_words(training.device)}, {threads}"
-    device = training.device.partition(":")[0]
-    return f"{device_words(device)}, {some(training.ranks, 'rank')}, {threads} each"
+        return device_words(training.device)
+    return f"{device_words(training.device.partition(':')[0])}, {some(training.ranks, 'rank')}"
 
 
 def _coach(info: RunInfo, state: RunState) -> tuple[Finding, ...]:
