@@ -83,6 +83,7 @@ def test_only_the_edges_catch_everything():
         "data_host.py",
         "host.py",
         "predict_host.py",
+        "rank_host.py",
         "runs/thread_host.py",
         "workbench/session.py",
     }

@@ -173,7 +173,7 @@ class Keeper:
         return self._stop_asked
 
     def poll(self) -> Sequence[str]:
-        """The verbs asked since the last call. Given to the training."""
+        """The verbs asked since the last call: a stop at once as "stop" and "stop-now". Given to the training."""
         with self._state_lock:
             asked, self._asked = self._asked, []
         return asked

@@ -242,7 +242,7 @@ class TestAPlan:
         project = with_setting(project, "train.batch_size", 3)
 
         assert draft_plan(project, "tabm", rows, team=Team(size=2)).batch_size == 3
-        with pytest.raises(SettingsError, match="3 rows cannot be shared by 4 ranks"):
+        with pytest.raises(SettingsError, match="2 rows cannot be shared by 4 ranks"):
             draft_plan(project, "tabm", rows, team=Team(size=4))
 
 
