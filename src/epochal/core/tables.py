@@ -233,12 +233,12 @@ class Train:
         "auto",
         check=lambda v: v in {"auto", "cpu"} if isinstance(v, str) else _is_count(v) or _are_gpus(v),
         expected='"auto", "cpu", a number of ranks such as 2, or a list of GPU numbers such as [0, 3]',
-        meaning="Where it computes; more than one share each batch.",
+        meaning="Where it computes.",
     )
     seed: int = int_key(0, 0, 2**53, meaning="Of the weights, the order and everything random.")
     host: str = text_key(
         "detached",
-        meaning="The process the training lives in; torchrun, with a process for each device, is taken for many by itself.",
+        meaning="The process the training lives in.",
         choices=("detached", "thread", "torchrun"),
     )
 

@@ -226,6 +226,8 @@ def _plan(spec: RunSpec, ready: Ready, going: Going | None, spent: float) -> Gen
     device: torch.device | None = None
     if team.size > 1:
         device = choose_device(spec.project.train.devices, len(ready.prepared.data.train), team)[0]
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # NCCL asks for it
     if going is not None:
         ready.plan = plan_from(spec.resolved)
     else:

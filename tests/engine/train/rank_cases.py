@@ -53,6 +53,8 @@ class Case:
     weights: tuple[float, ...] = ()
     regression: bool = False
     changes: Mapping[str, Any] = field(default_factory=dict)
+    broken: int | None = None
+    """A row with a number that is none."""
 
 
 TABM = {"width": 16, "depth": 1, "dropout": 0.0, "members": 3, "embeddings": "none"}
@@ -66,6 +68,7 @@ CASES = {
     "with short gradients": Case(changes={"clip_norm": 0.05}),
     "of categories alone": Case(numbers=0),
     "of numbers to a number": Case(regression=True),
+    "that meets what is no number": Case(broken=200),
     "a linear model": Case(family="linear", options={"l2": "auto"}),
     "a linear model of categories": Case(family="linear", options={"l2": "auto"}, numbers=0),
     "an ensemble": Case(family="tabm", options=TABM),
@@ -78,7 +81,9 @@ def rows(case: Case, count: int, seed: int) -> dict[str, torch.Tensor]:
     generator = np.random.default_rng(seed)
     numbers = generator.normal(size=(count, case.numbers)).astype(np.float32)
     codes = generator.integers(1, 5, size=(count, 2))
-    told = numbers.sum(axis=1) + codes[:, 0] - 2.5 + generator.normal(size=count)
+    if case.broken is not None and count == ROWS:
+        numbers[case.broken] = np.nan
+    told = np.nan_to_num(numbers).sum(axis=1) + codes[:, 0] - 2.5 + generator.normal(size=count)
     target = told.astype(np.float32) if case.regression else np.digitize(told, (-1, 1))
     return {"numbers": torch.from_numpy(numbers), "codes": torch.from_numpy(codes), "target": torch.from_numpy(target)}
 
@@ -109,9 +114,9 @@ def outcomes(team: Team = SOLO) -> Iterator[tuple[str, np.ndarray]]:
         windows = [learner.advance(STEPS // 2) for _ in range(2)]
         evaluation = learner.evaluate()
         weights = [p.detach().numpy().ravel() for p in learner.module.parameters()]
-        figures = [(w.loss, w.loss_min, w.loss_max, w.grad_norm, w.samples) for w in windows]
+        figures = [(w.loss, w.loss_min, w.loss_max, w.grad_norm, w.count, w.healthy) for w in windows]
         yield f"{name}: weights", np.concatenate(weights)
-        yield f"{name}: figures", np.array(figures).ravel()
+        yield f"{name}: figures", np.array(figures, dtype=np.float64).ravel()
         yield f"{name}: answers", np.append(evaluation.prediction.ravel(), evaluation.loss)
 
 

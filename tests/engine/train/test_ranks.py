@@ -60,7 +60,15 @@ def test_two_ranks_compute_what_one_process_does(together, alone, name, what):
     """To rounding: the same gradients of the same batches, whatever the parts weigh."""
     key = f"{name}: {what}"
 
-    assert together[key] == pytest.approx(alone[key], rel=1e-5, abs=1e-5)
+    assert together[key] == pytest.approx(alone[key], rel=1e-5, abs=1e-5, nan_ok=True)
+
+
+def test_what_is_no_number_on_one_rank_stops_both_before_that_step(together):
+    """Each sees it in the sum."""
+    first, second = together["that meets what is no number: figures"].reshape(2, -1)
+
+    assert 0 < first[-2] + second[-2] < CASES.STEPS
+    assert second[-1] == 0
 
 
 class TestAPart:
