@@ -112,12 +112,20 @@ def read_run(folder: Path) -> RunSpec:
             environment=document["environment"],
             ledger=document["ledger"],
             notices=tuple(document.get("notices", ())),
-            nodes=int(document.get("nodes", 1)),
+            nodes=_nodes(document, path),
         )
     except FileNotFoundError:
         raise RunError("this folder holds no run", where=str(path), fix="see `epochal runs`") from None
     except (OSError, KeyError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RunError(f"run.toml cannot be read: {error}", where=str(path), fix="see `epochal doctor`") from error
+
+
+def _nodes(document: Mapping[str, Any], path: Path) -> int:
+    """Machines of a run; one for runs of versions that knew no more. Raises RunError."""
+    nodes = document.get("nodes", 1)
+    if not isinstance(nodes, int) or nodes < 1:
+        raise RunError(f"`nodes` is {nodes!r}, not a number of machines", where=str(path), fix="see `epochal doctor`")
+    return nodes
 
 
 def with_resolved(spec: RunSpec, resolved: Mapping[str, Any]) -> RunSpec:

@@ -138,7 +138,7 @@ def judge(
     if said in {"done", "stopped", "diverged", "failed", "paused"}:
         return said, note
     if sign is None:
-        return "interrupted", "nothing is known of its host"
+        return "interrupted", "it was not started yet, or nothing is known of its host"
     if alive is False:
         return "interrupted", _how_it_ended(sign, memory_kills)
     if alive is None:
