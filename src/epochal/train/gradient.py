@@ -250,6 +250,12 @@ class GradientLearner:
         loss = float(self._of_chosen(loss_K.unsqueeze(0))[0])
         return Evaluation(loss=loss, prediction=prediction(self.module, self.target, outputs))
 
+    def losses_of_training_rows(self) -> np.ndarray:
+        """The loss of each training row as the model is, in the rows' own order: float64 (N,)."""
+        outputs, target = outputs_of(self.module, self._feed.rows())
+        losses_NK = self._objective.row_losses(outputs, target)
+        return np.asarray(self._of_chosen(losses_NK).double().cpu().numpy())
+
     def lower_rate(self) -> None:
         """Learn more slowly from now on: what the plateau schedule does."""
         self.rate_factor *= PLATEAU_FACTOR

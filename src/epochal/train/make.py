@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,7 +21,12 @@ from epochal.train.objective import Target, fit_target
 from epochal.train.order import row_order
 from epochal.train.prepare import Dense, Preparation, Raw, fit_preparation
 from epochal.train.rows import TrainingData
+from epochal.train.stages import ranked_by
 from epochal.train.state import Learner, Plan
+
+
+_FIRST_MODEL_STEPS = 500
+"""What the first small model is trained for, whose loss says which rows are easy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,7 @@ def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows |
     device = same_device(plan.device)
     rows = dense or dense_rows(prepared)
     network = NETWORKS[family]
+    ranking = _ranking(prepared, plan, rows)
     seeds.seed_torch(plan.seed, "fit")
     fitted = network.fit(rows.train.numbers, plan.options) if network.fit else {}
     seeds.seed_torch(plan.seed, "weights")
@@ -92,13 +98,33 @@ def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows |
         module=module,
         plan=plan,
         target=target,
-        feed=MemoryFeed(train, row_order(plan, data.train.target), num_batches(len(data.train), plan.batch_size)),
+        feed=MemoryFeed(
+            train, row_order(plan, data.train.target, ranking), num_batches(len(data.train), plan.batch_size)
+        ),
         validation=MemoryRows(_rows(rows.validation, target, data.validation.target, device))
         if len(data.validation)
         else None,
         device=device,
     )
     return Made(learner=learner, target=target, fitted=fitted)
+
+
+def _ranking(prepared: Prepared, plan: Plan, rows: DenseRows) -> np.ndarray | None:
+    """The training rows, those to be fed first first; None unless they are fed gradually."""
+    if plan.feed != "gradual":
+        return None
+    train = prepared.data.train
+    if plan.feed_by and train.beside is not None:
+        return ranked_by(train.beside, plan.feed_by, plan.feed_first)
+    batches = num_batches(len(train), plan.batch_size)
+    first = replace(
+        plan, feed="all", epochs=max(1, _FIRST_MODEL_STEPS // batches), learning_rate=0.02, options={"l2": "auto"}
+    )
+    learner = make_learner(prepared, "linear", first, rows).learner
+    assert isinstance(learner, GradientLearner)  # noqa: S101 - a linear model is one
+    learner.advance(learner.total_steps)
+    learner.evaluate()
+    return np.argsort(learner.losses_of_training_rows(), kind="stable")
 
 
 def _rows(dense: Dense, target: Target, values: np.ndarray, device: torch.device) -> Batch:
