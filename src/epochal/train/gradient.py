@@ -70,6 +70,7 @@ class GradientLearner:
         """The plateau schedule's."""
         self.pieces = plan.accumulate
         """Into so many each batch is cut."""
+        self.threads = plan.threads
         self.step = 0
 
     @property
@@ -260,6 +261,11 @@ class GradientLearner:
         """Learn more slowly from now on: what the plateau schedule does."""
         self.rate_factor *= PLATEAU_FACTOR
 
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many from now on, in the thread that calls."""
+        self.threads = threads
+        torch.set_num_threads(threads)
+
     def remember(self) -> None:
         """Keep the weights as they are as the best."""
         with self._averaged.in_place() if self._averaged is not None else contextlib.nullcontext():
@@ -283,6 +289,7 @@ class GradientLearner:
         self._best = learner_files.load_best(folder, self._device)
         self.step, self.pieces = int(counted["step"]), int(counted["pieces"])
         self.rate_factor = float(counted["rate_factor"])
+        self.use_threads(int(counted["threads"]))
 
     def _parts(self) -> learner_files.Parts:
         return learner_files.Parts(
@@ -292,7 +299,12 @@ class GradientLearner:
             scale=self._scale,
             best=self._best,
             device=self._device,
-            counted={"step": self.step, "pieces": self.pieces, "rate_factor": self.rate_factor},
+            counted={
+                "step": self.step,
+                "pieces": self.pieces,
+                "rate_factor": self.rate_factor,
+                "threads": self.threads,
+            },
         )
 
     def save_model(self, folder: Path) -> None:
