@@ -213,7 +213,21 @@ FAMILIES: dict[str, Family] = {
                 Option(name="row_share", default=1.0, meaning="Share of rows each tree sees.", low=0.05, high=1),
                 Option(name="column_share", default=1.0, meaning="Share of columns each tree sees.", low=0.05, high=1),
             ),
-            idle=("batch_size", "schedule", "weight_decay", "precision", "devices"),
+            idle=(
+                "batch_size",
+                "optimiser",
+                "momentum",
+                "schedule",
+                "warm_up",
+                "weight_decay",
+                "clip_norm",
+                "label_smoothing",
+                "ema",
+                "sampling",
+                "accumulate",
+                "precision",
+                "devices",
+            ),
         ),
     )
 }

@@ -118,6 +118,8 @@ class Loop:
             self.state.counters.seconds += seconds
             self._learn_rate(window, seconds)
             self._tally.add(window, seconds)
+            for notice in window.notices:
+                yield Noticed(code=notice.code, text=notice.text, severity="warning")
             if verdict is not None:
                 self._keep(verdict)
             yield from self._tell()
