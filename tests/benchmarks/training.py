@@ -3,8 +3,9 @@
 54 inputs, 7 classes, batches of 512, 100,000 rows. All contenders (see peers.py) take the same number of steps with the
 same network, loss and optimiser; they take turns, and each figure is the median of the repetitions. Prints one JSON
 object with --json: for each family `ratio_to_X`, above 1 where epochal is faster than X, at one thread and, as
-`ratio_to_X_best_threads`, each at the thread count that suits it best; and samples a second of each. `load` is
-the one-minute load average at the beginning of the repetitions, their median; this program itself is 1 of it.
+`ratio_to_X_best_threads`, each at the thread count that suits it best; and samples a second of each. `load` is the
+one-minute load average as the repetitions begin, their median; this program itself is about 1 of it. It takes some
+nine minutes on two idle cores; `--threads 1` halves that.
 
 On epochal's side a ratio is the whole of what a run does from its first step to its last: the host's keeper with lock,
 signs of life and journal, windows, checkpoints (one after a second, one at the end), and the chart's feed: every record
@@ -48,8 +49,8 @@ from epochal.train.state import Plan, TrainState
 
 
 INPUTS, CLASSES, BATCH = 54, 7, 512
-EPOCHS = {"mlp": 4, "tabm": 1}
-"""Passes over the rows, as many as take a second or more."""
+EPOCHS = {"mlp": 6, "tabm": 1}
+"""Passes over the rows, as many as take some seconds."""
 
 Speeds = Mapping[tuple[str, int], list[float]]
 """Samples a second of a contender at a thread count, one for each repetition."""
