@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
 SUMMARY = "let a project run its own model code"
 
-MEANING = (
-    "Trusting means that these files run as you, with all that you may do: read and change your files, use the network. "
-    "Read them first. It holds for this folder and these very contents; a changed or added file asks again."
-)
-"""What a person must know before they answer."""
-
 
 def prepare(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
@@ -75,7 +69,7 @@ def _of_run(arguments: argparse.Namespace) -> Standing:
 
 
 def _say(found: Standing, console: Console) -> None:
-    from epochal.project.trust import short
+    from epochal.project.trust import TRUSTING, short
 
     since = found.since if found.states else None
     marks = {} if since is None else {**dict.fromkeys(since.added, "added"), **dict.fromkeys(since.changed, "changed")}
@@ -86,7 +80,7 @@ def _say(found: Standing, console: Console) -> None:
     for name, why in found.code.left_out.items():
         console.say(f"left out, and cannot be imported: {name} ({why})")
     console.say()
-    console.say(MEANING)
+    console.say(TRUSTING)
     console.say()
 
 

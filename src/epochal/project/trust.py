@@ -33,6 +33,12 @@ MAX_STATES = 100
 """States of one project's code that stay trusted; the oldest go first."""
 _MAX_BYTES = 16 << 20
 
+TRUSTING = (
+    "Trusting means that these files run as you, with all that you may do: read and change your files, use the network. "
+    "Read them first. It holds for this folder and these very contents: a file that is changed or added asks again."
+)
+"""What a person must know before they answer."""
+
 
 class Untrusted(RunError):
     """Code that nobody has allowed to run."""
