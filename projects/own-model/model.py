@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from epochal.train.own import Spec
+from epochal.train.own import OptimiserSettings, Spec
 
 
 class Additive(nn.Module):
@@ -42,7 +42,7 @@ class Additive(nn.Module):
             usual = functional.mse_loss(output, batch["target"])
         return usual + self.penalty * self.parts(batch).square().mean()
 
-    def parameter_groups(self, settings) -> list[dict]:
+    def parameter_groups(self, settings: OptimiserSettings) -> list[dict]:
         """Weights are held small; where a unit begins and the bias are free."""
         return [
             {"params": [self.slope, self.weight, *self.tables.parameters()], "weight_decay": settings.weight_decay},

@@ -226,7 +226,7 @@ FAMILIES: dict[str, Family] = {
             name=OWN,
             title="your own model",
             tasks=_TABLE_TASKS,
-            why="a torch module of yours, in a file of the project",
+            why="your own torch module",
             options=(
                 Option(
                     name=MODULE,

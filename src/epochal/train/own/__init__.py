@@ -3,7 +3,7 @@
 docs/own-model.md is the protocol, with a sample project.
 """
 
-from epochal.train.own.spec import Input, Spec, Split
+from epochal.train.own.spec import Input, OptimiserSettings, Spec, Split
 
 
-__all__ = ["Input", "Spec", "Split"]
+__all__ = ["Input", "OptimiserSettings", "Spec", "Split"]

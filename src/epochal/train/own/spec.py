@@ -67,6 +67,14 @@ class Split:
         return self.rows
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimiserSettings:
+    """What `parameter_groups(settings)` may build on: those of the run, every "auto" resolved."""
+
+    learning_rate: float
+    weight_decay: float
+
+
 def make_spec(
     preparation: Preparation, *, task: str, classes: tuple[str, ...], kinds: Mapping[str, str], folder: Path
 ) -> Spec:
