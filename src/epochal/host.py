@@ -21,7 +21,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from epochal.core.errors import EpochalError
 from epochal.core.events import RunEnded
@@ -30,6 +30,7 @@ from epochal.project.runfile import RunSpec, read_run
 from epochal.runs.keeper import Keeper
 from epochal.runs.launch import BUSY
 from epochal.runs.thread_host import Training, TrainingThread, fit_training, host_started
+from epochal.train.going import Way
 
 
 STOP_NOW_SECONDS = 3.0
@@ -38,21 +39,30 @@ STOP_NOW_SECONDS = 3.0
 _LOOK_SECONDS = 0.1
 
 
-def main(arguments: list[str] | None = None, training: Callable[[RunSpec], Training] = fit_training) -> int:
-    """Run the host; returns the process's exit code. `training` makes of a run's settings what is driven."""
+Make = Callable[[RunSpec, Way], Training]
+"""Makes of a run's settings, and of the way it may go on, what is driven."""
+
+
+def main(arguments: list[str] | None = None, training: Make = fit_training) -> int:
+    """Run the host; returns the process's exit code."""
     parser = argparse.ArgumentParser(prog="python -P -m epochal.host")
     parser.add_argument("folder", type=Path, help="the run's folder, absolute; with --choose the project's")
     parser.add_argument("--choose", action="store_true", help="the folder is a project: try its families instead")
     parser.add_argument("--try", action="store_true", dest="trial", help="the folder is a project: take one step")
     parser.add_argument("--detach", action="store_true", help="return as soon as a process of its own has the run")
     parser.add_argument("--token", default="", help="names this start, for whoever waits for it")
+    parser.add_argument("--way", choices=get_args(Way), default="exactly", help="how a run that was begun may go on")
     parser.add_argument("--survives", default="", help="in words, what the run outlives")
     asked = parser.parse_args(arguments)
     if asked.choose or asked.trial:
         return _answer(_choice if asked.choose else _trial)
+
+    def begin(spec: RunSpec) -> Training:
+        return training(spec, asked.way)
+
     if asked.detach:
-        return _detached(asked.folder, asked.token, asked.survives, training)
-    return host(asked.folder, asked.token, asked.survives or "lives as long as this process", training)
+        return _detached(asked.folder, asked.token, asked.survives, begin)
+    return host(asked.folder, asked.token, asked.survives or "lives as long as this process", begin)
 
 
 def host(

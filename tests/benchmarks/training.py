@@ -1,38 +1,57 @@
-"""How fast training is against a careful hand-written loop over tensors in memory, in one run, interleaved.
+"""How fast epochal trains, against a careful hand-written loop, a stock DataLoader and three libraries, in one run.
 
-54 inputs, 7 classes, batch 512, one thread. Prints one JSON object with --json: ratios above 1 mean epochal is faster.
-`mlp` is the learner's steps alone; `mlp_fit` is the whole loop with events, evaluation and checkpoints on.
+54 inputs, 7 classes, batches of 512, 100,000 rows. All contenders (see peers.py) take the same number of steps with the
+same network, loss and optimiser; they take turns, and each figure is the median of the repetitions. Prints one JSON
+object with --json: for each family `ratio_to_X`, above 1 where epochal is faster than X, at one thread and, as
+`ratio_to_X_best_threads`, each at the thread count that suits it best; and samples a second of each.
+
+On epochal's side a ratio is the whole of what a run does from its first step to its last: the host's keeper with lock,
+signs of life and journal, windows, checkpoints (one after a second, one at the end), and the chart's feed: every record
+is read back and reduced as the workbench does, in the same thread and so at epochal's cost. Evaluation is excluded on
+both sides. `steps_ratio_to_loop` is the learner's steps alone, and `ratio_to_unfused_loop` the hand-written loop with
+AdamW as it comes, which is slower than the fused one all others take.
+
+On a GPU (--device cuda) threads make no difference: all is measured with one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import peers
 import pyarrow as pa
 import torch
-from torch import nn
 
 from epochal.core.clock import SystemClock
 from epochal.core.settings import parse_project
 from epochal.project.runfile import RunSpec
+from epochal.runs.follow import Follower
+from epochal.runs.keeper import Keeper
 from epochal.snapshot.manifest import SnapshotColumn
+from epochal.train.device import usable_cores
 from epochal.train.loop import Loop
-from epochal.train.make import DenseRows, Prepared, dense_rows, make_learner, prepare
+from epochal.train.make import DenseRows, Made, Prepared, dense_rows, make_learner, prepare
 from epochal.train.plan import draft_plan
 from epochal.train.rows import Rows, TrainingData
 from epochal.train.state import Plan, TrainState
 
 
 INPUTS, CLASSES, BATCH = 54, 7, 512
+EPOCHS = {"mlp": 4, "tabm": 1}
+"""Passes over the rows, as many as take a second or more."""
+
+Speeds = Mapping[tuple[str, int], list[float]]
+"""Samples a second of a contender at a thread count, one for each repetition."""
 
 
 def made_up_rows(num_rows: int, seed: int) -> Rows:
@@ -45,12 +64,12 @@ def made_up_rows(num_rows: int, seed: int) -> Rows:
         inputs=pa.table({f"x{i}": x[:, i] for i in range(INPUTS)}),
         target=target,
         eids=np.arange(num_rows),
-        keys=pa.chunked_array([pa.array([str(i) for i in range(num_rows)])]),
+        keys=pa.chunked_array([pa.array([str(i) for i in range(num_rows)], pa.string())]),
     )
 
 
 def prepared_rows(num_rows: int) -> Prepared:
-    """The rows after preparation."""
+    """The rows after preparation; none of them for validation, so that nothing is evaluated."""
     columns = tuple(
         SnapshotColumn(name=f"x{i}", kind="number", type="DOUBLE", missing=0, distinct=num_rows) for i in range(INPUTS)
     )
@@ -60,132 +79,190 @@ def prepared_rows(num_rows: int) -> Prepared:
             classes=tuple(f"class {c}" for c in range(CLASSES)),
             columns=columns,
             train=made_up_rows(num_rows, 1),
-            validation=made_up_rows(num_rows // 10, 2),
+            validation=made_up_rows(0, 2),
         )
     )
 
 
-def plan_for(prepared: Prepared, family: str, epochs: int) -> Plan:
-    """The family's own defaults, at the benchmark's batch size."""
-    project = parse_project(
-        {
-            "name": "bench",
-            "model": {"family": family},
-            "train": {"epochs": epochs, "batch_size": BATCH, "devices": "cpu"},
-        }
-    )
-    return replace(draft_plan(project, family, prepared), patience=10**6)
+class Bench:
+    """One family's trainings, all from the same rows."""
 
+    def __init__(self, family: str, rows: int, device: torch.device) -> None:
+        self._family, self._device = family, device
+        self._prepared = prepared_rows(rows)
+        self._dense: DenseRows = dense_rows(self._prepared)
+        self._x = self._dense.train.numbers.to(device)
+        self._y = torch.from_numpy(self._prepared.data.train.target).to(device)
 
-def hand_written(module: nn.Module, x: torch.Tensor, y: torch.Tensor, steps: int) -> float:
-    """Samples a second of the loop people write: index a batch, forward, loss, backward, AdamW."""
-    optimiser = torch.optim.AdamW(module.parameters(), lr=1e-3)
-    codes = torch.empty(len(x), 0, dtype=torch.int64)
-    module.train()
-    start, done = time.perf_counter(), 0
-    while done < steps:
-        order = torch.randperm(len(x))
-        for i in range(0, len(x) - BATCH + 1, BATCH):
-            rows = order[i : i + BATCH]
-            outputs = module(x[rows], codes[rows])
-            members = outputs.shape[1]
-            loss = nn.functional.cross_entropy(outputs.flatten(0, 1), y[rows].repeat_interleave(members))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            loss.item()
-            done += 1
-            if done == steps:
-                break
-    return steps * BATCH / (time.perf_counter() - start)
-
-
-def own_steps(prepared: Prepared, dense: DenseRows, family: str, steps: int) -> float:
-    """Samples a second of the learner, read in windows as `fit` reads them."""
-    learner = make_learner(prepared, family, plan_for(prepared, family, 1000), dense).learner
-    start, samples = time.perf_counter(), 0
-    while learner.step < steps:
-        samples += learner.advance(min(64, steps - learner.step)).samples
-    return samples / (time.perf_counter() - start)
-
-
-def own_fit(prepared: Prepared, dense: DenseRows, family: str, epochs: int) -> float:
-    """Samples a second of the whole loop: windows, evaluations, events as JSON, checkpoints."""
-    plan = plan_for(prepared, family, epochs)
-    learner = make_learner(prepared, family, plan, dense).learner
-    data = prepared.data
-    with tempfile.TemporaryDirectory() as folder:
-        project = parse_project({"name": "bench", "train": {"first_checkpoint": "1 s"}})
-        spec = RunSpec(
-            folder=Path(folder), name="0001-mlp", project=project, snapshot_id="", split_id="", created="", inputs=()
+    def _plan(self, epochs: int) -> Plan:
+        """The family's own defaults at the benchmark's batch size."""
+        project = parse_project(
+            {
+                "name": "bench",
+                "model": {"family": self._family},
+                "train": {
+                    "epochs": epochs,
+                    "batch_size": BATCH,
+                    "devices": [0] if self._device.type == "cuda" else "cpu",
+                },
+            }
         )
-        state = TrainState(learner=learner, plan=plan, metric="accuracy")
-        loop = Loop(
-            spec=spec,
-            state=state,
-            task=data.task,
-            truth=data.validation.target,
-            positive=0,
-            belongs={},
-            clock=SystemClock(),
-            look=lambda: False,
-            take_checkpoint=lambda: False,
+        plan = draft_plan(project, self._family, self._prepared)
+        return replace(plan, threads=torch.get_num_threads())
+
+    def _made(self, plan: Plan) -> Made:
+        return make_learner(self._prepared, self._family, plan, self._dense)
+
+    def peer(self, train: peers.Peer, epochs: int) -> float:
+        """Samples a second of another's loop."""
+        plan = self._plan(epochs)
+        job = peers.Job(
+            module=self._made(plan).learner.module,  # type: ignore[attr-defined]
+            x=self._x,
+            y=self._y,
+            batch_size=BATCH,
+            epochs=epochs,
+            learning_rate=plan.learning_rate,
+            weight_decay=plan.weight_decay,
+            device=self._device,
         )
-        start = time.perf_counter()
-        for event in loop.run():
-            json.dumps(str(event))
-        return state.counters.samples / (time.perf_counter() - start)
+        return job.steps * BATCH / train(job)
+
+    def steps(self, epochs: int) -> float:
+        """Samples a second of the learner alone, in windows as a run takes them."""
+        learner = self._made(self._plan(epochs)).learner
+        samples = 0
+        with peers.Timed(self._device) as timed:
+            while learner.step < learner.total_steps:
+                samples += learner.advance(peers.LOG_EVERY).samples
+        return samples / timed.seconds
+
+    def run(self, epochs: int) -> float:
+        """Samples a second of a whole run."""
+        plan = self._plan(epochs)
+        state = TrainState(learner=self._made(plan).learner, plan=plan, metric="accuracy")
+        data = self._prepared.data
+        with tempfile.TemporaryDirectory() as folder:
+            spec = RunSpec(
+                folder=Path(folder),
+                name=f"0001-{self._family}",
+                project=parse_project({"name": "bench", "train": {"first_checkpoint": "1 s"}}),
+                snapshot_id="",
+                split_id="",
+                created="",
+                inputs=(),
+            )
+            keeper = Keeper(spec.folder, "host")
+            follower = Follower(spec.folder)
+            loop = Loop(
+                spec=spec,
+                state=state,
+                task=data.task,
+                truth=data.validation.target,
+                positive=0,
+                belongs={},
+                clock=SystemClock(),
+                look=lambda: "stop" in keeper.poll(),
+                take_checkpoint=lambda: False,
+            )
+            with peers.Timed(self._device) as timed:
+                for event in loop.run():
+                    keeper.record(event)
+                    follower.poll()
+            seen = follower.read_all()
+            keeper.release()
+        if not seen.checkpoints or seen.step != state.learner.total_steps:
+            raise RuntimeError(f"the run ended at step {seen.step} with {len(seen.checkpoints)} checkpoints")
+        return state.counters.samples / timed.seconds
 
 
-def compare(family: str, rows: int, steps: int, repetitions: int) -> dict[str, float]:
+def compare(
+    bench: Bench, others: Mapping[str, peers.Peer], *, epochs: int, repetitions: int, threads: list[int]
+) -> dict[str, float]:
     """Median ratios over interleaved repetitions, and the samples a second they come from."""
-    prepared = prepared_rows(rows)
-    dense = dense_rows(prepared)
-    x, y = dense.train.numbers, torch.from_numpy(prepared.data.train.target)
-    epochs = max(1, steps * BATCH // rows)
-
-    def module() -> nn.Module:
-        return make_learner(prepared, family, plan_for(prepared, family, 1), dense).learner.module  # type: ignore[attr-defined, no-any-return]
-
-    runs: dict[str, Callable[[], float]] = {
-        "loop": lambda: hand_written(module(), x, y, steps),
-        "own": lambda: own_steps(prepared, dense, family, steps),
-        "fit": lambda: own_fit(prepared, dense, family, epochs),
+    contenders: dict[str, Callable[[int], float]] = {
+        "run": bench.run,
+        "steps": bench.steps,
+        **{name: partial(bench.peer, train) for name, train in others.items()},
     }
-    for run in runs.values():
-        run()
-    found: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(repetitions):
-        for name, run in runs.items():
-            found[name].append(run())
-    middle = {name: statistics.median(values) for name, values in found.items()}
-    return {
-        "ratio_to_loop": round(statistics.median(o / h for o, h in zip(found["own"], found["loop"], strict=True)), 3),
-        "fit_ratio_to_loop": round(
-            statistics.median(f / h for f, h in zip(found["fit"], found["loop"], strict=True)), 3
-        ),
-        "samples_per_second": round(middle["own"]),
-        "loop_samples_per_second": round(middle["loop"]),
-    }
+    for contender in contenders.values():
+        contender(1)
+    speeds: dict[tuple[str, int], list[float]] = {(name, n): [] for n in threads for name in contenders}
+    for repetition in range(repetitions):
+        for (name, n), found in speeds.items():
+            torch.set_num_threads(n)
+            found.append(contenders[name](epochs))
+        told = ", ".join(f"{name} {n} thr. {found[-1]:,.0f}/s" for (name, n), found in speeds.items())
+        print(f"repetition {repetition + 1} of {repetitions}: {told}", file=sys.stderr)
+    torch.set_num_threads(1)
+    return figures(speeds, tuple(others), threads)
+
+
+def figures(speeds: Speeds, others: tuple[str, ...], threads: list[int]) -> dict[str, float]:
+    """The ratios and speeds as they are printed."""
+
+    def best(name: str) -> int:
+        return max(threads, key=lambda n: statistics.median(speeds[name, n]))
+
+    def ratio(of: str, of_threads: int, to: str, to_threads: int) -> float:
+        pairs = zip(speeds[of, of_threads], speeds[to, to_threads], strict=True)
+        return round(statistics.median(ours / theirs for ours, theirs in pairs), 3)
+
+    found: dict[str, float] = {"load": round(os.getloadavg()[0], 1)}
+    for name in others:
+        found[f"ratio_to_{name}"] = ratio("run", 1, name, 1)
+        found[f"ratio_to_{name}_best_threads"] = ratio("run", best("run"), name, best(name))
+    found["steps_ratio_to_loop"] = ratio("steps", 1, "loop", 1)
+    found["steps_ratio_to_loop_best_threads"] = ratio("steps", best("steps"), "loop", best("loop"))
+    for name in ("run", "steps", *others):
+        prefix = "" if name == "run" else f"{name}_"
+        found[f"{prefix}samples_per_second"] = round(statistics.median(speeds[name, 1]))
+        found[f"{prefix}samples_per_second_best_threads"] = round(statistics.median(speeds[name, best(name)]))
+        found[f"{prefix}best_threads"] = best(name)
+    return found
+
+
+def thread_counts(device: torch.device, most: int) -> list[int]:
+    """One, its doubles, and all up to `most` (0: the cores there are); on a GPU one alone."""
+    most = 1 if device.type == "cuda" else most or usable_cores()
+    return sorted({min(1 << power, most) for power in range(most.bit_length() + 1)})
 
 
 def main() -> int:
     """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0, help="try up to so many (default: all cores)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("there is no GPU here that this torch can use: run it without --device cuda")
+    if arguments.rows < BATCH or arguments.repetitions < 1 or arguments.threads < 0:
+        parser.error(f"at least {BATCH} rows, one repetition, and 0 threads or more")
     torch.set_num_threads(1)
-    results = {
-        "mlp": compare("mlp", arguments.rows, 400, arguments.repetitions),
-        "tabm": compare("tabm", min(arguments.rows, 20_000), 40, arguments.repetitions),
-    }
+    device = torch.device("cuda", 0) if arguments.device == "cuda" else torch.device("cpu")
+    libraries, missing = peers.installed_peers()
+    if missing:
+        names = ", ".join(missing)
+        print(f"not compared, as {names} is not installed: pip install -c constraints.txt '.[bench]'", file=sys.stderr)
+    loops = {"loop": peers.by_hand, "unfused_loop": peers.by_hand_unfused}
+    results = {}
+    for family, others in {"mlp": {**loops, **libraries}, "tabm": loops}.items():
+        print(f"{family}: load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+        results[family] = compare(
+            Bench(family, arguments.rows, device),
+            others,
+            epochs=EPOCHS[family],
+            repetitions=arguments.repetitions,
+            threads=thread_counts(device, arguments.threads),
+        )
     if arguments.json:
         print(json.dumps(results))
     else:
-        for family, figures in results.items():
-            print(family, ", ".join(f"{name} {value:,}" for name, value in figures.items()))
+        for family, found in results.items():
+            print(family, *(f"  {name}: {value:,}" for name, value in found.items()), sep="\n")
     return 0
 
 

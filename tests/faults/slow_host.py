@@ -27,7 +27,7 @@ from epochal.runs.thread_host import Poll, Training
 from epochal.testing import training_started
 
 
-def slow(spec: RunSpec) -> Training:
+def slow(spec: RunSpec, _way: str = "exactly") -> Training:
     num_steps = int(os.environ.get("EPOCHAL_STEPS", "40"))
     pause = float(os.environ.get("EPOCHAL_PAUSE", "0.02"))
     folder = spec.folder / "checkpoints"

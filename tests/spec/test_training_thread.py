@@ -164,7 +164,7 @@ def test_a_run_in_a_thread_is_this_process_until_it_ends(spec, monkeypatch):
         go_on.wait(30)
         yield RunEnded(state="done", reason="finished", steps=1)
 
-    monkeypatch.setattr(thread_host, "fit_training", lambda _spec: training)
+    monkeypatch.setattr(thread_host, "fit_training", lambda _spec, _way: training)
     assert start(spec, "thread") == os.getpid()
     assert thread_host.runs_here() == [spec.folder]
     assert run_info(spec.folder).alive
@@ -203,7 +203,7 @@ with filler.open("wb", buffering=0) as file:
 written = []
 def write():
     try:
-        for number in range(200):
+        for number in range(int(sys.argv[2])):
             written.append(kept.record(Noticed(code="n", text="x" * 200)))
     except NotSaved:
         written.append("gave up")
@@ -239,8 +239,8 @@ print(list((folder / "commands").glob("*.json")))
 """
 
 
-def _on_a_full_disk(tmp_path, script):
-    """What a script prints that fills a small disk of its own."""
+def _on_a_full_disk(tmp_path, script, num_records=200):
+    """What a script prints that fills a small disk of its own and then has something to say."""
     unshare = shutil.which("unshare")
     if unshare is None:
         pytest.skip("this machine has no unshare")
@@ -250,7 +250,7 @@ def _on_a_full_disk(tmp_path, script):
             "-Umr",
             "sh",
             "-c",
-            f'mount -t tmpfs -o size=256k t {tmp_path} && exec {sys.executable} -c "$0" {tmp_path}',
+            f'mount -t tmpfs -o size=256k t {tmp_path} && exec {sys.executable} -c "$0" {tmp_path} {num_records}',
             NO_ROOM + script,
         ],
         capture_output=True,
@@ -267,7 +267,23 @@ def test_a_full_disk_makes_the_run_wait_and_it_goes_on_when_there_is_room(tmp_pa
     assert _on_a_full_disk(tmp_path, WAITED) == "paused True False paused True\nrunning\nTrue 200 200 0\n"
 
 
+SAID_ITS_END = """
+print(thread.is_alive(), (folder / ".reserve").exists())
+kept.ask("stop", by="me")
+thread.join(30)
+kept.record(Noticed(code="n", text="the end"))
+kept.release()
+print(len(written), [r.event.text for r in Tail(folder).read().records if r.event.kind == "notice"][-1])
+print((folder / ".reserve").exists())
+"""
+
+
+def test_a_run_that_is_asked_to_stop_on_a_full_disk_has_room_to_say_how_it_ended(tmp_path):
+    assert _on_a_full_disk(tmp_path, SAID_ITS_END, 100) == "True True\n100 the end\nFalse\n"
+
+
 def test_a_run_that_waits_for_room_is_stopped_at_once_by_a_second_request(tmp_path):
     asked = "['stop'] False True\n['stop'] True False\n"
 
-    assert _on_a_full_disk(tmp_path, STOPPED) == f"{asked}gave up ['stop', 'stop-now']\n[]\n"
+    # It has more to say than the room that is kept for its end.
+    assert _on_a_full_disk(tmp_path, STOPPED, 2000) == f"{asked}gave up ['stop', 'stop-now']\n[]\n"

@@ -13,7 +13,7 @@ from epochal.charts.thin import Points, bin_width, thin
 
 
 Run = tuple[str, str]
-"""Characters and their role: a curve's own, or axis, label, level, mark."""
+"""Characters and their role: a curve's own, or axis, label, level, seam, mark."""
 
 _DASHES, _DOTS = (3, 2), (1, 3)
 """Columns of dots that are drawn and left out, of a cell's two."""
@@ -48,6 +48,8 @@ class Chart:
     """Horizontal lines with a word, such as what a baseline reached."""
     marks: tuple[tuple[float, float, str], ...] = field(default=())
     """Single points: x, y and the character that stands there."""
+    seams: tuple[float, ...] = ()
+    """Where a thin upright line stands, behind everything else."""
     x_title: str = ""
     ascii: bool = False
 
@@ -93,6 +95,8 @@ def _canvas(chart: Chart, width: int, height: int) -> list[list[Run]]:
     ]
     for value, text in chart.levels:
         _level(cells, chart, value, text)
+    for value in chart.seams:
+        _seam(cells, chart, value)
     for x, y, sign in chart.marks:
         place, at = chart.x.place(x), _row(chart.y, y, height)
         if 0 <= place <= 1 and at is not None:
@@ -128,6 +132,16 @@ def _level(cells: list[list[Run]], chart: Chart, value: float, text: str) -> Non
     if start > 4 and all(cells[row][start + i][1] == "level" for i in range(len(text))):
         for i, character in enumerate(text):
             cells[row][start + i] = (character, "level")
+
+
+def _seam(cells: list[list[Run]], chart: Chart, value: float) -> None:
+    place = chart.x.place(value)
+    if not 0 <= place <= 1:
+        return
+    column = _cell(place, len(cells[0]))
+    for row in cells:
+        if row[column][0] == " ":
+            row[column] = (":" if chart.ascii else "┊", "seam")
 
 
 def _row(scale: Scale, value: float, height: int) -> int | None:

@@ -36,6 +36,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "train --no-follow": ("run", "state", "pid", "path"),
     "runs": ("run", "state", "family", "metric", "value", "started", "seconds", "path"),
     "stop": ("run", "state"),
+    "checkpoint": ("run", "step", "pinned", "path"),
+    "checkpoint --list": ("step", "bytes", "value", "whole", "healthy", "pinned", "best", "path"),
     "test": ("run", "task", "rows", "metrics", "intervals", "baselines", "looks", "ledger"),
     "predict": ("rows", "path", "run", "noted"),
     "trust": ("trusted", "digest", "files"),
@@ -44,7 +46,7 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 """Of the document, or of each of its items where it is a list."""
 
-LISTS = {"demo --list", "data --profile", "data --rejects", "runs"}
+LISTS = {"demo --list", "data --profile", "data --rejects", "runs", "checkpoint --list"}
 """Commands whose document is a list."""
 
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from epochal.cli.console import Console
+from epochal.core.errors import RunError
 from epochal.core.events import ENDED
 from epochal.journal.reduce import RunState
 from epochal.project.runfile import RunSpec
-from epochal.runs.control import send
+from epochal.runs.control import Asked, ask_to_stop, said_of_asking
 from epochal.runs.ending import heed_signals, wait_if_ending
 from epochal.runs.follow import Follower
 from epochal.runs.state import info_of
@@ -56,7 +57,7 @@ def say_started(spec: RunSpec, pid: int, console: Console) -> int:
 def follow(spec: RunSpec, console: Console) -> int:
     """Follow until the run ends, then say how. ctrl-c asks it to stop with a checkpoint, a second one at once.
 
-    A third one leaves the run alone. The exit code is then that of a ctrl-c, so that no script goes on as if the run
+    A third one ends its process. The exit code is then that of a ctrl-c, so that no script goes on as if the run
     were done.
     """
     with _presses() as presses:
@@ -66,10 +67,7 @@ def follow(spec: RunSpec, console: Console) -> int:
             nonlocal heeded
             while heeded < len(presses):
                 heeded += 1
-                if heeded > 2:
-                    raise KeyboardInterrupt
-                send(spec.folder, "stop")
-                console.notice(_ASKED[heeded - 1])
+                console.notice(said_of_asking(_ask(spec), "ctrl-c"))
 
         state = wait_for_end(spec, console, heed)
     wait_if_ending()  # a run that stopped because its process was told to end is no run that ended well
@@ -77,10 +75,13 @@ def follow(spec: RunSpec, console: Console) -> int:
     return CTRL_C if heeded else code
 
 
-_ASKED = (
-    "asked the run to stop with a checkpoint; ctrl-c again stops at once",
-    "asked the run to stop at once",
-)
+def _ask(spec: RunSpec) -> Asked:
+    try:
+        return ask_to_stop(spec.folder, by="ctrl-c")
+    except RunError as error:
+        if error.error_code != "cannot-kill":
+            raise
+        raise KeyboardInterrupt from None  # it lives in this very command, which ends with it
 
 
 @contextlib.contextmanager

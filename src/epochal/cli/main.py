@@ -13,6 +13,7 @@ from typing import Any
 from epochal import __version__
 from epochal.cli import (
     check,
+    checkpoint,
     clean,
     data,
     demo,
@@ -45,6 +46,7 @@ VERBS: dict[str, ModuleType] = {
     "watch": watch,
     "stop": stop,
     "resume": resume,
+    "checkpoint": checkpoint,
     "test": test,
     "predict": predict,
     "trust": trust,

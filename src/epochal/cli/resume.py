@@ -1,4 +1,8 @@
-"""Go on with a paused, stopped or interrupted run, in its own folder, from its newest complete checkpoint."""
+"""Go on with a paused, stopped, interrupted, failed or diverged run, in its own folder, from its newest whole checkpoint.
+
+What comes then is what would have come without the interruption, to the bit. Where that cannot be, as with other versions
+or another device, it is refused with the reason.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,15 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="follow it until it ends (default), or print the run and return",
     )
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument(
+        "--anyway",
+        action="store_true",
+        help="go on although versions, device or settings are not what they were; the chart marks the seam",
+    )
+    way.add_argument(
+        "--from-start", action="store_true", help="begin the run again, when none of its checkpoints is whole any more"
+    )
     add_json(parser)
 
 
@@ -41,5 +54,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         operations.ensure_snapshot(client, info.spec, console.progress)
     host = arguments.host or info.spec.project.train.host
     followed = follows(host, console, wanted=arguments.follow)
-    pid = resume(info.folder, host)
+    pid = resume(
+        info.folder, host, way="anyway" if arguments.anyway else "from-start" if arguments.from_start else "exactly"
+    )
     return follow(info.spec, console) if followed else say_started(info.spec, pid, console)

@@ -1,6 +1,6 @@
 """Ask a run to stop: it finishes the step, writes a checkpoint and ends. A second request stops at once.
 
-A run whose process does not answer any more is ended after a while; its last checkpoint stays.
+A third one, whoever made the others, ends its process: its last checkpoint stays. A run whose process does not answer any more is ended after a while.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Send the request and wait for the end."""
     from epochal.cli.following import exit_code, wait_for_end
     from epochal.core.errors import RunError
-    from epochal.runs.control import kill_host, send
+    from epochal.runs.control import ask_to_stop, kill_host, said_of_asking
 
     info = run_of(arguments, strict=False)
     if not info.alive:
         raise RunError(f"run {info.name} is {info.status}", fix="there is nothing to stop", code="not-running")
-    send(info.folder, "stop")
+    console.notice(said_of_asking(ask_to_stop(info.folder), f"`epochal stop {arguments.dir}`"))
     started = time.monotonic()
 
     def look() -> None:

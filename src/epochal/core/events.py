@@ -133,6 +133,8 @@ class CheckpointSaved(Event):
     """Of the weights."""
     best: bool = False
     healthy: bool = True
+    pinned: bool = False
+    """Asked for to be kept for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +145,8 @@ class Resumed(Event):
     from_step: int
     folder: str
     """The checkpoint; empty when there was none and the run started again from the beginning."""
+    seam: str = ""
+    """In words, what is not as it was before, where a person chose to go on all the same; empty when it goes on exactly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +167,17 @@ class Noticed(Event):
     code: str
     text: str
     severity: Literal["hint", "warning", "error"] = "hint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting(Event):
+    """The training waits and cannot go on; told again and again while it does.
+
+    Never in the journal: what it waits for may be room for the journal. The signs of life say it.
+    """
+
+    kind: ClassVar[str] = "waiting"
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,8 +170,22 @@ class Train:
     epochs: int | str = auto_int_key("auto", 1, 1_000_000, meaning="Passes over the rows; auto fits the budget.")
     batch_size: int | str = auto_int_key("auto", 1, 1_000_000, meaning="Rows in each step.")
     learning_rate: float | str = number_key("auto", 1e-9, 100, meaning="How far each step goes.", auto=True)
+    optimiser: str = text_key("adamw", meaning="What takes the steps.", choices=("adamw", "sgd"))
+    momentum: float = number_key(0.9, 0, 0.999, meaning="sgd: how much of the last steps is kept up.")
     schedule: str = text_key(
-        "one-cycle", meaning="How the learning rate moves.", choices=("one-cycle", "cosine", "constant")
+        "one-cycle",
+        meaning="How the learning rate moves; plateau halves it when validation no longer gets better.",
+        choices=("one-cycle", "cosine", "constant", "plateau"),
+    )
+    warm_up: float | str = number_key(
+        "auto", 0, 0.9, meaning="Share of the steps in which the learning rate rises.", auto=True
+    )
+    clip_norm: float = number_key(5.0, 0, 1e9, meaning="Longer gradients are shortened to this; 0: never.")
+    label_smoothing: float = number_key(
+        0.0, 0, 0.9, meaning="Classification: share of each label spread over all classes."
+    )
+    ema: float = number_key(
+        0.0, 0, 0.99999, meaning="Decay of a running average of the weights that is judged and kept; 0: none."
     )
     weight_decay: float | str = number_key("auto", 0, 100, meaning="How strongly weights are held small.", auto=True)
     precision: str = text_key(
@@ -181,6 +195,15 @@ class Train:
         "auto", 1, 1_000_000, meaning="Evaluations without a better metric before it stops early."
     )
     class_weights: str = text_key("none", meaning="balanced: rare classes count more.", choices=("none", "balanced"))
+    sampling: str = text_key(
+        "natural", meaning="balanced: rare classes come as often as common ones.", choices=("natural", "balanced")
+    )
+    accumulate: int = int_key(
+        1,
+        1,
+        1_000_000,
+        meaning="Pieces each batch is computed in, to save memory; the gradients are the whole batch's.",
+    )
     budget: str = setting(
         "5 min",
         check=is_duration,

@@ -7,6 +7,7 @@ caller still holds the content and may write a new file.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -24,6 +25,23 @@ class NotSaved(EpochalError):
     """The disk did not take it for certain. What is there is what was there before or the new one, whole."""
 
     code = "not-saved"
+
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def lacks_room(error: NotSaved) -> bool:
+    """Whether the disk is full, or what this person or process may write is used up: waiting may help."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _NO_ROOM
+
+
+def demand_room(folder: Path, num_bytes: int) -> None:
+    """Raise NotSaved, as for a full disk, where fewer bytes than these are free in an existing folder."""
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        needed = f"{num_bytes / 1e6:.1f} MB are needed and {free / 1e6:.1f} MB free"
+        raise _not_saved(folder, OSError(errno.ENOSPC, needed)) from OSError(errno.ENOSPC, needed)
 
 
 def sync_folder(folder: Path) -> None:
@@ -50,6 +68,14 @@ def clear_leftovers(path: Path) -> int:
             path.with_name(name).unlink()
             removed += 1
     return removed
+
+
+def clear_folders(parent: Path) -> None:
+    """Remove the folders that killed writers and removers left in `parent`. Only for who holds the lock on it."""
+    pattern = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for name in [e.name for e in entries if pattern.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]:
+            shutil.rmtree(parent / name, ignore_errors=True)
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -155,6 +181,15 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise _not_saved(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_file(path: Path) -> None:
+    """Take a file away durably; one that is not there already is. Raises NotSaved."""
+    try:
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _not_saved(path, error) from error
 
 
 def remove_folder(path: Path) -> None:

@@ -85,6 +85,8 @@ class RunState:
     superseded: tuple[Branch, ...] = ()
     """What earlier hosts did beyond the checkpoint that was resumed from; drawn grey."""
     resumes: tuple[Resumed, ...] = ()
+    seams: tuple[int, ...] = ()
+    """Steps from which on a run that was gone on with all the same is not what an uninterrupted one would be."""
     baselines: Mapping[str, BaselineDone] = field(default_factory=dict)
     """By name: trivial, strong."""
     checkpoints: tuple[CheckpointSaved, ...] = ()
@@ -256,6 +258,8 @@ class _Draft:
     def take_resume(self, event: Resumed) -> None:
         self.values["resumes"] = (*self.get("resumes"), event)
         self._go_back(event.from_step)
+        if event.seam:
+            self.values["seams"] = (*self.get("seams"), event.from_step)
 
     def _go_back(self, from_step: int) -> None:
         """Take what was done after that step out of the curve, into a branch of its own."""
@@ -271,6 +275,7 @@ class _Draft:
         kept_steps, kept = steps.first(num_steps), evaluations.first(num_evaluations)
         best = max((i for i, flag in enumerate(kept.column("best")) if flag), default=None)
         self.values.update(
+            seams=tuple(step for step in self.get("seams") if step < from_step),
             steps=kept_steps,
             evaluations=kept,
             metrics=Log(list(metrics)[:num_evaluations]),

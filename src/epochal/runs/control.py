@@ -13,11 +13,13 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from epochal import fsio
 from epochal.core.errors import RunError
+from epochal.core.events import CommandTaken, HostStarted
 from epochal.fsio.streams import read_small
+from epochal.journal.tail import read_journal
 from epochal.runs.identity import is_alive, kill
 from epochal.runs.signs import read_sign
 
@@ -26,6 +28,7 @@ VERBS = {
     "stop": "checkpoint, then end; asked a second time, end at once",
     "stop-now": "end at once, without a checkpoint",
     "checkpoint": "write a checkpoint and go on",
+    "pin": "write a checkpoint that is never deleted, and go on",
 }
 """What a run can be asked, and what it does then."""
 
@@ -113,6 +116,50 @@ class Inbox:
         for command in self.waiting():
             with contextlib.suppress(OSError):
                 (self._folder / f"{command.id}.json").unlink()
+
+
+Asked = Literal["stop", "stop-now", "killed"]
+
+
+def ask_to_stop(run_folder: Path, *, by: str = "") -> Asked:
+    """Ask a run to end, more firmly each time: with a checkpoint, at once, and the third time its process is ended.
+
+    Whoever asked before counts. Raises RunError (code cannot-kill) for a third request where the process is a workbench
+    or elsewhere, NotSaved when the folder cannot be written.
+    """
+    before = _stops_asked(run_folder)
+    if before < 2:
+        send(run_folder, "stop", by=by)
+        return "stop-now" if before else "stop"
+    if kill_host(run_folder):
+        return "killed"
+    raise RunError(
+        "its process cannot be ended from here: it is a workbench, or on another machine",
+        where=str(run_folder),
+        fix="quit that workbench, or end the process there",
+        code="cannot-kill",
+    )
+
+
+def _stops_asked(run_folder: Path) -> int:
+    """How often the present host was asked to stop, by requests it took and by those that still wait."""
+    asked = {command.id for command in Inbox(run_folder).waiting() if command.verb.startswith("stop")}
+    taken: set[str] = set()
+    for record in read_journal(run_folder):
+        if isinstance(record.event, HostStarted):
+            taken = set()
+        elif isinstance(record.event, CommandTaken) and record.event.verb.startswith("stop"):
+            taken.add(record.event.id)
+    return len(asked | taken)
+
+
+def said_of_asking(asked: Asked, key: str) -> str:
+    """What was asked of a run, and what the same `key` or command does next."""
+    return {
+        "stop": f"asked the run to stop with a checkpoint; {key} again stops at once",
+        "stop-now": f"asked the run to stop at once; {key} again ends its process",
+        "killed": "ended the run's process without a checkpoint; it can be resumed from its last one",
+    }[asked]
 
 
 def kill_host(run_folder: Path) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import sys
 import threading
@@ -25,14 +26,17 @@ def heed_signals(leave: Callable[[], object] | None = None) -> None:
     `leave` ends the process in its own way (and gives the terminal back) on SIGTERM; without it, and when the terminal
     is gone, the process simply ends. Call it on the main thread.
     """
+    heard: queue.SimpleQueue[int] = queue.SimpleQueue()
 
-    def heard(number: int, _frame: object) -> None:
-        _ending.set()
+    def attend() -> None:
         # On a thread of its own: the main one may hold a lock that a checkpoint needs.
-        threading.Thread(target=_end, args=(number, leave), name="epochal-ending", daemon=True).start()
+        number = heard.get()
+        _ending.set()
+        _end(number, leave)
 
+    threading.Thread(target=attend, name="epochal-ending", daemon=True).start()
     for number in (signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, heard)
+        signal.signal(number, lambda received, _frame: heard.put(received))
 
 
 def wait_if_ending() -> None:

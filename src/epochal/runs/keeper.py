@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from epochal import fsio
 from epochal.core.clock import Clock, SystemClock
 from epochal.core.errors import EpochalError, RunError
 from epochal.core.events import (
@@ -25,9 +25,10 @@ from epochal.core.events import (
     StepsDone,
     TrainingStarted,
 )
-from epochal.fsio import NotSaved, try_lock
+from epochal.fsio import NotSaved, lacks_room, try_lock
 from epochal.fsio.streams import SYNC_FAILED
 from epochal.journal.append import JournalWriter
+from epochal.runs import memory
 from epochal.runs.control import Command, Inbox
 from epochal.runs.identity import my_identity
 from epochal.runs.signs import BEAT_SECONDS, Role, Sign, write_sign
@@ -43,8 +44,10 @@ _ROOM_RETRY_SECONDS = 5.0
 _ROOM_WAIT_SECONDS = 3600.0
 NO_ROOM = "it waits for room on the disk, and goes on by itself when there is some"
 """What a run says of itself while the disk is full."""
+_RESERVE = ".reserve"
+_RESERVE_BYTES = 1 << 16
+"""Kept on the disk while there is room, so that a run that is asked to stop on a full disk can say how it ended."""
 _LOCK_SECONDS = 1.0
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Keeper:
@@ -77,8 +80,12 @@ class Keeper:
         self._released = False
         self._releasing = threading.Lock()
         self._said_at = self._clock.monotonic()
-        self._sign = Sign(identity=my_identity(), role=role, token=token or secrets.token_hex(8))
+        self._sign = Sign(
+            identity=my_identity(), role=role, token=token or secrets.token_hex(8), memory=memory.counter_of_mine()
+        )
         self._beat()
+        with contextlib.suppress(NotSaved):
+            fsio.write_bytes(run_folder / _RESERVE, bytes(_RESERVE_BYTES))
         self._thread = threading.Thread(target=self._attend, name="epochal-keeper", daemon=True)
         self._thread.start()
 
@@ -89,26 +96,34 @@ class Keeper:
             try:
                 n = self.journal.append(event)
             except NotSaved as error:
-                number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
-                if (
-                    not wait
-                    or error.error_code == SYNC_FAILED
-                    or number not in _NO_ROOM
-                    or self._clock.monotonic() > deadline
-                    or self.stop_now.is_set()
-                ):
+                if error.error_code == SYNC_FAILED or not lacks_room(error):
                     raise
-                self._wait_for_room()
+                if self._stop_asked and self._give_reserve():
+                    continue
+                if not wait or self._clock.monotonic() > deadline or self.stop_now.is_set():
+                    raise
+                self.wait(NO_ROOM)
+                self.stop_now.wait(_ROOM_RETRY_SECONDS)
                 continue
             self._note(event)
             return n
 
-    def _wait_for_room(self) -> None:
-        """Wait a while, and let the signs of life say so."""
+    def wait(self, why: str) -> None:
+        """Let the signs of life say what the run waits for, until it next says anything."""
         with self._state_lock:
-            self._sign = replace(self._sign, waits=NO_ROOM)
-        self._beat()
-        self.stop_now.wait(_ROOM_RETRY_SECONDS)
+            self._said_at = self._clock.monotonic()
+            same = self._sign.waits == why
+            self._sign = replace(self._sign, waits=why)
+        if not same:
+            self._beat()
+
+    def _give_reserve(self) -> bool:
+        """Make room for some last records; False when that was done before."""
+        try:
+            (self.folder / _RESERVE).unlink()
+        except OSError:
+            return False
+        return True
 
     def ask(self, verb: str, *, by: str) -> int:
         """Note a request in the journal and hand it to the training; returns the record's number.
@@ -172,6 +187,7 @@ class Keeper:
             self._over.set()
             self._thread.join()
             self._beat()
+            self._give_reserve()
             try:
                 self.journal.close()
             finally:
@@ -182,7 +198,9 @@ class Keeper:
         with self._state_lock:
             now = self._clock.monotonic()
             waited = bool(self._sign.waits)
-            sign = replace(_with(self._sign, event), waits="")
+            sign = _with(self._sign, event)
+            if not isinstance(event, CommandTaken):
+                sign = replace(sign, waits="")
             if isinstance(event, StepsDone):
                 pause = now - self._said_at
                 sign = replace(
@@ -191,7 +209,7 @@ class Keeper:
             if not isinstance(event, CommandTaken):
                 self._said_at = now
             self._sign = sign
-        if waited:
+        if waited and not sign.waits:
             self._beat()
 
     def _attend(self) -> None:
@@ -212,7 +230,8 @@ class Keeper:
     def _beat(self) -> None:
         with self._state_lock:
             quiet = self._clock.monotonic() - self._said_at
-            self._sign = replace(self._sign, beat=self._sign.beat + 1, quiet_seconds=quiet)
+            killed = memory.kills(self._sign.memory) or 0
+            self._sign = replace(self._sign, beat=self._sign.beat + 1, quiet_seconds=quiet, memory_kills=killed)
             sign = self._sign
         with contextlib.suppress(NotSaved):
             write_sign(self.folder, sign)

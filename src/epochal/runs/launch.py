@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import secrets
 import signal
 import subprocess
@@ -12,14 +11,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from epochal import __version__, fsio
+from epochal import fsio
 from epochal.core.errors import EpochalError, RunError
 from epochal.core.events import RunEnded
 from epochal.core.settings import Project, with_setting
+from epochal.project.exact import environment
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, write_run
 from epochal.runs.control import Inbox
@@ -30,6 +29,7 @@ from epochal.runs.signs import Sign, read_sign, write_sign
 from epochal.runs.state import run_folders, run_info
 from epochal.runs.survival import Survival, survival
 from epochal.runs.thread_host import start_here
+from epochal.train.going import Way
 
 
 READY_SECONDS = 20.0
@@ -40,8 +40,6 @@ BUSY = 75
 
 HOST_COMMAND = (sys.executable, "-P", "-m", "epochal.host")
 """What a detached host runs. `-P`: nothing in the folder it starts in is imported."""
-
-_PACKAGES = ("torch", "lightgbm", "tabm", "numpy", "scikit-learn", "pyarrow", "duckdb", "safetensors")
 
 
 def make_run(
@@ -82,25 +80,12 @@ def make_run(
     return spec
 
 
-def environment() -> dict[str, str]:
-    """Versions and machine, for run.toml; nothing heavy is imported for it."""
-    found = {
-        "epochal": __version__,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()}",
-        "architecture": platform.machine(),
-        "cpus": str(os.cpu_count() or 1),
-    }
-    for package in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
-
-
-def start(spec: RunSpec, host: str | None = None, *, command: Sequence[str] = HOST_COMMAND) -> int:
+def start(
+    spec: RunSpec, host: str | None = None, *, way: Way = "exactly", command: Sequence[str] = HOST_COMMAND
+) -> int:
     """Start the run's host, or start it anew after it ended; returns its process number once it has the run.
 
-    `host` is "detached" or "thread"; by default what the run's settings say. What the run will survive is known before
+    `host` is "detached" or "thread"; by default what the run's settings say. `way` is how it may go on. What the run will survive is known before
     by `survival.survival(host)`. `command` is the program that takes `epochal.host`'s arguments. Raises RunError: run-busy when another host has the run, start-failed when the host
     died before it had it (the journal then says failed, with the end of its log).
     """
@@ -109,11 +94,11 @@ def start(spec: RunSpec, host: str | None = None, *, command: Sequence[str] = HO
         raise _busy(spec)
     Inbox(spec.folder).clear()
     if chosen == "thread":
-        start_here(spec)
+        start_here(spec, way=way)
         return os.getpid()
     token = secrets.token_hex(8)
     write_sign(spec.folder, Sign(identity=my_identity(), role="starter", token=token))
-    code = _spawn(spec, token, survival("detached"), command)
+    code = _spawn(spec, token, survival("detached"), (*command, "--way", way))
     sign = read_sign(spec.folder)
     if code == 0 and sign is not None and sign.token == token:
         return sign.identity.pid

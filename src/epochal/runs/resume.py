@@ -7,13 +7,19 @@ from pathlib import Path
 from epochal.core.errors import RunError
 from epochal.runs.launch import start
 from epochal.runs.state import run_info
+from epochal.train.going import Way, going_on
 
 
-def resume(run_folder: Path, host: str | None = None) -> int:
+__all__ = ["Way", "resume"]
+
+
+def resume(run_folder: Path, host: str | None = None, *, way: Way = "exactly") -> int:
     """Continue a paused, stopped, interrupted, failed or diverged run; returns its host's process number.
 
-    It goes on from its newest whole checkpoint; without one from the beginning, and its journal says so. Raises
-    RunError: run-done for a run that is finished, run-busy for one that is being trained.
+    It goes on from its newest whole and healthy checkpoint; one that never wrote any begins again, and its journal says
+    so. Raises RunError: run-done for a run that is finished, run-busy for one that is being trained, resume-differs
+    where it would not be the run it was (unless `way` is "anyway"), no-checkpoint where all were lost (unless it is
+    "from-start").
     """
     info = run_info(run_folder)
     if info.status == "done":
@@ -23,4 +29,6 @@ def resume(run_folder: Path, host: str | None = None) -> int:
             fix=f"train a new one: `epochal train {info.spec.project_folder}`",
             code="run-done",
         )
-    return start(info.spec, host)
+    if info.spec.resolved and not info.alive:
+        going_on(info.spec, way)
+    return start(info.spec, host, way=way)

@@ -55,6 +55,10 @@ class Sign:
     value_step: int | None = None
     waits: str = ""
     """What the run waits for and cannot go on without, in words; empty while it goes on."""
+    memory: str = ""
+    """The file in which the kernel counts processes it ended for want of memory …"""
+    memory_kills: int = 0
+    """… and what it said at this moment."""
 
 
 def write_sign(run_folder: Path, sign: Sign) -> None:

@@ -23,6 +23,7 @@ from epochal.journal.tail import last_record, read_journal
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, read_run
 from epochal.runs.identity import is_alive, is_halted
+from epochal.runs.memory import kills
 from epochal.runs.signs import Sign, read_sign
 
 
@@ -116,11 +117,20 @@ class RunInfo:
 
 
 def judge(
-    said: RunStatus, note: str, sign: Sign | None, *, alive: bool | None, halted: bool, monotonic: float, wall: float
+    said: RunStatus,
+    note: str,
+    sign: Sign | None,
+    *,
+    alive: bool | None,
+    halted: bool,
+    monotonic: float,
+    wall: float,
+    memory_kills: int | None = None,
 ) -> tuple[RunStatus, str]:
     """How a run stands, with words: from what its journal `said`, and from what is known of its host.
 
-    `alive` is None when the host is on another machine. `monotonic` and `wall` are the clocks now.
+    `alive` is None when the host is on another machine. `monotonic` and `wall` are the clocks now, `memory_kills` how
+    often the kernel ended a process of the host's group for want of memory.
     """
     if sign is not None and sign.role == "starter" and alive is not False:
         return "starting", "its host is being started"
@@ -129,7 +139,7 @@ def judge(
     if sign is None:
         return "interrupted", "nothing is known of its host"
     if alive is False:
-        return "interrupted", "it was never started" if sign.role == "starter" else "its process ended without a word"
+        return "interrupted", _how_it_ended(sign, memory_kills)
     if alive is None:
         return _far(said, sign, wall - sign.wall)
     age = max(0.0, monotonic - sign.monotonic)
@@ -149,6 +159,14 @@ def judge(
     return said, note
 
 
+def _how_it_ended(sign: Sign, memory_kills: int | None) -> str:
+    if sign.role == "starter":
+        return "it was never started"
+    if memory_kills is not None and memory_kills > sign.memory_kills:
+        return "its process was killed, probably out of memory: the kernel ended a process of its group"
+    return "its process ended without a word"
+
+
 def _far(said: RunStatus, sign: Sign, age: float) -> tuple[RunStatus, str]:
     name = sign.identity.machine_name
     if age > FAR_SECONDS:
@@ -163,7 +181,16 @@ def judge_now(run_folder: Path, said: RunStatus, note: str) -> tuple[RunStatus, 
     sign = read_sign(run_folder)
     alive = is_alive(sign.identity) if sign else False
     halted = sign is not None and alive is True and is_halted(sign.identity)
-    status, words = judge(said, note, sign, alive=alive, halted=halted, monotonic=time.monotonic(), wall=time.time())
+    status, words = judge(
+        said,
+        note,
+        sign,
+        alive=alive,
+        halted=halted,
+        monotonic=time.monotonic(),
+        wall=time.time(),
+        memory_kills=kills(sign.memory) if sign is not None and alive is False else None,
+    )
     return status, words, sign
 
 

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from epochal.core.clock import SystemClock
 from epochal.core.errors import EpochalError
-from epochal.core.events import Event, HostStarted, PhaseStarted, RunEnded
+from epochal.core.events import Event, HostStarted, PhaseStarted, RunEnded, Waiting
 from epochal.project.runfile import RunSpec
 from epochal.runs.identity import my_identity
 from epochal.runs.keeper import Keeper
 from epochal.runs.survival import THREAD
+from epochal.train.going import Way
 
 
 Poll = Callable[[], Sequence[str]]
@@ -75,7 +76,10 @@ class TrainingThread(threading.Thread):
             for event in events:
                 if isinstance(event, RunEnded):
                     return event
-                self._keeper.record(event)
+                if isinstance(event, Waiting):
+                    self._keeper.wait(event.why)
+                else:
+                    self._keeper.record(event)
                 if self._keeper.stop_now.is_set():
                     return RunEnded(state="stopped", reason="stopped at once, without a checkpoint")
         finally:
@@ -98,14 +102,14 @@ def _place(error: BaseException) -> str:
 _here: dict[Path, tuple[TrainingThread, Keeper]] = {}
 
 
-def start_here(spec: RunSpec, training: Training | None = None) -> None:
+def start_here(spec: RunSpec, training: Training | None = None, way: Way = "exactly") -> None:
     """Start a run in a thread of this process: the thread host. It dies with the process, after a checkpoint.
 
     Raises RunError (code run-busy) when another host has it, NotSaved when the disk refuses.
     """
     keeper = Keeper(spec.folder, "thread")
     keeper.record(host_started("thread", THREAD.words))
-    thread = TrainingThread(training or fit_training(spec), keeper)
+    thread = TrainingThread(training or fit_training(spec, way), keeper)
     if not _here:
         atexit.register(leave)
     _here[spec.folder] = (thread, keeper)
@@ -153,13 +157,16 @@ def host_started(host: str, survives: str) -> HostStarted:
     )
 
 
-def fit_training(spec: RunSpec) -> Training:
-    """The training that a run's settings describe. The heavy libraries are imported when it begins, in its thread."""
+def fit_training(spec: RunSpec, way: Way = "exactly") -> Training:
+    """The training that a run's settings describe, going on in the `way` asked.
+
+    The heavy libraries are imported when it begins, in its thread.
+    """
 
     def begin(poll: Poll) -> Iterator[Event]:
         yield PhaseStarted(name="loading", detail="loading the training libraries")
         from epochal.train.fit import fit
 
-        yield from fit(spec, poll, SystemClock())
+        yield from fit(spec, poll, SystemClock(), way=way)
 
     return begin

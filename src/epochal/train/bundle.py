@@ -21,7 +21,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tomli_w
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -29,13 +28,15 @@ from torch import Tensor, nn
 
 from epochal import fsio
 from epochal.show import safe
-from epochal.train import gradient
 from epochal.train.baselines import Strong, Trivial, load_baselines, save_baselines
 from epochal.train.bundle_files import BadBundle, listed_files, verify_files
 from epochal.train.families.networks import NETWORKS
 from epochal.train.families.trees import TreeTarget, predict_trees
+from epochal.train.feed import MemoryRows
+from epochal.train.gradient import outputs_of, prediction
 from epochal.train.make import Made, Prepared
 from epochal.train.network import Shape
+from epochal.train.objective import Target
 from epochal.train.prepare import Preparation, Raw, load_preparation, save_preparation
 from epochal.train.reference import reference_statistics
 
@@ -109,7 +110,7 @@ class Predictor:
     trivial: Trivial
     strong: Strong
     model: nn.Module | lgb.Booster
-    target: gradient.Target
+    target: Target
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, table: pa.Table) -> Predictions:
@@ -146,8 +147,8 @@ class Predictor:
         dense = self.preparation.dense(raw)
         if not len(dense.codes):
             return np.empty((0, len(self.classes)) if self.classes else 0)
-        rows = gradient.Tensors(numbers=dense.numbers, codes=dense.codes, target=torch.empty(len(dense.codes)))
-        return gradient.prediction(self.model, self.target, gradient.forward(self.model, rows))
+        outputs, _targets = outputs_of(self.model, MemoryRows({"numbers": dense.numbers, "codes": dense.codes}))
+        return prediction(self.model, self.target, outputs)
 
     def _as_predictions(self, scores: np.ndarray, half_width: float | None = None) -> Predictions:
         if self.task == "classification":
@@ -160,7 +161,7 @@ class Predictor:
         )
 
 
-def _tree_target(target: gradient.Target, num_classes: int) -> TreeTarget:
+def _tree_target(target: Target, num_classes: int) -> TreeTarget:
     return TreeTarget(task=target.task, num_classes=num_classes, mean=target.mean, spread=target.spread)
 
 
@@ -249,7 +250,7 @@ def load_bundle(folder: Path) -> Predictor:
             trivial=trivial,
             strong=strong,
             model=_load_model(folder, facts, preparation),
-            target=gradient.Target(task=facts["task"], mean=facts["target"]["mean"], spread=facts["target"]["spread"]),
+            target=Target(task=facts["task"], mean=facts["target"]["mean"], spread=facts["target"]["spread"]),
             options=facts["options"],
         )
     except FileNotFoundError as error:

@@ -22,8 +22,8 @@ from epochal.core.settings import Project
 from epochal.core.tasks import FAMILIES, METRICS, families_for
 from epochal.snapshot.manifest import open_snapshot
 from epochal.train import baselines, scoring
+from epochal.train.feed import num_batches
 from epochal.train.folds import FOLDS, dealt_by, divide, parts_of
-from epochal.train.gradient import num_batches
 from epochal.train.make import DenseRows, Prepared, dense_rows, make_learner, prepare
 from epochal.train.plan import draft_plan, fit_to_budget
 from epochal.train.probe import Rate, measure

@@ -47,6 +47,25 @@ def choose_device(wanted: str | int | tuple[int, ...], num_rows: int) -> tuple[t
     return torch.device("cuda", numbers[0]), "as set"
 
 
+def device_here(name: str, wanted: str | int | tuple[int, ...]) -> str:
+    """The device a run was planned for where it is here, else what is here in its place; `wanted` as in [train] devices.
+
+    Raises NoDevice when only another one was asked for. For a person who goes on all the same.
+    """
+    try:
+        return str(same_device(name))
+    except NoDevice:
+        return str(choose_device(wanted, _SMALL_ROWS)[0])
+
+
+def device_title(name: str) -> str:
+    """What a GPU calls itself; nothing for the CPU, and for a GPU that is not here."""
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) < torch.cuda.device_count():
+        return torch.cuda.get_device_name(device)
+    return ""
+
+
 def same_device(name: str) -> torch.device:
     """The device a run was planned for, such as "cuda:0", when it comes back to it.
 
@@ -62,7 +81,8 @@ def same_device(name: str) -> torch.device:
         raise NoDevice(
             f"this run computes on {name}, which is not here ({torch.cuda.device_count()} GPUs found)",
             where="[resolved] device",
-            fix="resume it on a machine that has it, or begin a new run on what is here: `epochal train`",
+            fix="resume it on a machine that has it; or `epochal resume --anyway` goes on with what is here and marks the "
+            "seam; or `epochal train` makes a new run",
         )
     return device
 

@@ -7,8 +7,10 @@ checkpoints and, at the end, the bundle. Stopping is a request that checkpoints 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
 
 import torch
 
@@ -23,15 +25,19 @@ from epochal.core.events import (
     TrainingStarted,
 )
 from epochal.fsio import NotSaved
+from epochal.project.exact import facts_of
 from epochal.project.runfile import RunSpec, with_resolved
 from epochal.show import grouped
 from epochal.train import baselines, scoring
 from epochal.train.baselines import Strong, Trivial
-from epochal.train.checkpoint import load_checkpoint, newest_checkpoint
+from epochal.train.checkpoint import load_checkpoint
+from epochal.train.device import device_here, device_title
 from epochal.train.finish import finish
+from epochal.train.going import Going, Way, going_on
 from epochal.train.loop import Loop, Outcome
 from epochal.train.make import DenseRows, Made, Prepared, dense_rows, make_learner, prepare
 from epochal.train.plan import make_plan
+from epochal.train.room import when_there_is_room
 from epochal.train.rows import read_training
 from epochal.train.state import Plan, TrainState, plan_from
 
@@ -46,13 +52,21 @@ class Requests:
     poll: Callable[[], Sequence[str]]
     stop: bool = False
     checkpoint: bool = False
+    pin: bool = False
 
     def look(self) -> bool:
         """Take in what was asked since; True when the run should stop."""
         for verb in self.poll():
             self.stop = self.stop or verb == "stop"
             self.checkpoint = self.checkpoint or verb == "checkpoint"
+            self.pin = self.pin or verb == "pin"
         return self.stop
+
+    def take_checkpoint(self) -> Literal["", "checkpoint", "pin"]:
+        """Whether a checkpoint was asked for since this was last called, and one that is kept for ever."""
+        asked: Literal["", "checkpoint", "pin"] = "pin" if self.pin else "checkpoint" if self.checkpoint else ""
+        self.checkpoint = self.pin = False
+        return asked
 
 
 @dataclass(slots=True)
@@ -66,21 +80,26 @@ class Ready:
     plan: Plan | None = None
     made: Made | None = None
     state: TrainState | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What going on to the bit depends on."""
     resumed_from: int = 0
-    notes: list[str] = field(default_factory=list)
 
 
-def fit(spec: RunSpec, poll: Callable[[], Sequence[str]], clock: Clock | None = None) -> Events:
+def fit(
+    spec: RunSpec, poll: Callable[[], Sequence[str]], clock: Clock | None = None, *, way: Way = "exactly"
+) -> Events:
     """Train one run and yield what happens; the last event is RunEnded.
 
-    `poll` returns the verbs asked since it was last called: "stop", "checkpoint". A run that has checkpoints, or was
-    resolved before, goes on where it was. Raises EpochalError for data or settings that cannot be trained.
+    `poll` returns the verbs asked since it was last called: "stop", "checkpoint", "pin". A run that was resolved before
+    goes on where it was. Raises EpochalError for data or settings that cannot be trained, and RunError for a run that
+    cannot go on in the `way` asked: before its data is read.
     """
     clock = clock or SystemClock()
     started = clock.monotonic()
     requests = Requests(poll)
     threads = torch.get_num_threads()
     try:
+        spec, start = yield from _where_it_goes_on(spec, way)
         yield PhaseStarted(name="reading")
         prepared = yield from _prepare(spec)
         if requests.look():
@@ -91,7 +110,7 @@ def fit(spec: RunSpec, poll: Callable[[], Sequence[str]], clock: Clock | None = 
             yield _stopped_early()
             return
         ready = Ready(prepared, *found)
-        spec = yield from _plan(spec, ready, clock.monotonic() - started)
+        spec = yield from _plan(spec, ready, start, clock.monotonic() - started)
         yield from _train(spec, ready, requests, clock)
     finally:
         torch.set_num_threads(threads)
@@ -169,12 +188,28 @@ def _positive(prepared: Prepared) -> int:
     return prepared.data.positive if prepared.data.task == "classification" else 0
 
 
-def _plan(spec: RunSpec, ready: Ready, spent: float) -> Generator[Event, None, RunSpec]:
+def _where_it_goes_on(spec: RunSpec, way: Way) -> Generator[Event, None, tuple[RunSpec, Going | None]]:
+    """Where a run that was begun before goes on, or the refusal; None for one that begins."""
+    if not spec.resolved:
+        return spec, None
+    if way == "anyway":
+        device = device_here(str(spec.resolved["device"]), spec.project.train.devices)
+        if device != spec.resolved["device"]:
+            spec = with_resolved(spec, {**spec.resolved, "device": device})
+    going = going_on(spec, way, device_name=device_title(str(spec.resolved["device"])))
+    for words in going.passed_over:
+        yield Noticed(code="checkpoint-passed-over", text=words, severity="warning")
+    if going.seam:
+        text = f"from step {going.step} on it is not what an uninterrupted run would be: {going.seam}"
+        yield Noticed(code="seam", text=text, severity="warning")
+    return spec, going
+
+
+def _plan(spec: RunSpec, ready: Ready, going: Going | None, spent: float) -> Generator[Event, None, RunSpec]:
     """Resolve "auto", or take it from an earlier start of this run; make the learner and its state."""
     family = spec.family
     ready.dense = None if family == "trees" else dense_rows(ready.prepared)
-    before = bool(spec.resolved)
-    if before:
+    if going is not None:
         ready.plan = plan_from(spec.resolved)
     else:
         yield PhaseStarted(name="probing", detail=f"fitting {family} to the budget of {spec.project.train.budget}")
@@ -186,8 +221,9 @@ def _plan(spec: RunSpec, ready: Ready, spent: float) -> Generator[Event, None, R
     torch.set_num_threads(ready.plan.threads)
     ready.made = make_learner(ready.prepared, family, ready.plan, ready.dense)
     ready.state = TrainState(learner=ready.made.learner, plan=ready.plan, metric=spec.project.metric)
-    if before:
-        yield _resume(spec, ready)
+    ready.facts = facts_of(spec, device_title(ready.plan.device))
+    if going is not None:
+        yield _resume(spec, ready, going)
     return spec
 
 
@@ -196,13 +232,13 @@ def belongs_to(spec: RunSpec) -> dict[str, str]:
     return {"snapshot": spec.snapshot_id, "split": spec.split_id, "family": spec.family, "run": spec.name}
 
 
-def _resume(spec: RunSpec, ready: Ready) -> Resumed:
-    folder = newest_checkpoint(spec.folder)
-    if folder is None or ready.state is None:
+def _resume(spec: RunSpec, ready: Ready, going: Going) -> Resumed:
+    if going.checkpoint is None or ready.state is None:
         return Resumed(from_step=0, folder="")
-    load_checkpoint(folder, ready.state, belongs_to(spec))
+    load_checkpoint(going.checkpoint.folder, ready.state, belongs_to(spec))
     ready.resumed_from = ready.state.learner.step
-    return Resumed(from_step=ready.resumed_from, folder=str(folder.relative_to(spec.folder)))
+    folder = str(going.checkpoint.folder.relative_to(spec.folder))
+    return Resumed(from_step=ready.resumed_from, folder=folder, seam=going.seam)
 
 
 def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Events:
@@ -235,7 +271,8 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
         belongs=belongs_to(spec),
         clock=clock,
         look=requests.look,
-        take_checkpoint=lambda: _taken(requests),
+        take_checkpoint=requests.take_checkpoint,
+        facts=ready.facts,
     )
     outcome: Outcome = yield from loop.run()
     if outcome.state == "done" and not state.learner.step:
@@ -248,13 +285,19 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
         yield PhaseStarted(name="finishing", detail="keeping the best model")
         yield from loop.settle()
         try:
-            finish(
-                spec,
-                prepared=ready.prepared,
-                made=ready.made,
-                state=state,
-                trivial=ready.trivial,
-                strong=ready.strong,
+            yield from when_there_is_room(
+                partial(
+                    finish,
+                    spec,
+                    prepared=ready.prepared,
+                    made=ready.made,
+                    state=state,
+                    trivial=ready.trivial,
+                    strong=ready.strong,
+                ),
+                "the model",
+                look=requests.look,
+                clock=clock,
             )
         except NotSaved as error:
             if outcome.state == "done":
@@ -262,11 +305,6 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
             # A stopped run has its checkpoint: a resume can still make the model.
             yield Noticed(code=error.error_code, text=f"the model was {error.what}; {error.fix}", severity="error")
     yield _ended(state, outcome)
-
-
-def _taken(requests: Requests) -> bool:
-    asked, requests.checkpoint = requests.checkpoint, False
-    return asked
 
 
 def _ended(state: TrainState, outcome: Outcome) -> RunEnded:

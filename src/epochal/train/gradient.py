@@ -1,229 +1,235 @@
-"""The learner of all networks: batches by permutation from tensors in memory, AdamW, no synchronisation within a window.
+"""The learner of all networks: a module, its optimiser and its place in the data; no synchronisation within a window.
 
 Shapes: B rows of a batch, K members (strengths of a linear model, networks of an ensemble, or 1), O outputs.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
-from torch.nn import functional
 
-from epochal import fsio
-from epochal.train import seeds
+from epochal.core.errors import RunError
+from epochal.train import learner_files, seeds
+from epochal.train.averages import Averaged
+from epochal.train.batch import Batch, num_rows, piece
 from epochal.train.families.linear import LinearHeads
-from epochal.train.optimise import learning_rate_at, make_optimiser
-from epochal.train.prepare import Dense
-from epochal.train.scoring import spread_of
-from epochal.train.state import Evaluation, Plan, Window
+from epochal.train.feed import Feed, Held
+from epochal.train.memory import give_back, is_out_of_memory
+from epochal.train.objective import Objective, Target
+from epochal.train.optimise import Optimiser
+from epochal.train.scaling import LossScale
+from epochal.train.schedule import PLATEAU_FACTOR, learning_rate_at
+from epochal.train.state import Evaluation, Notice, Plan, Window
 
 
-_MAX_NORM = 5.0
-"""Gradients longer than this are shortened to it."""
-_ROWS_AT_ONCE = 8192
-"""In evaluation."""
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one batch said, still on the device."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """How the target stands in tensors. For numbers: (target - mean) / spread."""
-
-    task: str
-    mean: float = 0.0
-    spread: float = 1.0
-    weights: Tensor | None = None
-    """Of each class, mean 1 over the training rows; None for equal."""
-
-    def tensor(self, target: np.ndarray) -> Tensor:
-        """Class indices (int64), or standardised numbers (float32)."""
-        if self.task == "classification":
-            return torch.from_numpy(target.astype(np.int64))
-        return torch.from_numpy(((target - self.mean) / self.spread).astype(np.float32))
-
-
-def fit_target(task: str, target: np.ndarray, num_classes: int, class_weights: str) -> Target:
-    """The target's place and spread, or its classes' weights, from the training rows."""
-    if task == "regression":
-        return Target(task=task, mean=float(target.mean()), spread=spread_of(target))
-    if class_weights != "balanced":
-        return Target(task=task)
-    counts = np.bincount(target, minlength=num_classes)
-    weights = np.where(counts > 0, len(target) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0.0)
-    return Target(task=task, weights=torch.from_numpy(weights.astype(np.float32)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tensors:
-    """Prepared rows with their targets, on one device."""
-
-    numbers: Tensor
-    codes: Tensor
-    target: Tensor
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-
-def to_device(dense: Dense, target: Tensor, device: torch.device) -> Tensors:
-    """Prepared rows on the device they are learnt on."""
-    return Tensors(numbers=dense.numbers.to(device), codes=dense.codes.to(device), target=target.to(device))
+    losses: Tensor
+    """Of each member: (K,)."""
+    norm: Tensor
 
 
 class GradientLearner:
-    """A network, its optimiser and its place in the data."""
+    """A network while it learns.
+
+    `rows` of each batch are computed at once; the others wait their turn and their gradients are summed, so that the
+    effective batch stays what the plan says however little memory there is.
+    """
 
     def __init__(
-        self, *, module: nn.Module, plan: Plan, target: Target, train: Tensors, validation: Tensors | None
+        self,
+        *,
+        module: nn.Module,
+        plan: Plan,
+        target: Target,
+        feed: Feed,
+        validation: Held | None,
+        device: torch.device,
+        groups: Sequence[dict[str, Any]] | None = None,
     ) -> None:
         self.module, self.plan, self.target = module, plan, target
-        self._train, self._validation = train, validation
-        self._device = train.target.device
-        self._batches = num_batches(len(train), plan.batch_size)
-        self._optimiser = make_optimiser(module, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
-        self._parameters = [p for p in module.parameters() if p.requires_grad]
-        self._weights = None if target.weights is None else target.weights.to(self._device)
+        self._feed, self._validation, self._device = feed, validation, device
+        self._objective = Objective(target, device, plan.label_smoothing)
+        self._optimiser = Optimiser(module, plan, groups)
+        self._scale = LossScale() if plan.precision == "float16" else None
+        self._autocast = _autocast(plan.precision, device)
+        self._averaged = Averaged(module, plan.ema) if plan.ema else None
         self._best: dict[str, Tensor] | None = None
-        self._epoch_rows = train
-        self._epoch = -1
-        self._autocast = torch.autocast(
-            self._device.type, dtype=torch.bfloat16, enabled=plan.precision == "bfloat16", cache_enabled=False
-        )
+        self._notices: list[Notice] = []
+        self.rate_factor = 1.0
+        """The plateau schedule's."""
+        self.pieces = plan.accumulate
+        """Into so many each batch is cut."""
         self.step = 0
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in one pass."""
-        return self._batches
+        return self._feed.steps_per_epoch
 
     @property
     def total_steps(self) -> int:
         """Batches in all passes."""
-        return self._batches * self.plan.epochs
+        return self._feed.steps_per_epoch * self.plan.epochs
 
     @property
     def num_parameters(self) -> int:
         """Weights that are learnt."""
-        return sum(p.numel() for p in self._parameters)
+        return self._optimiser.num_parameters
 
     def advance(self, count: int) -> Window:
-        """Take at most `count` steps; stops before one whose loss or gradient is not finite."""
+        """Take at most `count` steps; stops before one whose loss or gradient is not finite.
+
+        Raises RunError (out-of-memory) when not even one row at a time can be computed.
+        """
         count = min(count, self.total_steps - self.step)
         self.module.train()
         losses: list[Tensor] = []
         norms: list[Tensor] = []
-        samples, rate = 0, self.plan.learning_rate
-        healthy = True
+        samples, rate, healthy = 0, self.plan.learning_rate, True
         for _ in range(count):
-            batch = self._next_batch()
-            rate = learning_rate_at(self.step, self.total_steps, self.plan.learning_rate, self.plan.schedule)
-            with self._autocast:
-                loss_K = self._loss(self.module(batch.numbers, batch.codes), batch.target)
-            total = loss_K.sum()
-            if isinstance(self.module, LinearHeads):
-                total = total + self.module.penalty().sum()
-            self._optimiser.zero_grad(set_to_none=True)
-            total.backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-            if not self._take(norm, rate):
+            batch = self._feed.batch(self.step)
+            rate = self._rate()
+            found = self._gradients(batch)
+            if not self._take(found.norm, rate):
                 healthy = False
                 break
-            losses.append(loss_K.detach())
-            norms.append(norm)
-            samples += len(batch)
+            losses.append(found.losses)
+            norms.append(found.norm)
+            samples += num_rows(batch)
             self.step += 1
         return self._window(losses, norms, samples, rate, healthy=healthy)
 
-    def _next_batch(self) -> Tensors:
-        """The rows of this step: a slice of the epoch's permutation, gathered once for each epoch."""
-        epoch, position = divmod(self.step, self._batches)
-        if epoch != self._epoch:
-            rows = torch.from_numpy(seeds.order(self.plan.seed, epoch, len(self._train))).to(self._device)
-            self._epoch_rows = Tensors(
-                numbers=self._train.numbers.index_select(0, rows),
-                codes=self._train.codes.index_select(0, rows),
-                target=self._train.target.index_select(0, rows),
+    def _rate(self) -> float:
+        plan = self.plan
+        rate = learning_rate_at(self.step, self.total_steps, plan.learning_rate, plan.schedule, plan.warm_up)
+        return rate * self.rate_factor
+
+    def _gradients(self, batch: Batch) -> _Step:
+        """Loss and gradients of a batch, in smaller pieces when memory runs out: the step is then computed anew."""
+        drawn = seeds.random_state(self._device)
+        while True:
+            self._optimiser.zero()
+            try:
+                return self._computed(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._smaller(batch, error)
+            seeds.set_random_state(drawn, self._device)
+
+    def _computed(self, batch: Batch) -> _Step:
+        rows = num_rows(batch)
+        pieces = min(self.pieces, rows)
+        if pieces == 1:
+            loss_K = self._backward(batch, 1.0)
+        else:
+            target = batch["target"]
+            parts: list[Tensor] = []
+            for i in range(pieces):
+                start, end = i * rows // pieces, (i + 1) * rows // pieces
+                share = self._objective.share(target, start, end)
+                parts.append(self._backward(piece(batch, start, end), share) * share)
+            loss_K = torch.stack(parts).sum(dim=0)
+        if self._scale is not None:
+            self._optimiser.scale(1 / self._scale.scale)
+        return _Step(loss_K, self._optimiser.norm())
+
+    def _backward(self, batch: Batch, share: Tensor | float) -> Tensor:
+        """Add the gradient of `share` of the loss; returns the members' losses."""
+        with self._autocast:
+            loss_K = self._objective.loss(self.module(batch), batch["target"], training=True)
+        total = loss_K.sum() if len(loss_K) > 1 else loss_K.reshape(())
+        if isinstance(self.module, LinearHeads):
+            total = total + self.module.penalty().sum()
+        if self.pieces > 1:
+            total = total * share
+        if self._scale is not None:
+            total = total * self._scale.scale
+        total.backward()  # type: ignore[no-untyped-call]
+        return loss_K.detach()
+
+    def _smaller(self, batch: Batch, error: BaseException) -> None:
+        """Cut batches into twice as many pieces from now on. Raises RunError when they are single rows already."""
+        if self.pieces >= num_rows(batch):
+            raise RunError(
+                "there is not enough memory to compute a single row",
+                where=f"step {self.step + 1}",
+                fix="take a smaller model, or another device",
+                code="out-of-memory",
+            ) from error
+        self.pieces = min(2 * self.pieces, num_rows(batch))
+        give_back(self._device)
+        rows = -(-num_rows(batch) // self.pieces)
+        self._notices.append(
+            Notice(
+                code="out-of-memory",
+                text=f"memory ran out at step {self.step + 1}: from there each batch of {num_rows(batch)} is computed "
+                f"{rows} rows at a time; the gradients are those of the whole batch",
             )
-            self._epoch = epoch
-        num_rows = len(self._train)
-        start, end = position * num_rows // self._batches, (position + 1) * num_rows // self._batches
-        rows_of = self._epoch_rows
-        return Tensors(
-            numbers=rows_of.numbers[start:end], codes=rows_of.codes[start:end], target=rows_of.target[start:end]
         )
-
-    def _loss(self, outputs_BKO: Tensor, target_B: Tensor) -> Tensor:
-        """Each member's mean loss over the batch: shape (K,)."""
-        members = outputs_BKO.shape[1]
-        if self.target.task == "regression":
-            return self._row_losses(outputs_BKO, target_B).mean(dim=0)
-        if members == 1:
-            return functional.cross_entropy(outputs_BKO[:, 0].float(), target_B, weight=self._weights).unsqueeze(0)
-        losses_BK = self._row_losses(outputs_BKO, target_B)
-        if self._weights is None:
-            return losses_BK.mean(dim=0)
-        weight_B = self._weights[target_B]
-        return (losses_BK * weight_B.unsqueeze(1)).sum(dim=0) / weight_B.sum()
-
-    def _row_losses(self, outputs_BKO: Tensor, target_B: Tensor) -> Tensor:
-        """Each member's loss on each row, unweighted: shape (B, K)."""
-        if self.target.task == "regression":
-            return (outputs_BKO.squeeze(-1).float() - target_B.unsqueeze(1)).square()
-        targets_BK = target_B.unsqueeze(1).expand(-1, outputs_BKO.shape[1])
-        return functional.cross_entropy(outputs_BKO.transpose(1, 2).float(), targets_BK, reduction="none")
 
     def _take(self, norm: Tensor, rate: float) -> bool:
         """Take the step unless the gradient is not finite. On a GPU the step is skipped there, without waiting for it."""
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
-        if self._device.type == "cpu":
-            length = float(norm)
-            if not math.isfinite(length):
-                return False
-            if length > _MAX_NORM:
-                torch._foreach_mul_(gradients, _MAX_NORM / (length + 1e-6))
+        limit = self.plan.clip_norm
+        if self._device.type != "cpu" and self._scale is None:
+            if limit:
+                self._optimiser.scale((limit / (norm + 1e-6)).clamp(max=1.0))
+            self._optimiser.step(rate, skip=(~torch.isfinite(norm)).float())
         else:
-            torch.nn.utils.clip_grads_with_norm_(self._parameters, _MAX_NORM, norm)
-            # The fused kernel leaves weights and moments alone where this is 1.
-            self._optimiser.found_inf = (~torch.isfinite(norm)).float().reshape(1)  # type: ignore[attr-defined]
-        self._optimiser.step()
+            length = float(norm)
+            finite = math.isfinite(length)
+            if self._scale is not None and not self._scale.met(finite=finite):
+                return False
+            if not finite:
+                return self._scale is not None
+            if limit and length > limit:
+                self._optimiser.scale(limit / (length + 1e-6))
+            self._optimiser.step(rate)
+        if self._averaged is not None:
+            self._averaged.update()
         return True
 
     def _window(self, losses: list[Tensor], norms: list[Tensor], samples: int, rate: float, *, healthy: bool) -> Window:
         """The steps' figures, read from the device once."""
+        notices, self._notices = tuple(self._notices), []
         if not losses:
+            nothing = math.nan
             return Window(
                 count=0,
-                loss=math.nan,
-                loss_min=math.nan,
-                loss_max=math.nan,
+                loss=nothing,
+                loss_min=nothing,
+                loss_max=nothing,
                 learning_rate=rate,
                 grad_norm=None,
                 samples=0,
                 healthy=healthy,
+                notices=notices,
             )
         per_step = self._of_chosen(torch.stack(losses)).double().cpu()
         length = torch.stack(norms).double().cpu()
-        finite = bool(torch.isfinite(per_step).all()) and bool(torch.isfinite(length).all())
+        lengths = length[torch.isfinite(length)]
+        finite = bool(torch.isfinite(per_step).all()) and (self._scale is not None or len(lengths) == len(length))
         return Window(
             count=len(losses),
             loss=float(per_step.mean()),
             loss_min=float(per_step.min()),
             loss_max=float(per_step.max()),
             learning_rate=rate,
-            grad_norm=float(length.mean()),
+            grad_norm=float(lengths.mean()) if len(lengths) else None,
             samples=samples,
             healthy=healthy and finite,
+            notices=notices,
         )
 
     def _of_chosen(self, losses_NK: Tensor) -> Tensor:
@@ -236,83 +242,80 @@ class GradientLearner:
         """Loss and predictions on validation; a linear model takes the strength that does best there."""
         if self._validation is None:
             return Evaluation(loss=math.nan, prediction=np.empty(0))
-        outputs = forward(self.module, self._validation)
-        loss_K = self._loss(outputs, self._validation.target)
+        with self._averaged.in_place() if self._averaged is not None else contextlib.nullcontext():
+            outputs, target = outputs_of(self.module, self._validation)
+        loss_K = self._objective.loss(outputs, target)
         if isinstance(self.module, LinearHeads):
-            self.module.choose(self._row_losses(outputs, self._validation.target))
+            self.module.choose(self._objective.row_losses(outputs, target))
         loss = float(self._of_chosen(loss_K.unsqueeze(0))[0])
         return Evaluation(loss=loss, prediction=prediction(self.module, self.target, outputs))
 
+    def lower_rate(self) -> None:
+        """Learn more slowly from now on: what the plateau schedule does."""
+        self.rate_factor *= PLATEAU_FACTOR
+
     def remember(self) -> None:
         """Keep the weights as they are as the best."""
-        self._best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
+        with self._averaged.in_place() if self._averaged is not None else contextlib.nullcontext():
+            self._best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
 
     def recall(self) -> None:
-        """Put the best weights back."""
+        """Put the best weights back, to be evaluated and written: nothing is learnt after that."""
         if self._best is not None:
             self.module.load_state_dict(self._best)
+        elif self._averaged is not None:
+            self._averaged.settle()
+        self._averaged = None
 
     def save(self, folder: Path) -> None:
-        """Write weights, best weights, the optimiser by parameters' names, and the generators' states."""
-        fsio.write_bytes(folder / "model.safetensors", save_tensors(_plain(self.module.state_dict())))
-        if self._best is not None:
-            fsio.write_bytes(folder / "best.safetensors", save_tensors(_plain(self._best)))
-        moments: dict[str, Tensor] = {}
-        for name, parameter in self.module.named_parameters():
-            for item, value in self._optimiser.state.get(parameter, {}).items():
-                moments[f"{item}:{name}"] = value
-        fsio.write_bytes(folder / "optimiser.safetensors", save_tensors(_plain(moments)))
-        fsio.write_bytes(folder / "random.safetensors", save_tensors(_plain(seeds.random_state(self._device))))
-        fsio.write_text(folder / "learner.json", json.dumps({"step": self.step}) + "\n")
+        """Write all that the next step depends on, and the best weights."""
+        learner_files.save(self._parts(), folder)
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote: the next step is the one that would have come."""
-        self.module.load_state_dict(load_tensors((folder / "model.safetensors").read_bytes()))
-        best = folder / "best.safetensors"
-        self._best = (
-            {n: t.to(self._device) for n, t in load_tensors(best.read_bytes()).items()} if best.exists() else None
+        counted = learner_files.load(self._parts(), folder)
+        self._best = learner_files.load_best(folder, self._device)
+        self.step, self.pieces = int(counted["step"]), int(counted["pieces"])
+        self.rate_factor = float(counted["rate_factor"])
+
+    def _parts(self) -> learner_files.Parts:
+        return learner_files.Parts(
+            module=self.module,
+            optimiser=self._optimiser,
+            averaged=self._averaged,
+            scale=self._scale,
+            best=self._best,
+            device=self._device,
+            counted={"step": self.step, "pieces": self.pieces, "rate_factor": self.rate_factor},
         )
-        moments = load_tensors((folder / "optimiser.safetensors").read_bytes())
-        named: dict[str, dict[str, Tensor]] = {}
-        for key, value in moments.items():
-            item, name = key.split(":", 1)
-            named.setdefault(name, {})[item] = value if item == "step" else value.to(self._device)
-        for name, parameter in self.module.named_parameters():
-            if name in named:
-                self._optimiser.state[parameter] = named[name]
-        seeds.set_random_state(load_tensors((folder / "random.safetensors").read_bytes()), self._device)
-        self.step = int(json.loads((folder / "learner.json").read_text(encoding="utf-8"))["step"])
-        self._epoch = -1
 
     def save_model(self, folder: Path) -> None:
         """Write the weights alone."""
-        fsio.write_bytes(folder / "model.safetensors", save_tensors(_plain(self.module.state_dict())))
+        learner_files.save_weights(self.module, folder)
 
 
-def num_batches(num_rows: int, batch_size: int) -> int:
-    """Steps in one pass: batches of equal size (to a row), so no small last one shakes the weights."""
-    return max(1, round(num_rows / batch_size))
+def _autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    kinds = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+    if precision not in kinds:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=kinds[precision], cache_enabled=False)
 
 
 @torch.no_grad()
-def forward(module: nn.Module, rows: Tensors) -> Tensor:
-    """The outputs (N, K, O) of all rows, a few thousand at a time."""
+def outputs_of(module: nn.Module, rows: Held) -> tuple[Tensor, Tensor]:
+    """The outputs (N, K, O) of all rows, and their targets (N,), which may be empty."""
     module.eval()
-    pieces = [
-        module(rows.numbers[i : i + _ROWS_AT_ONCE], rows.codes[i : i + _ROWS_AT_ONCE])
-        for i in range(0, len(rows.codes), _ROWS_AT_ONCE)
-    ]
-    return torch.cat(pieces).float()
+    outputs: list[Tensor] = []
+    targets: list[Tensor] = []
+    for batch in rows.batches():
+        outputs.append(module(batch).float())
+        if "target" in batch:
+            targets.append(batch["target"])
+    return torch.cat(outputs), torch.cat(targets) if targets else torch.empty(0)
 
 
 def prediction(module: nn.Module, target: Target, outputs_NKO: Tensor) -> np.ndarray:
-    """Probabilities (N, classes), or numbers (N,) in the target's unit; members' answers are averaged."""
+    """Probabilities (N, classes), or numbers (N,) in the target's unit."""
     if isinstance(module, LinearHeads):
         outputs_NKO = outputs_NKO[:, int(module.best)].unsqueeze(1)
-    if target.task == "regression":
-        return np.asarray(outputs_NKO.double().mean(dim=(1, 2)).cpu().numpy() * target.spread + target.mean)
-    return np.asarray(torch.softmax(outputs_NKO.double(), dim=-1).mean(dim=1).cpu().numpy())
-
-
-def _plain(tensors: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return target.answers(outputs_NKO)

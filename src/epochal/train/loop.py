@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from epochal.core.clock import Clock
+from epochal.core.errors import RunError
 from epochal.core.events import CheckpointSaved, EpochDone, Event, Noticed, StepsDone
 from epochal.core.settings import duration_seconds
-from epochal.fsio import NotSaved
+from epochal.fsio import NotSaved, lacks_room
+from epochal.project.checkpoints import last_healthy
 from epochal.project.runfile import RunSpec
+from epochal.show import grouped
 from epochal.train.checkpoint import BadCheckpoint, save_checkpoint
+from epochal.train.room import when_there_is_room
 from epochal.train.state import TrainState, Verdict, Window, advance, judge
 
 
@@ -86,8 +90,10 @@ class Loop:
     clock: Clock
     look: Callable[[], bool]
     """Take in requests; True to stop."""
-    take_checkpoint: Callable[[], bool]
-    """Whether a checkpoint was asked for since."""
+    take_checkpoint: Callable[[], Literal["", "checkpoint", "pin"]]
+    """Whether a checkpoint was asked for since, and one that is kept for ever."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What going on to the bit depends on, for the checkpoints."""
     _tally: Tally = field(default_factory=Tally)
     _pending: list[EpochDone] = field(default_factory=list)
     _at_once: int = _TOLD_AT_ONCE
@@ -112,11 +118,13 @@ class Loop:
             self.state.counters.seconds += seconds
             self._learn_rate(window, seconds)
             self._tally.add(window, seconds)
+            for notice in window.notices:
+                yield Noticed(code=notice.code, text=notice.text, severity="warning")
             if verdict is not None:
                 self._keep(verdict)
             yield from self._tell()
             outcome = self._outcome(window)
-            yield from self._checkpoints(outcome)
+            outcome = yield from self._checkpoints(outcome)
         yield from self._tell(everything=True)
         return outcome
 
@@ -191,22 +199,30 @@ class Loop:
             return Outcome(state="stopped", reason=f"{_FAILED_SAVES} checkpoints in a row could not be written")
         return None
 
-    def _checkpoints(self, outcome: Outcome | None) -> Generator[Event, None, None]:
-        """Save when asked, when due, and at every healthy end: then a resume or a longer run can follow."""
+    def _checkpoints(self, outcome: Outcome | None) -> Generator[Event, None, Outcome | None]:
+        """Save when asked, when due, and at every healthy end: then a resume or a longer run can follow.
+
+        Returns the outcome, with what a person must know of the checkpoints then.
+        """
         asked = self.take_checkpoint()
         if outcome is not None and outcome.state == "diverged":
-            return
+            return replace(outcome, reason=f"{outcome.reason}; {self._where_it_goes_on()}")
         if outcome is None and not asked and not self._save_due():
-            return
+            return None
         # First all that came before it: a resume takes the curve up to the checkpoint from the journal.
         yield from self._tell(everything=True)
         self._saved, self._saved_epoch = self.clock.monotonic(), self.state.epoch
         try:
-            saved = save_checkpoint(self.spec.folder, self.state, self.belongs)
+            saved = yield from when_there_is_room(
+                lambda: save_checkpoint(
+                    self.spec.folder, self.state, self.belongs, facts=self.facts, pinned=asked == "pin"
+                ),
+                f"the checkpoint of step {self.state.learner.step}",
+                look=self.look,
+                clock=self.clock,
+            )
         except (NotSaved, BadCheckpoint) as error:
-            self._failed_saves += 1
-            yield Noticed(code=error.error_code, text=f"checkpoint {error.what}; {error.fix}", severity="error")
-            return
+            return (yield from self._not_saved(error, outcome))
         self._failed_saves, self._saved_any = 0, True
         yield CheckpointSaved(
             step=saved.step,
@@ -214,7 +230,29 @@ class Loop:
             folder=str(saved.folder.relative_to(self.spec.folder)),
             sha256=saved.sha256,
             best=self.state.counters.best_step == saved.step,
+            healthy=saved.healthy,
+            pinned=asked == "pin",
         )
+        return outcome
+
+    def _not_saved(self, error: RunError | NotSaved, outcome: Outcome | None) -> Generator[Event, None, Outcome | None]:
+        """Say so, and go on: what else would end here ends; a full disk ends it after an hour, or when asked to."""
+        self._failed_saves += 1
+        yield Noticed(code=error.error_code, text=f"checkpoint {error.what}; {error.fix}", severity="error")
+        if isinstance(error, NotSaved) and lacks_room(error) and outcome is None:
+            why = "stopped as asked" if self.look() else "there was no room on the disk for an hour"
+            outcome = Outcome(state="stopped", reason=why)
+        if outcome is None or outcome.state == "done" or self._failed_saves > _FAILED_SAVES:
+            return outcome
+        text = f"{outcome.reason}; its checkpoint could not be written: {error.what}; {self._where_it_goes_on()}"
+        return replace(outcome, reason=text)
+
+    def _where_it_goes_on(self) -> str:
+        """What a resume would find, in words."""
+        kept = last_healthy(self.spec.folder)
+        if kept is None:
+            return "there is no checkpoint before it"
+        return f"the last healthy checkpoint is of step {grouped(kept.step)}, and `epochal resume` goes on from it"
 
     def _save_due(self) -> bool:
         train = self.spec.project.train

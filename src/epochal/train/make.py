@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from epochal.train import seeds
+from epochal.train.batch import Batch, moved
 from epochal.train.device import same_device
 from epochal.train.families.networks import NETWORKS
 from epochal.train.families.trees import BoostingLearner, fit_tree_target, tree_rows
-from epochal.train.gradient import GradientLearner, Target, fit_target, to_device
+from epochal.train.feed import MemoryFeed, MemoryRows, num_batches
+from epochal.train.gradient import GradientLearner
 from epochal.train.network import Shape
+from epochal.train.objective import Target, fit_target
+from epochal.train.order import row_order
 from epochal.train.prepare import Dense, Preparation, Raw, fit_preparation
 from epochal.train.rows import TrainingData
 from epochal.train.state import Learner, Plan
@@ -81,16 +87,23 @@ def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows |
     seeds.seed_torch(plan.seed, "weights")
     module = network.build(prepared.shape, plan.options, fitted).to(device)
     seeds.seed_torch(plan.seed, "steps")
+    train = _rows(rows.train, target, data.train.target, device)
     learner = GradientLearner(
         module=module,
         plan=plan,
         target=target,
-        train=to_device(rows.train, target.tensor(data.train.target), device),
-        validation=to_device(rows.validation, target.tensor(data.validation.target), device)
+        feed=MemoryFeed(train, row_order(plan, data.train.target), num_batches(len(data.train), plan.batch_size)),
+        validation=MemoryRows(_rows(rows.validation, target, data.validation.target, device))
         if len(data.validation)
         else None,
+        device=device,
     )
     return Made(learner=learner, target=target, fitted=fitted)
+
+
+def _rows(dense: Dense, target: Target, values: np.ndarray, device: torch.device) -> Batch:
+    """Prepared rows with their targets, on the device they are learnt on."""
+    return moved({"numbers": dense.numbers, "codes": dense.codes, "target": target.tensor(values)}, device)
 
 
 def _make_trees(prepared: Prepared, plan: Plan, target: Target) -> BoostingLearner:

@@ -1,45 +1,211 @@
-"""The optimiser and the learning rate of every step."""
+"""The optimiser: AdamW or SGD with momentum over flat parameters, torch's own fused kernels, decoupled weight decay.
+
+A network's parameters of one learning rate are views of one flat tensor, and so are their gradients: a step is then a
+handful of calls, however many layers there are. Decay is decoupled from the gradient for both optimisers.
+Sources: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"; Sutskever et al. 2013, "On the importance of
+initialization and momentum in deep learning" (Nesterov's momentum).
+"""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
+
+from epochal.train.state import Plan
 
 
-_WARM_UP = 0.1
-"""Share of the steps in which the one-cycle schedule rises."""
-_WARM_UP_STEPS = 50
-"""Steps in which the other schedules rise, or a tenth of all if that is less."""
-_FLOOR = 1e-3
-"""The last steps' share of the highest learning rate."""
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
+_NOT_DECAYED = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+    nn.Embedding,
+    nn.EmbeddingBag,
+)
 
 
-def learning_rate_at(step: int, total: int, peak: float, schedule: str) -> float:
-    """The learning rate of a step (0-based) of `total`: a pure function, so there is no schedule state to lose."""
-    if schedule == "one-cycle":
-        rise = max(1, round(_WARM_UP * total))
-        if step < rise:
-            return peak * (0.1 + 0.9 * (step + 1) / rise)
-        return _cosine(peak, (step - rise) / max(1, total - rise))
-    rise = max(1, min(_WARM_UP_STEPS, total // 10))
-    if step < rise:
-        return peak * (step + 1) / rise
-    return _cosine(peak, (step - rise) / max(1, total - rise)) if schedule == "cosine" else peak
+@dataclass(slots=True, kw_only=True)
+class _Flat:
+    """Parameters of one learning rate, end to end."""
+
+    values: Tensor
+    gradient: Tensor
+    places: dict[str, slice]
+    """Of each parameter, by its name."""
+    decays: list[tuple[Tensor, float]]
+    """Stretches that are decayed, and how strongly."""
+    times: float
+    """Of the plan's learning rate."""
+    state: dict[str, Tensor] = field(default_factory=dict)
 
 
-def _cosine(peak: float, share: float) -> float:
-    return peak * (_FLOOR + (1 - _FLOOR) * (1 + math.cos(math.pi * min(1.0, share))) / 2)
+class Optimiser:
+    """Takes the steps of one module, whose parameters and gradients it lays out."""
+
+    def __init__(self, module: nn.Module, plan: Plan, groups: Sequence[Mapping[str, Any]] | None = None) -> None:
+        """`groups` as torch's optimisers take them; without, biases, norms and embeddings are not decayed.
+
+        Raises ValueError when a group holds something that is no parameter of the module, or one is in two groups.
+        """
+        self._plan = plan
+        names = {id(p): name for name, p in module.named_parameters()}
+        given = groups if groups is not None else default_groups(module, plan.weight_decay)
+        self._flats = [
+            _lay_out(names, [g for g in given if _times(g, plan) == times], times)
+            for times in dict.fromkeys(_times(g, plan) for g in given)
+        ]
+        for flat in self._flats:
+            flat.state = _fresh(flat.values, plan)
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that are learnt."""
+        return sum(len(f.values) for f in self._flats)
+
+    def zero(self) -> None:
+        """Forget the gradients."""
+        for flat in self._flats:
+            flat.gradient.zero_()
+
+    def norm(self) -> Tensor:
+        """The length of all gradients together, a scalar."""
+        lengths: list[Tensor] = [torch.linalg.vector_norm(f.gradient) for f in self._flats]
+        return lengths[0] if len(lengths) == 1 else torch.linalg.vector_norm(torch.stack(lengths))
+
+    def scale(self, factor: float | Tensor) -> None:
+        """Multiply all gradients."""
+        for flat in self._flats:
+            flat.gradient.mul_(factor)
+
+    @torch.no_grad()
+    def step(self, rate: float, skip: Tensor | None = None) -> None:
+        """Take a step. Where `skip` is 1 nothing moves: for devices that must not be waited for."""
+        for flat in self._flats:
+            here = rate * flat.times
+            for values, decay in flat.decays:
+                values.mul_(1 - here * decay if skip is None else 1 - here * decay * (1 - skip))
+            if self._plan.optimiser == "sgd":
+                _sgd(flat, self._plan, here, skip)
+            else:
+                _adam(flat, here, skip)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that later steps depend on: "item:parameter" and, for counts, "item:"."""
+        found: dict[str, Tensor] = {}
+        for number, flat in enumerate(self._flats):
+            for item, value in flat.state.items():
+                if not value.ndim:
+                    found[f"{item}:{number}"] = value
+                    continue
+                found |= {f"{item}:{name}": value[place] for name, place in flat.places.items()}
+        return found
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a saved state. Raises KeyError or RuntimeError when it is not this module's."""
+        for name, value in self.state().items():
+            value.copy_(state[name])
 
 
-def make_optimiser(module: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW, fused; biases, scalings and embeddings are not decayed."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
+def default_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameters that are decayed, and those that are not: biases, norms, embeddings and scalings."""
+    spared = {id(p) for m in module.modules() if isinstance(m, _NOT_DECAYED) for p in m.parameters(recurse=False)}
+    decayed: list[Tensor] = []
+    free: list[Tensor] = []
     for name, parameter in module.named_parameters():
-        (decayed if name.endswith("weight") and parameter.ndim > 1 and "num_module" not in name else free).append(
-            parameter
-        )
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, fused=True)
+        if parameter.requires_grad:
+            # The piecewise embeddings of numbers are embeddings, whatever their layers are called.
+            weight = parameter.ndim > 1 and name.endswith("weight") and "spread." not in name
+            (decayed if weight and id(parameter) not in spared else free).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def _times(group: Mapping[str, Any], plan: Plan) -> float:
+    return float(group.get("lr", plan.learning_rate)) / plan.learning_rate
+
+
+def _lay_out(names: Mapping[int, str], groups: Sequence[Mapping[str, Any]], times: float) -> _Flat:
+    """One flat tensor over the groups' parameters, which become views of it."""
+    parameters = [p for g in groups for p in g["params"]]
+    strange = [p for p in parameters if id(p) not in names]
+    if strange or len({id(p) for p in parameters}) != len(parameters):
+        raise ValueError("a group of parameters holds what is no parameter of the module, or one of them twice")
+    size = sum(p.numel() for p in parameters)
+    values = torch.cat([p.detach().flatten() for p in parameters]) if parameters else torch.empty(0)
+    gradient = torch.zeros_like(values)
+    places: dict[str, slice] = {}
+    start = 0
+    for parameter in parameters:
+        place = slice(start, start + parameter.numel())
+        parameter.data = values[place].view(parameter.shape)
+        parameter.grad = gradient[place].view(parameter.shape)
+        places[names[id(parameter)]] = place
+        start = place.stop
+    assert start == size  # noqa: S101 - the views cover it
+    decays: list[tuple[Tensor, float]] = []
+    start = 0
+    for group in groups:
+        end = start + sum(p.numel() for p in group["params"])
+        decay = float(group.get("weight_decay", 0.0))
+        if decay and end > start:
+            decays.append((values[start:end], decay))
+        start = end
+    return _Flat(values=values, gradient=gradient, places=places, decays=decays, times=times)
+
+
+def _fresh(values: Tensor, plan: Plan) -> dict[str, Tensor]:
+    """The state before the first step: made now, so that no step runs out of memory for it half-way."""
+    if plan.optimiser == "sgd":
+        return {"momentum": torch.zeros_like(values)} if plan.momentum else {}
+    return {
+        "step": torch.zeros((), device=values.device),
+        "mean": torch.zeros_like(values),
+        "square": torch.zeros_like(values),
+    }
+
+
+def _adam(flat: _Flat, rate: float, skip: Tensor | None) -> None:
+    adam(
+        [flat.values],
+        [flat.gradient],
+        [flat.state["mean"]],
+        [flat.state["square"]],
+        [],
+        [flat.state["step"]],
+        fused=True,
+        found_inf=skip,
+        amsgrad=False,
+        beta1=_BETA1,
+        beta2=_BETA2,
+        lr=rate,
+        weight_decay=0.0,
+        eps=_EPSILON,
+        maximize=False,
+    )
+
+
+def _sgd(flat: _Flat, plan: Plan, rate: float, skip: Tensor | None) -> None:
+    sgd(
+        [flat.values],
+        [flat.gradient],
+        [flat.state["momentum"] if plan.momentum else None],
+        fused=True,
+        found_inf=skip,
+        weight_decay=0.0,
+        momentum=plan.momentum,
+        lr=rate,
+        dampening=0.0,
+        nesterov=plan.momentum > 0,
+        maximize=False,
+    )

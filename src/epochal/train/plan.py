@@ -15,7 +15,7 @@ from epochal.core.settings import Project, duration_seconds
 from epochal.core.tasks import FAMILIES
 from epochal.train.device import choose_device, usable_cores
 from epochal.train.families.networks import NETWORKS
-from epochal.train.gradient import num_batches
+from epochal.train.feed import num_batches
 from epochal.train.make import DenseRows, Prepared
 from epochal.train.probe import PROBE_SECONDS, Rate, measure
 from epochal.train.state import Plan, size
@@ -39,6 +39,7 @@ _TRAINING_SHARE = 0.6
 """Of the budget: the rest is for reading, baselines, and a machine that gets busier."""
 _WORTH_IT = 1.5
 """Several threads must be so many times faster than one: a busy machine punishes them later."""
+_WARM_UP, _WARM_UP_STEPS = 0.1, 50
 _LADDERS: dict[str, tuple[dict[str, int], ...]] = {
     "linear": (),
     "mlp": ({"width": 64}, {"width": 32}),
@@ -110,9 +111,22 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
         threads=1,
         seed=train.seed,
         class_weights=train.class_weights if prepared.data.task == "classification" else "none",
+        optimiser=train.optimiser,
+        momentum=train.momentum,
+        warm_up=_warm_up(train.schedule, steps) if train.warm_up == "auto" else float(train.warm_up),
+        clip_norm=train.clip_norm,
+        label_smoothing=train.label_smoothing if prepared.data.task == "classification" else 0.0,
+        ema=train.ema,
+        sampling=train.sampling if prepared.data.task == "classification" else "natural",
+        accumulate=train.accumulate,
         options=options,
     )
     return _with_evaluations(plan, steps // epochs, train.patience)
+
+
+def _warm_up(schedule: str, steps: int) -> float:
+    """One-cycle rises for a tenth of its steps, the others for at most some tens of steps."""
+    return _WARM_UP if schedule == "one-cycle" else min(_WARM_UP, _WARM_UP_STEPS / steps)
 
 
 def _with_evaluations(plan: Plan, steps_per_epoch: int, patience: int | str) -> Plan:

@@ -37,6 +37,19 @@ class Plan:
     threads: int
     seed: int
     class_weights: str
+    optimiser: str = "adamw"
+    momentum: float = 0.9
+    """Of sgd."""
+    warm_up: float = 0.1
+    """Share of the steps in which the learning rate rises."""
+    clip_norm: float = 5.0
+    """Gradients longer than this are shortened to it; 0 for never."""
+    label_smoothing: float = 0.0
+    ema: float = 0.0
+    """Decay of the running average of the weights that is judged and kept; 0 for none."""
+    sampling: str = "natural"
+    accumulate: int = 1
+    """Pieces in which each batch is computed."""
     options: Mapping[str, int | float | str | bool] = field(default_factory=dict)
     """Every setting of the family."""
 
@@ -56,6 +69,14 @@ def size(options: Mapping[str, int | float | str | bool], name: str) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something a learner did that a person should know."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """Some steps, aggregated."""
 
@@ -71,6 +92,7 @@ class Window:
     samples: int
     healthy: bool
     """False: a loss or gradient was not finite; the step that met it was not taken."""
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +127,9 @@ class Learner(Protocol):
     def evaluate(self) -> Evaluation:
         """Judge the model as it is on the validation rows."""
 
+    def lower_rate(self) -> None:
+        """Learn more slowly from now on."""
+
     def remember(self) -> None:
         """Keep the model as it is as the best so far."""
 
@@ -135,6 +160,10 @@ class Counters:
     without_better: int = 0
     """Evaluations since the best."""
     last_train_loss: float = math.nan
+    last_value: float = math.nan
+    """The chosen metric at the newest evaluation …"""
+    last_loss: float = math.nan
+    """… and the validation loss there."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -160,6 +189,12 @@ class TrainState:
     def out_of_patience(self) -> bool:
         """Whether validation no longer got better."""
         return self.counters.without_better >= self.plan.patience
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the newest losses are numbers; there may be none yet."""
+        trained = not self.learner.step or math.isfinite(self.counters.last_train_loss)
+        return trained and (not self.counters.evaluations or math.isfinite(self.counters.last_loss))
 
     @property
     def evaluation_due(self) -> bool:
@@ -209,9 +244,13 @@ def judge(state: TrainState, task: str, truth: np.ndarray, positive: int) -> Ver
         or (same and evaluation.loss < counters.best_loss)
     )
     counters.evaluations += 1
+    counters.last_value, counters.last_loss = value, evaluation.loss
     counters.without_better += 1
+    slower = state.plan.schedule == "plateau" and counters.without_better % max(1, state.plan.patience // 3) == 0
     if best:
         counters.best_step, counters.best_value, counters.best_loss = state.learner.step, value, evaluation.loss
         counters.without_better = 0
         state.learner.remember()
+    elif slower:
+        state.learner.lower_rate()
     return Verdict(loss=evaluation.loss, metrics=metrics, value=value, best=best)

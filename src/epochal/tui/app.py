@@ -6,7 +6,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding
 from textual.screen import Screen
@@ -23,6 +23,10 @@ from epochal.workbench.entry import Held
 from epochal.workbench.session import Session
 from epochal.workbench.views.rail import ShellView
 from epochal.workbench.views.shell import shell_view
+
+
+if TYPE_CHECKING:
+    from epochal.runs.state import RunInfo
 
 
 FRAME_SECONDS = 0.125
@@ -111,10 +115,16 @@ class Workbench(CalmApp[int], inherit_bindings=False):
         self.set_interval(FRAME_SECONDS, self._tick)
 
     def _heard(self, topic: str) -> None:
-        """Ask when changed data would move the test set: it is never moved silently."""
+        """Ask when changed data would move the test set, or a resume would not be exact: neither is done silently."""
+        from epochal.workbench import flow
+
         error = self.session.error
-        if topic == "error" and error is not None and error.error_code == "split-changed":
+        if topic != "error" or error is None:
+            return
+        if error.error_code == "split-changed":
             self._ask_split(error)
+        elif error.error_code in flow.REFUSALS and self.session.info is not None:
+            self._ask_resume(error, self.session.info)
 
     def _ask_split(self, error: EpochalError) -> None:
         from epochal.tui.screens.overlays import Item, Pick
@@ -130,6 +140,25 @@ class Workbench(CalmApp[int], inherit_bindings=False):
                 flow.train(self.session, accept_split=True)
 
         self.push_screen(Pick(error.what, items), took)
+
+    def _ask_resume(self, error: EpochalError, info: RunInfo) -> None:
+        from epochal.tui.screens.overlays import Item, Pick
+        from epochal.workbench import flow
+
+        way, title, note = flow.REFUSALS[error.error_code]
+        items = [
+            Item(value="", title="leave it", note=error.what),
+            Item(value=way, title=title, note=note),
+            Item(value="anew", title="train anew", note="another run, with the settings as they are"),
+        ]
+
+        def took(value: str | None) -> None:
+            if value == way:
+                flow.go_on(self.session, info, way)
+            elif value == "anew":
+                flow.train(self.session)
+
+        self.push_screen(Pick(f"run {info.spec.number} cannot go on as it was", items), took)
 
     def _tick(self) -> None:
         self._ticks += 1

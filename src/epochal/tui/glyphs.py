@@ -28,6 +28,7 @@ class Glyphs:
     train: str = "━━"
     validation: str = "┅┅"
     overlay: str = "··"
+    seam: str = "┊"
     blocks: str = " ▏▎▍▌▋▊▉█"
     """Eighths of a cell, for bars."""
     bars: str = "▁▂▃▄▅▆▇█"
@@ -51,6 +52,7 @@ ASCII = Glyphs(
     train="**",
     validation="++",
     overlay="..",
+    seam=":",
     blocks=" ########",
     bars="._-=+*##",
     bar_left="[",

@@ -20,12 +20,13 @@ from epochal.project.runfile import RunSpec
 from epochal.review.view import ReviewView, read_view
 from epochal.runs import choose as run_choose
 from epochal.runs import control, launch
-from epochal.runs.resume import resume
+from epochal.runs.resume import Way, resume
 from epochal.workbench import operations
 from epochal.workbench.evidence import asked_of, target_of
 
 
 if TYPE_CHECKING:
+    from epochal.journal.reduce import RunState
     from epochal.runs.state import RunInfo
     from epochal.workbench.evidence import Asked
     from epochal.workbench.session import Progress, Session
@@ -329,8 +330,20 @@ def train(session: Session, *, accept_split: bool = False) -> None:
     session.background("train", "preparing the rows", work, done, cancelled=cancelled)
 
 
+def stop(session: Session, info: RunInfo, key: str) -> None:
+    """Ask a run to end: with a checkpoint, when asked again at once, the third time by ending its process."""
+
+    def done(asked: control.Asked) -> None:
+        session.tell(control.said_of_asking(asked, key))
+        session.look(fresh=True)
+
+    session.background(
+        "stop", f"asking run {info.spec.number} to stop", lambda _r: control.ask_to_stop(info.folder), done
+    )
+
+
 def steer(session: Session, info: RunInfo, verb: str) -> None:
-    """Ask a run to stop or to write a checkpoint."""
+    """Ask a run to write a checkpoint, or one to keep."""
     asked = f"run {info.spec.number} to {_ASKED.get(verb, verb)}"
 
     def done(_id: str) -> None:
@@ -340,17 +353,33 @@ def steer(session: Session, info: RunInfo, verb: str) -> None:
     session.background(verb, f"asking {asked}", lambda _r: control.send(info.folder, verb), done)
 
 
-_ASKED = {"stop": "stop with a checkpoint", "checkpoint": "write a checkpoint"}
+_ASKED = {"checkpoint": "write a checkpoint", "pin": "write a checkpoint that is kept"}
 """What a run is asked, in words."""
 
 
-def go_on(session: Session, info: RunInfo) -> None:
+REFUSALS: Mapping[str, tuple[Way, str, str]] = {
+    "resume-differs": ("anyway", "go on anyway", "not to the bit what it would have been; the chart marks the seam"),
+    "no-device": ("anyway", "go on anyway", "on what is here, not to the bit; the chart marks the seam"),
+    "no-checkpoint": ("from-start", "from the start", "begin this run again in its own folder"),
+}
+"""By the code of a refusal to resume: the other way to go on, and that in words."""
+
+
+def refusal_of(state: RunState | None) -> EpochalError | None:
+    """Why the run's last host would not go on, if that is how it ended."""
+    error = state.ended.error if state is not None and state.ended is not None else {}
+    if error.get("code") not in REFUSALS:
+        return None
+    return RunError(error.get("what", ""), where=error.get("where", ""), fix=error.get("fix", ""), code=error["code"])
+
+
+def go_on(session: Session, info: RunInfo, way: Way = "exactly") -> None:
     """Resume a run in its own folder."""
 
     def work(report: Progress) -> int:
         trust.demand_same(info.spec)
         operations.ensure_snapshot(session.data, info.spec, report)
-        return resume(info.folder)
+        return resume(info.folder, way=way)
 
     session.background("resume", f"resuming run {info.spec.number}", work, _looked(session))
 

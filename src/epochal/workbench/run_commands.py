@@ -18,12 +18,12 @@ TRAIN: tuple[Command, ...] = (
     Command(
         id="train.stop",
         title="stop",
-        help="Stop the run with a checkpoint; the best model so far is kept.",
+        help="Stop the run with a checkpoint; again: at once; a third time: end its process. The best model is kept.",
         keys=("s",),
         stages=("train",),
         footer=1,
         cli="stop",
-        when="running",
+        when="stoppable",
     ),
     Command(
         id="train.resume",
@@ -42,6 +42,16 @@ TRAIN: tuple[Command, ...] = (
         keys=("c",),
         stages=("train",),
         footer=4,
+        cli="checkpoint",
+        when="running",
+    ),
+    Command(
+        id="train.pin",
+        title="checkpoint to keep",
+        help="Write a checkpoint now and never delete it.",
+        keys=("C",),
+        stages=("train",),
+        cli="checkpoint --pin",
         when="running",
     ),
     Command(

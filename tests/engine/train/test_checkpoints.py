@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from epochal.train.checkpoint import BadCheckpoint, load_checkpoint, newest_checkpoint, save_checkpoint
+from epochal.project.checkpoints import newest_checkpoint
+from epochal.train.checkpoint import BadCheckpoint, load_checkpoint, save_checkpoint
 from epochal.train.make import make_learner, prepare
 from epochal.train.plan import draft_plan
 from epochal.train.rows import read_training

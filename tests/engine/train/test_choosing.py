@@ -16,7 +16,7 @@ from epochal.core.settings import with_setting
 from epochal.core.tasks import FAMILIES
 from epochal.train.choose import choose
 from epochal.train.device import NoDevice, choose_device, same_device
-from epochal.train.gradient import num_batches
+from epochal.train.feed import num_batches
 from epochal.train.make import prepare
 from epochal.train.plan import draft_plan, make_plan
 from epochal.train.rows import read_training

@@ -18,9 +18,9 @@ from epochal.core.events import (
     StepsDone,
     TrainingStarted,
 )
+from epochal.project.checkpoints import newest_checkpoint
 from epochal.project.runfile import read_run
 from epochal.train.bundle import load_bundle
-from epochal.train.checkpoint import newest_checkpoint
 from epochal.train.fit import fit
 from epochal.train.scoring import score
 

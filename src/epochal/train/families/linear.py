@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from epochal.train.batch import Batch
 from epochal.train.network import FirstLayer, Shape
 
 
@@ -35,9 +36,9 @@ class LinearHeads(nn.Module):
             for parameter in self.parameters():
                 parameter.zero_()
 
-    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """What each strength's model says."""
-        result: Tensor = self.first(numbers, codes)
+        result: Tensor = self.first(batch["numbers"], batch["codes"])
         return result.view(-1, len(self.strengths), self.shape.outputs)
 
     def choose(self, losses_NK: Tensor) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from epochal.train.batch import Batch
+from epochal.train.dropout import ReluDropout
 from epochal.train.network import FirstLayer, Shape
 
 
@@ -16,14 +18,14 @@ class SmallNetwork(nn.Module):
     def __init__(self, shape: Shape, *, width: int, depth: int, dropout: float) -> None:
         super().__init__()
         self.first = FirstLayer(shape, width)
-        layers: list[nn.Module] = [nn.ReLU(), nn.Dropout(dropout)]
+        layers: list[nn.Module] = [ReluDropout(dropout)]
         for _ in range(depth - 1):
-            layers += [nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(width, width), ReluDropout(dropout)]
         self.rest = nn.Sequential(*layers, nn.Linear(width, shape.outputs))
 
-    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """What the network says."""
-        result: Tensor = self.rest(self.first(numbers, codes))
+        result: Tensor = self.rest(self.first(batch["numbers"], batch["codes"]))
         return result.unsqueeze(1)
 
 

@@ -10,6 +10,8 @@ from rtdl_num_embeddings import PiecewiseLinearEmbeddings
 from tabm import EnsembleView, LinearEnsemble, make_tabm_backbone
 from torch import Tensor, nn
 
+from epochal.train.batch import Batch
+from epochal.train.dropout import ReluDropout
 from epochal.train.network import Shape
 
 
@@ -54,10 +56,14 @@ class ManyNetworks(nn.Module):
             start_scaling_init="normal" if bins else "random-signs",
             start_scaling_init_chunks=chunks,
         )
+        for block in self.backbone.blocks:
+            del block[1:]
+            block.append(ReluDropout(options["dropout"]))
         self.output = LinearEnsemble(options["width"], shape.outputs, k=options["members"])
 
-    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """What each member says."""
+        numbers, codes = batch["numbers"], batch["codes"]
         parts: list[Tensor] = [numbers.new_zeros(len(numbers), 1)] if self.nothing else [numbers[:, self.plain]]
         if self.spread is not None:
             parts.append(self.spread(numbers[:, self.embedded]).flatten(1))

@@ -132,6 +132,9 @@ class BoostingLearner:
         results = self._booster.eval_valid(feval=keep)
         return Evaluation(loss=float(results[0][2]), prediction=as_prediction(self.target, found[-1]))
 
+    def lower_rate(self) -> None:
+        """Trees have one rate for all rounds."""
+
     def remember(self) -> None:
         """Keep the number of rounds as the best."""
         self._best = self.step

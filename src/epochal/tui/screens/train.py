@@ -189,6 +189,7 @@ class TrainScreen(StageScreen):
         """Whether a command's condition holds."""
         return {
             "running": self._view.running,
+            "stoppable": self._view.stoppable,
             "resumable": self._view.resumable,
             "testable": self._view.testable,
             "several": len(self.session.seen.runs) > 1,
@@ -205,22 +206,35 @@ class TrainScreen(StageScreen):
         flow.train(self.session)
 
     def do_train_stop(self) -> None:
-        """Stop the run that is shown, with a checkpoint."""
-        self._steer("stop", "stop")
+        """Stop the run that is shown: with a checkpoint, at once, by ending its process."""
+        if self.session.info is not None and self._view.stoppable:
+            flow.stop(self.session, self.session.info, self.key_of("train.stop"))
+        else:
+            self._nothing_to("stop")
 
     def do_train_checkpoint(self) -> None:
         """Write a checkpoint."""
-        self._steer("checkpoint", "keep")
+        self._steer("checkpoint")
 
-    def _steer(self, verb: str, word: str) -> None:
+    def do_train_pin(self) -> None:
+        """Write a checkpoint that is never deleted."""
+        self._steer("pin")
+
+    def _steer(self, verb: str) -> None:
         if self.session.info is not None and self._view.running:
             flow.steer(self.session, self.session.info, verb)
         else:
-            self._refuses(f"{self._view.run} is {self._view.status}: there is nothing to {word}", "n trains anew")
+            self._nothing_to("keep")
+
+    def _nothing_to(self, word: str) -> None:
+        self._refuses(f"{self._view.run} is {self._view.status}: there is nothing to {word}", "n trains anew")
 
     def do_train_resume(self) -> None:
         """Go on from the last checkpoint."""
-        if self.session.info is not None and self._view.resumable:
+        refusal = flow.refusal_of(self.session.seen.state)
+        if refusal is not None and self._view.resumable:
+            self.session.failed(refusal)
+        elif self.session.info is not None and self._view.resumable:
             flow.go_on(self.session, self.session.info)
         elif self._view.running:
             self._refuses(f"{self._view.run} is under way: there is nothing to resume", "s stops it")

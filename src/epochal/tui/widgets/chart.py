@@ -39,6 +39,8 @@ def legend(view: TrainView, kind: ChartKind, room: int, other: RunInfo | None = 
             parts = [toned(f"{signs.train} {view.run}", "second")]
         if other is not None and parts:
             parts += ["   ", toned(f"{signs.overlay} run {other.spec.number} {safe(other.spec.family)}", "blue")]
+        if view.seams:
+            parts += ["   " if parts else "", toned(f"{signs.seam} not exact from here", "quiet")]
         if content(*parts).cell_length < room:
             break
     return content(*parts, " ")
@@ -57,6 +59,7 @@ class ChartView(Painted):
         "chart--axis",
         "chart--label",
         "chart--level",
+        "chart--seam",
         "chart--mark",
     }
     DEFAULT_CSS = """
@@ -70,6 +73,7 @@ class ChartView(Painted):
     ChartView > .chart--axis { color: $ep-line; }
     ChartView > .chart--label { color: $ep-quiet; }
     ChartView > .chart--level { color: $ep-quiet; }
+    ChartView > .chart--seam { color: $ep-quiet; }
     ChartView > .chart--mark { color: $ep-text; text-style: bold; }
     """
 

@@ -70,7 +70,15 @@ class Curves:
             v for _, ys in values for v in ys
         ]
         y = self._y_scale(options, shown, levels)
-        return Chart(x=x, y=y, curves=curves, levels=levels, marks=_best(state, options, x_column), x_title=x_title)
+        return Chart(
+            x=x,
+            y=y,
+            curves=curves,
+            levels=levels,
+            seams=_seams(state, x_column),
+            marks=_best(state, options, x_column),
+            x_title=x_title,
+        )
 
     def _x_axis(self, state: RunState, unit: str) -> tuple[str, str]:
         training = state.training
@@ -156,6 +164,12 @@ def _levels(state: RunState) -> tuple[tuple[float, str], ...]:
         for name, b in state.baselines.items()
         if metric in b.metrics and math.isfinite(b.metrics[metric])
     )
+
+
+def _seams(state: RunState, x: str) -> tuple[float, ...]:
+    """Where the run went on although it could not go on exactly."""
+    per_epoch = state.training.steps_per_epoch if state.training and x == "epoch" else 1
+    return tuple(step / per_epoch for step in state.seams)
 
 
 def _best(state: RunState, options: Options, x: str) -> tuple[tuple[float, float, str], ...]:

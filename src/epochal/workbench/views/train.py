@@ -69,6 +69,8 @@ class TrainView:
     loss: str = ""
     """The newest training loss."""
     validation_loss: str = ""
+    seams: int = 0
+    """How often it went on although it could not go on exactly."""
     survives: str = ""
     metric: str = ""
     best: str = ""
@@ -78,6 +80,8 @@ class TrainView:
     """Where and how it computes: a word and its value."""
     next: str = ""
     running: bool = False
+    stoppable: bool = False
+    """Running, or asked to stop and not over yet: each further request is a firmer one."""
     resumable: bool = False
     testable: bool = False
 
@@ -100,6 +104,7 @@ def train_view(
         survives=safe(state.host.survives) if state.host and info.alive else "",
         loss=loss_figure(state.steps.last("loss")) if len(state.steps) else "",
         validation_loss=loss_figure(state.evaluations.last("validation_loss")) if len(state.evaluations) else "",
+        seams=len(state.seams),
         metric=METRICS[info.spec.project.metric].title,
         best=_best(info, state),
         runs=_rows(infos, shown, state),
@@ -107,6 +112,7 @@ def train_view(
         system=_system(info, state),
         next=_next(state, unit_of(info.spec.family)),
         running=status in {"starting", "running", "stuck"} or _waits(state),
+        stoppable=status in {"starting", "running", "stuck", "stopping"} or _waits(state),
         resumable=status in {"stopped", "interrupted", "paused", "failed", "diverged"} and not _waits(state),
         testable=status in {"done", "stopped"},
     )
@@ -258,7 +264,7 @@ def _coach(info: RunInfo, state: RunState) -> tuple[Finding, ...]:
         )
     for resumed in state.resumes[-1:]:
         text = (
-            f"Resumed from step {count(resumed.from_step)}."
+            f"Resumed from step {count(resumed.from_step)}{', not exactly' if resumed.seam else ''}."
             if resumed.folder
             else "There was no checkpoint: it started again from the beginning."
         )
@@ -319,7 +325,9 @@ def _next(state: RunState, unit: str) -> str:
     if status == "starting" and not state.phase:
         return "wait: its host is being started."
     if status == "stopping":
-        return "wait: it writes a checkpoint, then stops."
+        if sum(command.verb.startswith("stop") for command in state.commands) > 1:
+            return "wait: it stops at once. s again ends its process."
+        return "wait: it writes a checkpoint, then stops. s again stops it at once."
     if status in {"starting", "running"}:
         left = state.seconds_left
         if state.training is None:

@@ -1,0 +1,46 @@
+"""ReLU and dropout in one, drawing little.
+
+On a CPU torch's own dropout took a third of a small network's step, nearly all of it in drawing a number for each unit.
+Here one drawn 64-bit number decides on four units, and the mask that drops them also holds what ReLU cuts off.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+_STEPS = 1 << 16
+"""A share is kept to one part in so many."""
+
+
+class ReluDropout(nn.Module):
+    """ReLU, then in training a share of the units set to zero and the others scaled up. Shapes stay.
+
+    Source: Srivastava et al. 2014, "Dropout: A Simple Way to Prevent Neural Networks from Overfitting".
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self._dropped = round(share * _STEPS)
+        self._scale = _STEPS / (_STEPS - self._dropped)
+
+    def forward(self, units: Tensor) -> Tensor:
+        """The units after both."""
+        if not self.training or not self._dropped:
+            return functional.relu(units)
+        if units.device.type != "cpu":
+            return functional.dropout(functional.relu(units), self._dropped / _STEPS)
+        kept = _random_bits(units) >= self._dropped - _STEPS // 2
+        return units * (kept & (units.detach() > 0)).to(units.dtype).mul_(self._scale)
+
+    def extra_repr(self) -> str:
+        """The share, in torch's own listing of a module."""
+        return f"share={self._dropped / _STEPS:g}"
+
+
+def _random_bits(units: Tensor) -> Tensor:
+    """For each unit an integer, evenly from -2^15 to 2^15 - 1, from torch's generator: int16, of the same shape."""
+    drawn = torch.empty(-(-units.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    return drawn.view(torch.int16)[: units.numel()].view(units.shape)

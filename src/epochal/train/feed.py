@@ -1,0 +1,95 @@
+"""Where batches come from. The batch of a step is a pure function of the step, so a resume costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from epochal.train.batch import Batch, gathered, num_rows, piece, row_bytes
+
+
+Order = Callable[[int], np.ndarray]
+"""The rows of an epoch, int64, in the order they are learnt from: pure, and as many in every epoch."""
+
+_BLOCK_BYTES = 128 << 10
+"""Rows are gathered in blocks of batches: on a CPU small ones, still in its cache when they are learnt from …"""
+_DEVICE_BLOCK_BYTES = 64 << 20
+"""… on a GPU large ones, as each gathering is a launch."""
+_ROWS_AT_ONCE = 8192
+"""In evaluation."""
+
+
+class Feed(Protocol):
+    """What is learnt from."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one pass."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted over all epochs."""
+
+
+class Held(Protocol):
+    """What is judged by, in the order of its rows."""
+
+    def __len__(self) -> int:
+        """Rows."""
+
+    def batches(self) -> Iterator[Batch]:
+        """All rows once, some at a time."""
+
+
+def num_batches(rows: int, batch_size: int) -> int:
+    """Steps in one pass: batches of equal size (to a row), so no small last one shakes the weights."""
+    return max(1, round(rows / batch_size))
+
+
+class MemoryFeed:
+    """Batches from tensors held in memory, or on the device: slices of blocks gathered by the epoch's order."""
+
+    def __init__(self, rows: Batch, order: Order, batches: int) -> None:
+        self.steps_per_epoch = batches
+        self._rows, self._order_of = rows, order
+        self._device = next(iter(rows.values())).device
+        per_batch = max(1, num_rows(rows) // batches * row_bytes(rows))
+        block_bytes = _BLOCK_BYTES if self._device.type == "cpu" else _DEVICE_BLOCK_BYTES
+        self._batches_at_once = max(1, block_bytes // per_batch)
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self._block: Batch = {}
+        self._block_start, self._first, self._last = 0, 0, 0
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._order = torch.from_numpy(self._order_of(epoch)).to(self._device)
+            self._epoch, self._first, self._last = epoch, 0, 0
+        if not self._first <= position < self._last:
+            self._first = position
+            self._last = min(position + self._batches_at_once, self.steps_per_epoch)
+            self._block_start = self._place(self._first)
+            self._block = gathered(self._rows, self._order[self._block_start : self._place(self._last)])
+        start = self._block_start
+        return piece(self._block, self._place(position) - start, self._place(position + 1) - start)
+
+    def _place(self, position: int) -> int:
+        return position * len(self._order) // self.steps_per_epoch
+
+
+class MemoryRows:
+    """Rows held in memory, to judge by."""
+
+    def __init__(self, rows: Batch) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return num_rows(self._rows)
+
+    def batches(self) -> Iterator[Batch]:
+        """All rows, a few thousand at a time."""
+        for start in range(0, len(self), _ROWS_AT_ONCE):
+            yield piece(self._rows, start, start + _ROWS_AT_ONCE)

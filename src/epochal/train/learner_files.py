@@ -1,0 +1,88 @@
+"""A network's whole state as files of a checkpoint: safetensors and JSON, no pickle, parameters by their names.
+
+model (parameters and buffers), best, average, optimiser (moments and step counts), random (each generator that a step
+draws from) and learner.json (what is counted, the loss scale too). What a run does not use is not there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from epochal import fsio
+from epochal.train import seeds
+from epochal.train.averages import Averaged
+from epochal.train.optimise import Optimiser
+from epochal.train.scaling import LossScale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What is saved, and what is filled when it is read back."""
+
+    module: nn.Module
+    optimiser: Optimiser
+    averaged: Averaged | None
+    scale: LossScale | None
+    best: Mapping[str, Tensor] | None
+    device: torch.device
+    counted: Mapping[str, int | float]
+
+
+def save(parts: Parts, folder: Path) -> None:
+    """Write every part into a folder. Raises NotSaved."""
+    save_weights(parts.module, folder)
+    if parts.best is not None:
+        _write(folder / "best.safetensors", parts.best)
+    if parts.averaged is not None:
+        _write(folder / "average.safetensors", parts.averaged.shadow)
+    _write(folder / "optimiser.safetensors", parts.optimiser.state())
+    _write(folder / "random.safetensors", seeds.random_state(parts.device))
+    document: dict[str, Any] = {**parts.counted}
+    if parts.averaged is not None:
+        document["average_updates"] = parts.averaged.num_updates
+    if parts.scale is not None:
+        document["loss_scale"] = asdict(parts.scale)
+    fsio.write_text(folder / "learner.json", json.dumps(document) + "\n")
+
+
+def load(parts: Parts, folder: Path) -> dict[str, Any]:
+    """Fill every part from what `save` wrote; returns what was counted. The best weights are read by `load_best`."""
+    document: dict[str, Any] = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
+    parts.module.load_state_dict(_read(folder / "model.safetensors"))
+    parts.optimiser.load(_read(folder / "optimiser.safetensors"))
+    if parts.averaged is not None:
+        parts.averaged.load(_read(folder / "average.safetensors"), int(document["average_updates"]))
+    if parts.scale is not None:
+        for name, value in document["loss_scale"].items():
+            setattr(parts.scale, name, value)
+    seeds.set_random_state(_read(folder / "random.safetensors"), parts.device)
+    return document
+
+
+def load_best(folder: Path, device: torch.device) -> dict[str, Tensor] | None:
+    """The best weights so far; None when no evaluation came before."""
+    path = folder / "best.safetensors"
+    return {name: value.to(device) for name, value in _read(path).items()} if path.exists() else None
+
+
+def save_weights(module: nn.Module, folder: Path) -> None:
+    """Write parameters and buffers. Raises NotSaved."""
+    _write(folder / "model.safetensors", module.state_dict())
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    # Cloned: weights that share memory, such as tied ones, are written once for each name.
+    fsio.write_bytes(path, save_tensors({n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}))
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    return load_tensors(path.read_bytes())

@@ -1,0 +1,98 @@
+"""What a network is taught by: the target as it stands in tensors, and the loss.
+
+Shapes: B rows of a batch, K members (strengths of a linear model, networks of an ensemble, or 1), O outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from epochal.train.scoring import spread_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """How the target stands in tensors. For numbers: (target - mean) / spread."""
+
+    task: str
+    mean: float = 0.0
+    spread: float = 1.0
+    weights: Tensor | None = None
+    """Of each class, mean 1 over the training rows; None for equal."""
+
+    def tensor(self, target: np.ndarray) -> Tensor:
+        """Class indices (int64), or standardised numbers (float32)."""
+        if self.task == "classification":
+            return torch.from_numpy(target.astype(np.int64))
+        return torch.from_numpy(((target - self.mean) / self.spread).astype(np.float32))
+
+    def answers(self, outputs_NKO: Tensor) -> np.ndarray:
+        """Probabilities (N, classes), or numbers (N,) in the target's unit; members' answers are averaged."""
+        if self.task == "regression":
+            return np.asarray(outputs_NKO.double().mean(dim=(1, 2)).cpu().numpy() * self.spread + self.mean)
+        return np.asarray(torch.softmax(outputs_NKO.double(), dim=-1).mean(dim=1).cpu().numpy())
+
+
+def fit_target(task: str, target: np.ndarray, num_classes: int, class_weights: str) -> Target:
+    """The target's place and spread, or its classes' weights, from the training rows."""
+    if task == "regression":
+        return Target(task=task, mean=float(target.mean()), spread=spread_of(target))
+    if class_weights != "balanced":
+        return Target(task=task)
+    counts = np.bincount(target, minlength=num_classes)
+    weights = np.where(counts > 0, len(target) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0.0)
+    return Target(task=task, weights=torch.from_numpy(weights.astype(np.float32)))
+
+
+class Objective:
+    """The loss of outputs: cross-entropy (nats), or mean squared error of the standardised target."""
+
+    def __init__(self, target: Target, device: torch.device, smoothing: float = 0.0) -> None:
+        """`smoothing`: the share of each label that is spread evenly over all classes, in training alone.
+
+        Source: Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision", section 7.
+        """
+        self._regression = target.task == "regression"
+        self._weights = None if target.weights is None else target.weights.to(device)
+        self._smoothing = smoothing
+
+    def loss(self, outputs_BKO: Tensor, target_B: Tensor, *, training: bool = False) -> Tensor:
+        """Each member's mean loss over the rows, weighted by class where asked: shape (K,)."""
+        smoothing = self._smoothing if training else 0.0
+        if not self._regression and outputs_BKO.shape[1] == 1:
+            return functional.cross_entropy(
+                outputs_BKO[:, 0].float(), target_B, weight=self._weights, label_smoothing=smoothing
+            ).unsqueeze(0)
+        losses_BK = self.row_losses(outputs_BKO, target_B, smoothing)
+        if self._regression or self._weights is None:
+            return losses_BK.mean(dim=0)
+        if smoothing:
+            # Weighted already, the spread share by the weights of the classes it is spread over.
+            return losses_BK.sum(dim=0) / self._weights[target_B].sum()
+        weight_B = self._weights[target_B]
+        return (losses_BK * weight_B.unsqueeze(1)).sum(dim=0) / weight_B.sum()
+
+    def row_losses(self, outputs_BKO: Tensor, target_B: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Each member's loss on each row, shape (B, K): unweighted, unless smoothed over weighted classes."""
+        if self._regression:
+            return (outputs_BKO.squeeze(-1).float() - target_B.unsqueeze(1)).square()
+        targets_BK = target_B.unsqueeze(1).expand(-1, outputs_BKO.shape[1])
+        return functional.cross_entropy(
+            outputs_BKO.transpose(1, 2).float(),
+            targets_BK,
+            weight=self._weights if smoothing else None,
+            label_smoothing=smoothing,
+            reduction="none",
+        )
+
+    def share(self, target_B: Tensor, start: int, end: int) -> Tensor | float:
+        """What the mean over rows start … end counts for in the mean over all of them."""
+        if self._weights is None or self._regression:
+            return (end - start) / len(target_B)
+        weight_B = self._weights[target_B]
+        return weight_B[start:end].sum() / weight_B.sum()
