@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
+from epochal import fsio
 from epochal.core.errors import RunError
 from epochal.project.read import read_regular
 
@@ -39,7 +40,7 @@ class Code:
     @property
     def digest(self) -> str:
         """One hash over names and contents; of no files too."""
-        return hashlib.sha256(json.dumps(sorted(self.files.items())).encode()).hexdigest()
+        return digest_of(self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,37 @@ def read_code(folder: Path) -> Code:
         if len(files) > MAX_FILES or size > MAX_BYTES:
             raise _too_large(root, f"more than {MAX_FILES} files or {MAX_BYTES >> 20} MiB that Python could import")
     return Code(files=dict(sorted(files.items())), left_out=left_out)
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """One hash over names and contents, given as path and sha256."""
+    return hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()
+
+
+def read_files(folder: Path, files: Mapping[str, str]) -> dict[str, bytes]:
+    """The contents of files that are known by their sha256. Raises RunError (code-changed) when one is another now."""
+    contents: dict[str, bytes] = {}
+    for name, sha256 in files.items():
+        try:
+            contents[name] = read_regular(Path(folder) / name, MAX_BYTES + 1)
+        except OSError as error:
+            raise _changed(f"cannot be read any more: {error.strerror}", folder, name) from error
+        if hashlib.sha256(contents[name]).hexdigest() != sha256:
+            raise _changed("changed a moment ago", folder, name)
+    return contents
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files into a folder that is being made. Raises NotSaved."""
+    for name, data in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        fsio.write_bytes(folder / name, data)
+
+
+def _changed(what: str, folder: Path, name: str) -> RunError:
+    return RunError(
+        f"{name} {what}", where=str(Path(folder) / name), fix="try again when it stands still", code="code-changed"
+    )
 
 
 def _found(root: Path) -> Iterator[Path]:

@@ -142,8 +142,7 @@ def demand_same(spec: RunSpec) -> None:
     raise RunError(
         f"the project's code is not what run {spec.name} began with: {difference(spec.code.files, code.files).words}",
         where=str(spec.project_folder),
-        fix=f"bring the files back (git, or a copy in bundle/code/ of a run with code {short(spec.code.digest)}), "
-        f"or train anew: epochal train {spec.project_folder}",
+        fix=f"bring the files back, a copy is in runs/{spec.name}/code/; or train anew: epochal train {spec.project_folder}",
         code="code-changed",
     )
 

@@ -1,13 +1,12 @@
 """Bringing a person's class into the process: what runs is byte for byte what was trusted.
 
-Files are read, hashed, compared with the trusted state and compiled from these very bytes: no cached bytecode is looked
-at or written, and a file that changes in between is refused. Only files of that state can be imported from the folder;
-names of the standard library stay the standard library's.
+Files were read and compared with the trusted state before, and are compiled from these very bytes: no cached bytecode is
+looked at or written, and what changes on the disk meanwhile changes nothing. Only these files can be imported from the
+folder; names of the standard library stay the standard library's.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,25 +25,23 @@ from typing import Any
 
 from torch import nn
 
-from epochal.project.code import MAX_BYTES
-from epochal.project.read import read_regular
 from epochal.project.trust import Untrusted
 from epochal.train.own.errors import OwnModelError, guarded
 
 
-def load_class(root: Path, files: Mapping[str, str], module: str) -> type[nn.Module]:
-    """The class that `module` (FILE.py:CLASS) names, from the files of a trusted state (name: sha256) under `root`.
+def load_class(root: Path, contents: Mapping[str, bytes], module: str) -> type[nn.Module]:
+    """The class that `module` (FILE.py:CLASS) names, from trusted files of `root`, given as path and contents.
 
-    What an earlier call brought in is let go of first, so that two states of a folder never mix. Raises Untrusted when a
-    file is not what was trusted, OwnModelError when there is no such class or its file cannot be run.
+    What an earlier call brought in is let go of first, so that two states of a folder never mix. Raises OwnModelError when
+    there is no such class or its file cannot be run.
     """
     root = Path(root).resolve()
     file, _, name = module.partition(":")
-    if file not in files:
+    if file not in contents:
         raise OwnModelError(
             f"the project has no file {file}",
             where=str(root),
-            fix=f"write it there, or name another: module = {_example(files)} in [model]",
+            fix=f"write it there, or name another: module = {_example(contents)} in [model]",
         )
     dotted = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     _let_go(root)
@@ -55,7 +52,7 @@ def load_class(root: Path, files: Mapping[str, str], module: str) -> type[nn.Mod
             where=str(root / file),
             fix="give the file another name, and [model] module with it",
         )
-    finder = _Finder(root, files)
+    finder = _Finder(root, contents)
     sys.meta_path.insert(0, finder)
     with guarded(root, f"importing {file}"):
         found: ModuleType = importlib.import_module(dotted)
@@ -69,7 +66,7 @@ def load_class(root: Path, files: Mapping[str, str], module: str) -> type[nn.Mod
     return cls
 
 
-def _example(files: Mapping[str, str]) -> str:
+def _example(files: Mapping[str, bytes]) -> str:
     return f'"{next((f for f in files if f.endswith(".py")), "model.py")}:CLASS"'
 
 
@@ -86,8 +83,8 @@ def _let_go(root: Path) -> None:
 class _Finder(MetaPathFinder):
     """Finds modules among the files of a trusted state, and nowhere else."""
 
-    def __init__(self, root: Path, files: Mapping[str, str]) -> None:
-        self.root, self.files = root, files
+    def __init__(self, root: Path, contents: Mapping[str, bytes]) -> None:
+        self.root, self.files = root, contents
         self.names: set[str] = set()
         """Every module found so far."""
 
@@ -122,58 +119,49 @@ class _Finder(MetaPathFinder):
         )
 
 
-def _verified(path: str, sha256: str) -> bytes:
-    """A file's bytes. Raises Untrusted when they are not the trusted ones."""
-    try:
-        data = read_regular(Path(path), MAX_BYTES + 1)
-    except OSError as error:
-        raise Untrusted(
-            f"a trusted file cannot be read: {error.strerror}", where=path, fix="see its permissions"
-        ) from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise Untrusted("the file changed since it was trusted", where=path, fix="read it, then trust the project anew")
-    return data
-
-
 class _Source(SourceFileLoader):
-    """Python text, compiled from the bytes that were hashed."""
+    """Python text, compiled from the trusted bytes."""
 
-    def __init__(self, fullname: str, path: str, sha256: str) -> None:
+    def __init__(self, fullname: str, path: str, data: bytes) -> None:
         super().__init__(fullname, path)
-        self._sha256 = sha256
+        self._data = data
 
     def get_code(self, fullname: str) -> CodeType:
         """Compiled anew: a cache beside the file is not part of what was trusted."""
         del fullname
-        return compile(_verified(self.path, self._sha256), self.path, "exec", dont_inherit=True)
+        return compile(self._data, self.path, "exec", dont_inherit=True)
 
 
 class _Bytecode(SourcelessFileLoader):
     """Bytecode without its text."""
 
-    def __init__(self, fullname: str, path: str, sha256: str) -> None:
+    def __init__(self, fullname: str, path: str, data: bytes) -> None:
         super().__init__(fullname, path)
-        self._sha256 = sha256
+        self._data = data
 
     def get_data(self, path: str) -> bytes:
-        """The bytes that were hashed."""
+        """The trusted bytes."""
         del path
-        return _verified(self.path, self._sha256)
+        return self._data
 
 
 class _Extension(ExtensionFileLoader):
     """A compiled extension. The system loads it by its path, so it is compared right before and after."""
 
-    def __init__(self, fullname: str, path: str, sha256: str) -> None:
+    def __init__(self, fullname: str, path: str, data: bytes) -> None:
         super().__init__(fullname, path)
-        self._sha256 = sha256
+        self._data = data
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Load it unless it changed."""
-        _verified(self.path, self._sha256)
+        """Load it. Raises Untrusted when it changed."""
+        self._compare()
         module = super().create_module(spec)
-        _verified(self.path, self._sha256)
+        self._compare()
         return module
+
+    def _compare(self) -> None:
+        if Path(self.path).read_bytes() != self._data:
+            raise Untrusted("the file changed since it was trusted", where=self.path, fix="trust the project anew")
 
 
 _LOADERS: tuple[tuple[str, Any], ...] = (
