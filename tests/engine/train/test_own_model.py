@@ -193,7 +193,7 @@ class TestAModelOfOnesOwn:
         list(fit(whole, nothing))
         asked: set[str] = set()
         for event in fit(parted, lambda: tuple(asked)):
-            asked |= {"stop"} if isinstance(event, EpochDone) and event.epoch >= 3 else set()
+            asked.update({"stop"} if isinstance(event, EpochDone) and event.epoch >= 3 else set())
         events = list(fit(read_run(parted.folder), nothing))
 
         assert 0 < next(e.resumed_from_step for e in events if isinstance(e, TrainingStarted)) < events[-1].steps

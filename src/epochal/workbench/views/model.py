@@ -186,7 +186,7 @@ def trust_lines(code: Standing) -> tuple[str, ...]:
     since = code.since
     marks = {**dict.fromkeys(since.added, "added"), **dict.fromkeys(since.changed, "changed")} if code.states else {}
     files = [
-        f"{short(sha256)}  {safe(name, 200)}" + (f"  ({marks[name]} since you trusted it)" if name in marks else "")
+        f"{short(sha256)} {safe(name, 200)}" + (f" ({marks[name]} since you trusted it)" if name in marks else "")
         for name, sha256 in code.code.files.items()
     ]
     gone = [f"removed since you trusted it: {safe(name, 200)}" for name in since.removed]
