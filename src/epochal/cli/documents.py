@@ -40,6 +40,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "checkpoint --list": ("step", "bytes", "value", "whole", "healthy", "pinned", "best", "path"),
     "test": ("run", "task", "rows", "metrics", "intervals", "baselines", "looks", "ledger"),
     "predict": ("rows", "path", "run", "noted"),
+    "trust": ("trusted", "digest", "files"),
+    "trust --revoke": ("trusted", "revoked"),
     "doctor": ("machine", "findings"),
 }
 """Of the document, or of each of its items where it is a list."""

@@ -153,8 +153,8 @@ class Model:
     """[model]: the family and its settings."""
 
     family: str = text_key("", meaning="The kind of model.", choices=("", *FAMILIES))
-    options: Mapping[str, int | float | str | bool] = field(default_factory=dict)
-    """The family's settings that were changed, by name."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The family's settings that were changed, by name: scalars, and for a person's own model tuples of scalars too."""
 
     def option(self, name: str) -> Any:
         """A setting of the family: what was set, else its default."""

@@ -32,9 +32,6 @@ class Feed(Protocol):
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted over all epochs."""
 
-    def rows(self) -> Held:
-        """All rows once, in their own order."""
-
 
 class Held(Protocol):
     """What is judged by, in the order of its rows."""
@@ -78,10 +75,6 @@ class MemoryFeed:
             self._block = gathered(self._rows, self._order[self._block_start : self._place(self._last)])
         start = self._block_start
         return piece(self._block, self._place(position) - start, self._place(position + 1) - start)
-
-    def rows(self) -> Held:
-        """All rows once, in their own order."""
-        return MemoryRows(self._rows)
 
     def _place(self, position: int) -> int:
         return position * len(self._order) // self.steps_per_epoch

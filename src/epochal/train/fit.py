@@ -27,6 +27,7 @@ from epochal.core.events import (
 from epochal.fsio import NotSaved
 from epochal.project.exact import facts_of
 from epochal.project.runfile import RunSpec, with_resolved
+from epochal.project.trust import demand_same
 from epochal.show import grouped
 from epochal.train import baselines, scoring
 from epochal.train.baselines import Strong, Trivial
@@ -35,7 +36,7 @@ from epochal.train.device import device_here, device_title
 from epochal.train.finish import finish
 from epochal.train.going import Going, Way, going_on
 from epochal.train.loop import Loop, Outcome
-from epochal.train.make import DenseRows, Made, Prepared, dense_rows, make_learner, prepare
+from epochal.train.make import DenseRows, Made, Prepared, dense_rows, make_learner, prepare, with_own
 from epochal.train.plan import make_plan
 from epochal.train.room import when_there_is_room
 from epochal.train.rows import read_training
@@ -100,6 +101,7 @@ def fit(
     requests = Requests(poll)
     threads = torch.get_num_threads()
     try:
+        demand_same(spec)
         spec, start = yield from _where_it_goes_on(spec, way)
         yield PhaseStarted(name="reading")
         prepared = yield from _prepare(spec)
@@ -148,6 +150,9 @@ def _prepare(spec: RunSpec) -> Generator[Event, None, Prepared]:
             text="there are no validation rows: nothing stops early and the last weights are taken",
             severity="warning",
         )
+    if spec.code is not None:
+        yield PhaseStarted(name="preparing", detail=f"reading {spec.code.module}")
+        prepared = with_own(prepared, spec.project, spec.project_folder, spec.code.files)
     return prepared
 
 

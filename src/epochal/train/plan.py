@@ -14,9 +14,8 @@ from epochal.core.errors import SettingsError
 from epochal.core.settings import Project, duration_seconds
 from epochal.core.tasks import FAMILIES
 from epochal.train.device import choose_device, usable_cores
-from epochal.train.families.networks import NETWORKS
-from epochal.train.feed import num_batches
-from epochal.train.make import DenseRows, Prepared
+from epochal.train.families.networks import NETWORKS, OWN_NETWORK
+from epochal.train.make import DenseRows, Prepared, steps_in_epoch
 from epochal.train.probe import PROBE_SECONDS, Rate, measure
 from epochal.train.state import Plan, size
 
@@ -45,6 +44,7 @@ _LADDERS: dict[str, tuple[dict[str, int], ...]] = {
     "mlp": ({"width": 64}, {"width": 32}),
     "tabm": ({"members": 4}, {"members": 4, "width": 64}),
     "trees": ({"leaves": 15}, {"leaves": 7}),
+    "own": (),
 }
 """Smaller sizes, tried in turn when the budget does not allow enough passes at the default ones."""
 
@@ -64,7 +64,8 @@ class Planned:
 def family_options(project: Project, family: str) -> dict[str, Any]:
     """Every setting of a family: those set for it, else its defaults."""
     given = _given(project, family)
-    return {o.name: given.get(o.name, o.default) for o in FAMILIES[family].options}
+    known = {o.name: given.get(o.name, o.default) for o in FAMILIES[family].options}
+    return {**known, **given} if FAMILIES[family].open else known
 
 
 def _given(project: Project, family: str) -> Mapping[str, Any]:
@@ -89,9 +90,9 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
         batch_size, steps, rate, decay = num_rows, epochs, options["rate"], 0.0
         rate = rate if train.learning_rate == "auto" else float(train.learning_rate)
     else:
-        network = NETWORKS[family]
+        network = OWN_NETWORK if FAMILIES[family].open else NETWORKS[family]
         batch_size = _batch_size(num_rows) if train.batch_size == "auto" else int(train.batch_size)
-        batches = num_batches(num_rows, batch_size)
+        batches = steps_in_epoch(prepared, family, batch_size)
         fewest, most = network.epochs
         wanted = min(most, max(fewest, math.ceil(network.steps / batches)))
         epochs = wanted if train.epochs == "auto" else int(train.epochs)
@@ -261,7 +262,7 @@ def fit_to_budget(
 
 
 def _steps_per_epoch(plan: Plan, prepared: Prepared, family: str) -> int:
-    return 1 if family == "trees" else num_batches(len(prepared.data.train), plan.batch_size)
+    return steps_in_epoch(prepared, family, plan.batch_size)
 
 
 def _affordable(plan: Plan, rate: Rate, prepared: Prepared, family: str, seconds: float) -> int:

@@ -184,6 +184,16 @@ MODEL: tuple[Command, ...] = (
         footer=5,
     ),
     Command(
+        id="model.trust",
+        title="trust",
+        help="Show the files of the project's own model with their hashes, and let them run.",
+        keys=("t",),
+        stages=("model",),
+        footer=6,
+        cli="trust",
+        when="untrusted",
+    ),
+    Command(
         id="model.suggested",
         title="as suggested",
         help="Put the setting under the cursor back to what is suggested.",

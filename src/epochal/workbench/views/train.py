@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from epochal.core.tasks import METRICS
+from epochal.project.trust import short
 from epochal.show import safe
 from epochal.workbench.views.words import about, count, done_at, duration, figure, loss_figure, rate, some
 
@@ -236,6 +237,8 @@ def _system(info: RunInfo, state: RunState) -> tuple[tuple[str, str], ...]:
         process = f", process {state.host.pid}" if info.alive else ""
         facts.append(("host", safe(f"{state.host.host} on {state.host.machine}{process}")))
         facts.append(("machine", safe(state.host.device)))
+    if info.spec.code is not None:
+        facts.append(("model", f"{safe(info.spec.code.module)}, code {short(info.spec.code.digest)}"))
     training = state.training
     if training is not None:
         facts += [
