@@ -134,7 +134,7 @@ def _demand_room(run_folder: Path) -> None:
 
 def _rotate(run_folder: Path, written: Path, metric: str) -> None:
     """Delete what is neither just written nor among the newest healthy ones nor the best nor pinned, and what is none."""
-    kept = checkpoints.to_keep(checkpoints.checkpoints_of(run_folder), metric) | {written}
+    kept = checkpoints.to_keep(checkpoints.checkpoints_of(run_folder), metric, written)
     for folder in checkpoints.folders_of(run_folder):
         if folder not in kept and not (folder / checkpoints.PIN).exists():
             fsio.remove_folder(folder)
