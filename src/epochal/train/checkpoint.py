@@ -118,8 +118,9 @@ def load_checkpoint(folder: Path, state: TrainState, belongs: Mapping[str, str])
         state.counters = Counters(**known)
     except (KeyError, ValueError, TypeError, RuntimeError, OSError, SafetensorError) as error:
         # Whole, and yet not what is looked for: another version wrote it, and a person goes on all the same.
+        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else "it says no more"
         raise BadCheckpoint(
-            f"the checkpoint cannot be gone on from: {type(error).__name__}: {str(error).strip()[:300]}",
+            f"the checkpoint does not fit the model of this version: {type(error).__name__}: {first}",
             where=str(folder),
             fix="bring the version that wrote it back, or start a new run with `epochal train`",
         ) from error

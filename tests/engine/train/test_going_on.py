@@ -322,5 +322,5 @@ def test_a_checkpoint_of_another_shape_is_named_and_not_gone_on_from(spec_of, bl
         return TrainState(learner=make_learner(prepared, "mlp", wide).learner, plan=wide, metric="accuracy")
 
     saved = save_checkpoint(spec.folder, state(8), {})
-    with pytest.raises(BadCheckpoint, match="cannot be gone on from"):
+    with pytest.raises(BadCheckpoint, match="does not fit the model of this version"):
         load_checkpoint(saved.folder, state(16), {})
