@@ -218,6 +218,11 @@ class Train:
     precision: str = text_key(
         "auto", meaning="The numbers it computes with.", choices=("auto", "float32", "bfloat16", "float16")
     )
+    compile: str = text_key(
+        "auto",
+        meaning="Whether torch compiles the steps; auto: in long runs where it is measured to pay.",
+        choices=("auto", "on", "off"),
+    )
     accumulate: int = int_key(
         1,
         1,
