@@ -223,3 +223,18 @@ def test_train_validation_and_another_run_are_told_apart_without_colour(ascii_on
         return "".join(text for row in draw(chart, 60, 12) for text, name in row if name == role)
 
     assert len({drawn(role) for role in ("train", "validation", "old")}) == 3
+
+
+class TestStages:
+    def test_stand_as_lines_with_their_words_behind_the_curves(self):
+        chart = Chart(
+            x=Scale(0, 8, (0.0, 4.0, 8.0)),
+            y=Scale(0, 1, (0.0, 1.0)),
+            curves=(Curve(role="train", xs=(0.0, 8.0), ys=(0.0, 0.0)),),
+            stages=((4.0, "50%"), (8.0, "100%")),
+        )
+        lines = ["".join(text for text, _ in line) for line in draw(chart, 40, 8)]
+
+        assert "╎50%" in lines[0]
+        assert "100%" not in lines[0]  # no room for it
+        assert sum("╎" in line for line in lines) >= 5

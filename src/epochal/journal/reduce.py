@@ -21,6 +21,7 @@ from epochal.core.events import (
     Resumed,
     RunEnded,
     RunStatus,
+    StageStarted,
     StepsDone,
     TrainingStarted,
 )
@@ -87,6 +88,8 @@ class RunState:
     resumes: tuple[Resumed, ...] = ()
     seams: tuple[int, ...] = ()
     """Steps from which on a run that was gone on with all the same is not what an uninterrupted one would be."""
+    stages: tuple[StageStarted, ...] = ()
+    """Where more rows were fed, when they are fed gradually."""
     baselines: Mapping[str, BaselineDone] = field(default_factory=dict)
     """By name: trivial, strong."""
     checkpoints: tuple[CheckpointSaved, ...] = ()
@@ -237,6 +240,9 @@ class _Draft:
     def take_baseline(self, event: BaselineDone) -> None:
         self.values["baselines"] = {**self.get("baselines"), event.name: event}
 
+    def take_stage(self, event: StageStarted) -> None:
+        self.values["stages"] = (*self.get("stages"), event)
+
     def take_checkpoint(self, event: CheckpointSaved) -> None:
         self.values["checkpoints"] = (*self.get("checkpoints"), event)
 
@@ -276,6 +282,7 @@ class _Draft:
         best = max((i for i, flag in enumerate(kept.column("best")) if flag), default=None)
         self.values.update(
             seams=tuple(step for step in self.get("seams") if step < from_step),
+            stages=tuple(stage for stage in self.get("stages") if stage.step < from_step),
             steps=kept_steps,
             evaluations=kept,
             metrics=Log(list(metrics)[:num_evaluations]),
@@ -303,6 +310,7 @@ _TAKE: dict[type[Event], Any] = {
     PhaseStarted: _Draft.take_phase,
     TrainingStarted: _Draft.take_training,
     EpochDone: _Draft.take_epoch,
+    StageStarted: _Draft.take_stage,
     BaselineDone: _Draft.take_baseline,
     CheckpointSaved: _Draft.take_checkpoint,
     Resumed: _Draft.take_resume,

@@ -40,6 +40,7 @@ from epochal.train.make import DenseRows, Made, Prepared, dense_rows, make_learn
 from epochal.train.plan import make_plan
 from epochal.train.room import when_there_is_room
 from epochal.train.rows import read_training
+from epochal.train.stages import stages_of
 from epochal.train.state import Plan, TrainState, plan_from
 
 
@@ -275,6 +276,7 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
         positive=_positive(ready.prepared),
         belongs=belongs_to(spec),
         clock=clock,
+        stages=stages_of(plan, len(data.train)),
         look=requests.look,
         take_checkpoint=requests.take_checkpoint,
         facts=ready.facts,

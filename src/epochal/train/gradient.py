@@ -21,7 +21,7 @@ from epochal.train import learner_files, seeds
 from epochal.train.averages import Averaged
 from epochal.train.batch import Batch, num_rows, piece
 from epochal.train.families.linear import LinearHeads
-from epochal.train.feed import Feed, Held
+from epochal.train.feed import Feed, Held, MemoryFeed
 from epochal.train.memory import give_back, is_out_of_memory
 from epochal.train.objective import Loss, Objective, Target
 from epochal.train.optimise import Optimiser
@@ -264,6 +264,14 @@ class GradientLearner:
             self.module.choose(self._objective.row_losses(outputs, target))
         loss = float(self._of_chosen(loss_K.unsqueeze(0))[0])
         return Evaluation(loss=loss, prediction=prediction(self.module, self.target, outputs))
+
+    def losses_of_training_rows(self) -> np.ndarray:
+        """The loss of each training row as the model is, in the rows' own order: float64 (N,)."""
+        feed = self._feed
+        assert isinstance(feed, MemoryFeed)  # noqa: S101 - batches of another making have no order of their own
+        outputs, target = outputs_of(self.module, feed.rows())
+        losses_NK = self._objective.row_losses(outputs, target)
+        return np.asarray(self._of_chosen(losses_NK).double().cpu().numpy())
 
     def lower_rate(self) -> None:
         """Learn more slowly from now on: what the plateau schedule does."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from epochal.core.clock import Clock
 from epochal.core.errors import RunError
-from epochal.core.events import CheckpointSaved, EpochDone, Event, Noticed, StepsDone
+from epochal.core.events import CheckpointSaved, EpochDone, Event, Noticed, StageStarted, StepsDone
 from epochal.core.settings import duration_seconds
 from epochal.fsio import NotSaved, lacks_room
 from epochal.project.checkpoints import last_healthy
@@ -22,6 +22,7 @@ from epochal.project.runfile import RunSpec
 from epochal.show import grouped
 from epochal.train.checkpoint import BadCheckpoint, save_checkpoint
 from epochal.train.room import when_there_is_room
+from epochal.train.stages import Stage
 from epochal.train.state import TrainState, Verdict, Window, advance, judge
 
 
@@ -94,6 +95,8 @@ class Loop:
     """Whether a checkpoint was asked for since, and one that is kept for ever."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What going on to the bit depends on, for the checkpoints."""
+    stages: tuple[Stage, ...] = ()
+    """In which rows are fed gradually."""
     _tally: Tally = field(default_factory=Tally)
     _pending: list[EpochDone] = field(default_factory=list)
     _at_once: int = _TOLD_AT_ONCE
@@ -110,7 +113,9 @@ class Loop:
         self._saved = self.clock.monotonic()
         self._saved_epoch = self.state.epoch
         outcome: Outcome | None = None
+        begun = sum(self._begins(stage) < self.state.learner.step for stage in self.stages)
         while outcome is None:
+            begun = yield from self._begin_stages(begun)
             before = self.clock.monotonic()
             window = advance(self.state, self._window_size())
             verdict = self._judged(window)
@@ -127,6 +132,19 @@ class Loop:
             outcome = yield from self._checkpoints(outcome)
         yield from self._tell(everything=True)
         return outcome
+
+    def _begins(self, stage: Stage) -> int:
+        return stage.from_epoch * self.state.learner.steps_per_epoch
+
+    def _begin_stages(self, begun: int) -> Generator[Event, None, int]:
+        """Tell of the stages that have begun since `begun` of them had. Patience starts anew with each."""
+        for stage in self.stages[begun:]:
+            if self._begins(stage) > self.state.learner.step:
+                break
+            begun += 1
+            self.state.counters.without_better = 0
+            yield StageStarted(step=self._begins(stage), number=stage.number, of=stage.of, rows=stage.rows)
+        return begun
 
     def settle(self) -> Generator[Event, None, None]:
         """Judge the weights of an end that came before the first evaluation, so that a model can be kept.

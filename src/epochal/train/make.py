@@ -25,7 +25,12 @@ from epochal.train.order import row_order
 from epochal.train.own.make import Own, make_own, open_own
 from epochal.train.prepare import Dense, Preparation, Raw, fit_preparation
 from epochal.train.rows import TrainingData
+from epochal.train.stages import ranked_by
 from epochal.train.state import Learner, Plan
+
+
+_FIRST_MODEL_STEPS = 500
+"""What the first small model is trained for, whose loss says which rows are easy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +112,10 @@ def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows |
     if family == "trees":
         return Made(learner=_make_trees(prepared, plan, target), target=target, fitted={})
     rows = dense or dense_rows(prepared)
+    ranking = _ranking(prepared, plan, rows)
     if prepared.own is not None:
-        return Made(
-            learner=make_own(prepared, prepared.own, plan=plan, target=target, dense=rows), target=target, fitted={}
-        )
+        own = make_own(prepared, prepared.own, plan=plan, target=target, dense=rows, ranking=ranking)
+        return Made(learner=own, target=target, fitted={})
     device = same_device(plan.device)
     network = NETWORKS[family]
     seeds.seed_torch(plan.seed, "fit")
@@ -123,7 +128,9 @@ def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows |
         module=module,
         plan=plan,
         target=target,
-        feed=MemoryFeed(train, row_order(plan, data.train.target), num_batches(len(data.train), plan.batch_size)),
+        feed=MemoryFeed(
+            train, row_order(plan, data.train.target, ranking), num_batches(len(data.train), plan.batch_size)
+        ),
         validation=MemoryRows(_rows(rows.validation, target, data.validation.target, device))
         if len(data.validation)
         else None,
@@ -139,6 +146,24 @@ def steps_in_epoch(prepared: Prepared, family: str, batch_size: int) -> int:
     if prepared.own is not None:
         return prepared.own.steps(prepared, batch_size)
     return num_batches(len(prepared.data.train), batch_size)
+
+
+def _ranking(prepared: Prepared, plan: Plan, rows: DenseRows) -> np.ndarray | None:
+    """The training rows, those to be fed first first; None unless they are fed gradually."""
+    if plan.feed != "gradual":
+        return None
+    train = prepared.data.train
+    if plan.feed_by and train.beside is not None:
+        return ranked_by(train.beside, plan.feed_by, plan.feed_first)
+    batches = num_batches(len(train), plan.batch_size)
+    first = replace(
+        plan, feed="all", epochs=max(1, _FIRST_MODEL_STEPS // batches), learning_rate=0.02, options={"l2": "auto"}
+    )
+    learner = make_learner(replace(prepared, own=None), "linear", first, rows).learner
+    assert isinstance(learner, GradientLearner)  # noqa: S101 - a linear model is one
+    learner.advance(learner.total_steps)
+    learner.evaluate()
+    return np.argsort(learner.losses_of_training_rows(), kind="stable")
 
 
 def _rows(dense: Dense, target: Target, values: np.ndarray, device: torch.device) -> Batch:

@@ -119,6 +119,10 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
         label_smoothing=train.label_smoothing if prepared.data.task == "classification" else 0.0,
         ema=train.ema,
         sampling=train.sampling if prepared.data.task == "classification" else "natural",
+        feed="all" if family == "trees" else train.feed,
+        feed_by=train.feed_by,
+        feed_first=train.feed_first,
+        feed_stages=train.feed_stages,
         accumulate=train.accumulate,
         options=options,
     )

@@ -48,6 +48,11 @@ class Plan:
     ema: float = 0.0
     """Decay of the running average of the weights that is judged and kept; 0 for none."""
     sampling: str = "natural"
+    feed: str = "all"
+    feed_by: str = ""
+    """gradual: the column that says which rows come first; empty: the loss of a first small model says it."""
+    feed_first: str = "high"
+    feed_stages: int = 4
     accumulate: int = 1
     """Pieces in which each batch is computed."""
     options: Mapping[str, int | float | str | bool] = field(default_factory=dict)

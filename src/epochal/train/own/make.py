@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
@@ -136,13 +137,18 @@ def _check_settings(cls: type[nn.Module], settings: Mapping[str, Any], root: Pat
         )
 
 
-def make_own(prepared: Prepared, own: Own, *, plan: Plan, target: Target, dense: DenseRows) -> GradientLearner:
-    """A fresh learner of a person's model: equal for equal data, plan and seed."""
+def make_own(
+    prepared: Prepared, own: Own, *, plan: Plan, target: Target, dense: DenseRows, ranking: np.ndarray | None
+) -> GradientLearner:
+    """A fresh learner of a person's model: equal for equal data, plan and seed. `ranking` is for gradual feeding.
+
+    Raises OwnModelError, and SettingsError for gradual feeding where the model makes its own batches.
+    """
     device = same_device(plan.device)
     seeds.seed_torch(plan.seed, "weights")
     network = own.build().to(device)
     groups = network.groups(OptimiserSettings(learning_rate=plan.learning_rate, weight_decay=plan.weight_decay))
-    feed, validation = _rows(prepared, own.reader, plan=plan, target=target, dense=dense, device=device)
+    feed, validation = _rows(prepared, own.reader, plan, target, dense=dense, device=device, ranking=ranking)
     seeds.seed_torch(plan.seed, "steps")
     return GradientLearner(
         module=network,
@@ -157,12 +163,26 @@ def make_own(prepared: Prepared, own: Own, *, plan: Plan, target: Target, dense:
 
 
 def _rows(
-    prepared: Prepared, reader: Reader | None, *, plan: Plan, target: Target, dense: DenseRows, device: torch.device
+    prepared: Prepared,
+    reader: Reader | None,
+    plan: Plan,
+    target: Target,
+    *,
+    dense: DenseRows,
+    device: torch.device,
+    ranking: np.ndarray | None,
 ) -> tuple[Feed, Held | None]:
     """What is learnt from, and what is judged by."""
     data = prepared.data
     train_target, validation_target = target.tensor(data.train.target), target.tensor(data.validation.target)
     if reader is not None and reader.makes_batches:
+        if plan.feed != "all":
+            raise SettingsError(
+                "a model that makes its own batches decides itself which rows come first",
+                path=("train", "feed"),
+                where="project.toml [train]",
+                fix='write feed = "all"',
+            )
         feed = OwnFeed(reader, reader.split("train", data.train.inputs, train_target), plan.seed, device)
         if not len(data.validation):
             return feed, None
@@ -173,7 +193,9 @@ def _rows(
         for d, part in ((dense.train, data.train), (dense.validation, data.validation))
     )
     rows = moved({**train, "target": train_target}, device)
-    memory = MemoryFeed(rows, row_order(plan, data.train.target), num_batches(len(data.train), plan.batch_size))
+    memory = MemoryFeed(
+        rows, row_order(plan, data.train.target, ranking), num_batches(len(data.train), plan.batch_size)
+    )
     if not len(data.validation):
         return memory, None
     return memory, MemoryRows(moved({**validation, "target": validation_target}, device))

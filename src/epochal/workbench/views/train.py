@@ -71,6 +71,8 @@ class TrainView:
     validation_loss: str = ""
     seams: int = 0
     """How often it went on although it could not go on exactly."""
+    stages: int = 0
+    """How often more rows were fed, the first included."""
     survives: str = ""
     metric: str = ""
     best: str = ""
@@ -105,6 +107,7 @@ def train_view(
         loss=loss_figure(state.steps.last("loss")) if len(state.steps) else "",
         validation_loss=loss_figure(state.evaluations.last("validation_loss")) if len(state.evaluations) else "",
         seams=len(state.seams),
+        stages=len(state.stages),
         metric=METRICS[info.spec.project.metric].title,
         best=_best(info, state),
         runs=_rows(infos, shown, state),
