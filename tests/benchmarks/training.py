@@ -3,7 +3,9 @@
 54 inputs, 7 classes, batches of 512, 100,000 rows. All contenders (see peers.py) take the same number of steps with the
 same network, loss and optimiser; they take turns, and each figure is the median of the repetitions. Prints one JSON
 object with --json: for each family `ratio_to_X`, above 1 where epochal is faster than X, at one thread and, as
-`ratio_to_X_best_threads`, each at the thread count that suits it best; and samples a second of each.
+`ratio_to_X_best_threads`, each at the thread count that suits it best; and samples a second of each. `load` is the
+one-minute load average as the repetitions begin, their median; this program itself is about 1 of it. It takes some
+nine minutes on two idle cores; `--threads 1` halves that.
 
 On epochal's side a ratio is the whole of what a run does from its first step to its last: the host's keeper with lock,
 signs of life and journal, windows, checkpoints (one after a second, one at the end), and the chart's feed: every record
@@ -47,8 +49,8 @@ from epochal.train.state import Plan, TrainState
 
 
 INPUTS, CLASSES, BATCH = 54, 7, 512
-EPOCHS = {"mlp": 4, "tabm": 1}
-"""Passes over the rows, as many as take a second or more."""
+EPOCHS = {"mlp": 6, "tabm": 1}
+"""Passes over the rows, as many as take some seconds."""
 
 Speeds = Mapping[tuple[str, int], list[float]]
 """Samples a second of a contender at a thread count, one for each repetition."""
@@ -188,14 +190,16 @@ def compare(
     for contender in contenders.values():
         contender(1)
     speeds: dict[tuple[str, int], list[float]] = {(name, n): [] for n in threads for name in contenders}
+    loads: list[float] = []
     for repetition in range(repetitions):
+        loads.append(os.getloadavg()[0])
         for (name, n), found in speeds.items():
             torch.set_num_threads(n)
             found.append(contenders[name](epochs))
         told = ", ".join(f"{name} {n} thr. {found[-1]:,.0f}/s" for (name, n), found in speeds.items())
-        print(f"repetition {repetition + 1} of {repetitions}: {told}", file=sys.stderr)
+        print(f"repetition {repetition + 1} of {repetitions}, load {loads[-1]:.1f}: {told}", file=sys.stderr)
     torch.set_num_threads(1)
-    return figures(speeds, tuple(others), threads)
+    return {"load": round(statistics.median(loads), 1), **figures(speeds, tuple(others), threads)}
 
 
 def figures(speeds: Speeds, others: tuple[str, ...], threads: list[int]) -> dict[str, float]:
@@ -208,7 +212,7 @@ def figures(speeds: Speeds, others: tuple[str, ...], threads: list[int]) -> dict
         pairs = zip(speeds[of, of_threads], speeds[to, to_threads], strict=True)
         return round(statistics.median(ours / theirs for ours, theirs in pairs), 3)
 
-    found: dict[str, float] = {"load": round(os.getloadavg()[0], 1)}
+    found: dict[str, float] = {}
     for name in others:
         found[f"ratio_to_{name}"] = ratio("run", 1, name, 1)
         found[f"ratio_to_{name}_best_threads"] = ratio("run", best("run"), name, best(name))
@@ -250,7 +254,7 @@ def main() -> int:
     loops = {"loop": peers.by_hand, "unfused_loop": peers.by_hand_unfused}
     results = {}
     for family, others in {"mlp": {**loops, **libraries}, "tabm": loops}.items():
-        print(f"{family}: load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+        print(f"{family}: at load {os.getloadavg()[0]:.1f}", file=sys.stderr)
         results[family] = compare(
             Bench(family, arguments.rows, device),
             others,

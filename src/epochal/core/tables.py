@@ -242,6 +242,9 @@ class Train:
         expected='"auto", "cpu", or a list of GPU numbers such as [0]',
         meaning="Where it computes.",
     )
+    threads: int | str = auto_int_key(
+        "auto", 1, 1024, meaning="Compute threads on a CPU; auto: one, unless several are measured to pay."
+    )
     seed: int = int_key(0, 0, 2**53, meaning="Of the weights, the order and everything random.")
     host: str = text_key(
         "detached", meaning="The process the training thread lives in.", choices=("detached", "thread")

@@ -93,7 +93,7 @@ class RunState:
     baselines: Mapping[str, BaselineDone] = field(default_factory=dict)
     """By name: trivial, strong."""
     checkpoints: tuple[CheckpointSaved, ...] = ()
-    """Those the journal tells of, in order; older ones may have been deleted since."""
+    """Those the journal tells of and no resume made void, in order; older ones may have been deleted since."""
     notices: tuple[Noticed, ...] = ()
     commands: tuple[CommandTaken, ...] = ()
     """Requests taken by the present host."""
@@ -109,6 +109,12 @@ class RunState:
     damaged: int = 0
     """Lines that were no record, and records that are missing between others."""
     last_n: int = -1
+
+    @property
+    def goes_on_from(self) -> CheckpointSaved | None:
+        """The checkpoint from which a resume would go on, as far as the journal tells; None: from the beginning."""
+        healthy = [c for c in self.checkpoints if c.healthy]
+        return next(reversed(healthy or self.checkpoints), None)
 
     @property
     def samples_per_second(self) -> float:
@@ -263,6 +269,8 @@ class _Draft:
 
     def take_resume(self, event: Resumed) -> None:
         self.values["resumes"] = (*self.get("resumes"), event)
+        stand = (c for c in self.get("checkpoints") if event.folder and c.step <= event.from_step)
+        self.values["checkpoints"] = tuple(stand)
         self._go_back(event.from_step)
         if event.seam:
             self.values["seams"] = (*self.get("seams"), event.from_step)

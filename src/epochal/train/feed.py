@@ -76,10 +76,6 @@ class MemoryFeed:
         start = self._block_start
         return piece(self._block, self._place(position) - start, self._place(position + 1) - start)
 
-    def rows(self) -> Held:
-        """All rows once, in their own order."""
-        return MemoryRows(self._rows)
-
     def _place(self, position: int) -> int:
         return position * len(self._order) // self.steps_per_epoch
 

@@ -21,7 +21,7 @@ from epochal.train import learner_files, seeds
 from epochal.train.averages import Averaged
 from epochal.train.batch import Batch, num_rows, piece
 from epochal.train.families.linear import LinearHeads
-from epochal.train.feed import Feed, Held, MemoryFeed
+from epochal.train.feed import Feed, Held
 from epochal.train.memory import give_back, is_out_of_memory
 from epochal.train.objective import Loss, Objective, Target
 from epochal.train.optimise import Optimiser
@@ -73,6 +73,7 @@ class GradientLearner:
         """The plateau schedule's."""
         self.pieces = plan.accumulate
         """Into so many each batch is cut."""
+        self.threads = plan.threads
         self.step = 0
 
     @property
@@ -265,17 +266,20 @@ class GradientLearner:
         loss = float(self._of_chosen(loss_K.unsqueeze(0))[0])
         return Evaluation(loss=loss, prediction=prediction(self.module, self.target, outputs))
 
-    def losses_of_training_rows(self) -> np.ndarray:
-        """The loss of each training row as the model is, in the rows' own order: float64 (N,)."""
-        feed = self._feed
-        assert isinstance(feed, MemoryFeed)  # noqa: S101 - batches of another making have no order of their own
-        outputs, target = outputs_of(self.module, feed.rows())
+    def losses_of(self, rows: Held) -> np.ndarray:
+        """The loss of each row as the model is: float64 (N,)."""
+        outputs, target = outputs_of(self.module, rows)
         losses_NK = self._objective.row_losses(outputs, target)
         return np.asarray(self._of_chosen(losses_NK).double().cpu().numpy())
 
     def lower_rate(self) -> None:
         """Learn more slowly from now on: what the plateau schedule does."""
         self.rate_factor *= PLATEAU_FACTOR
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many from now on, in the thread that calls."""
+        self.threads = threads
+        torch.set_num_threads(threads)
 
     def remember(self) -> None:
         """Keep the weights as they are as the best."""
@@ -300,6 +304,7 @@ class GradientLearner:
         self._best = learner_files.load_best(folder, self._device)
         self.step, self.pieces = int(counted["step"]), int(counted["pieces"])
         self.rate_factor = float(counted["rate_factor"])
+        self.use_threads(int(counted["threads"]))
 
     def _parts(self) -> learner_files.Parts:
         return learner_files.Parts(
@@ -309,7 +314,12 @@ class GradientLearner:
             scale=self._scale,
             best=self._best,
             device=self._device,
-            counted={"step": self.step, "pieces": self.pieces, "rate_factor": self.rate_factor},
+            counted={
+                "step": self.step,
+                "pieces": self.pieces,
+                "rate_factor": self.rate_factor,
+                "threads": self.threads,
+            },
         )
 
     def save_model(self, folder: Path) -> None:

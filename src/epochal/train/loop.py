@@ -24,6 +24,7 @@ from epochal.train.checkpoint import BadCheckpoint, save_checkpoint
 from epochal.train.room import when_there_is_room
 from epochal.train.stages import Stage
 from epochal.train.state import TrainState, Verdict, Window, advance, judge
+from epochal.train.threads import ThreadWatch
 
 
 _WINDOW_SECONDS = 0.1
@@ -113,6 +114,7 @@ class Loop:
         self._saved = self.clock.monotonic()
         self._saved_epoch = self.state.epoch
         outcome: Outcome | None = None
+        watch = ThreadWatch.of(self.state.plan, self.state.learner.threads)
         begun = sum(self._begins(stage) < self.state.learner.step for stage in self.stages)
         while outcome is None:
             begun = yield from self._begin_stages(begun)
@@ -123,6 +125,8 @@ class Loop:
             self.state.counters.seconds += seconds
             self._learn_rate(window, seconds)
             self._tally.add(window, seconds)
+            if watch.give_up(window.count, seconds):
+                yield self._one_thread()
             for notice in window.notices:
                 yield Noticed(code=notice.code, text=notice.text, severity="warning")
             if verdict is not None:
@@ -132,6 +136,15 @@ class Loop:
             outcome = yield from self._checkpoints(outcome)
         yield from self._tell(everything=True)
         return outcome
+
+    def _one_thread(self) -> Noticed:
+        learner = self.state.learner
+        text = (
+            f"from step {learner.step + 1} on it computes with one thread: {learner.threads} were slower than one, "
+            "as others need the machine too"
+        )
+        learner.use_threads(1)
+        return Noticed(code="threads", text=text, severity="warning")
 
     def _begins(self, stage: Stage) -> int:
         return stage.from_epoch * self.state.learner.steps_per_epoch

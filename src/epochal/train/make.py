@@ -139,15 +139,6 @@ def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows |
     return Made(learner=learner, target=target, fitted=fitted)
 
 
-def steps_in_epoch(prepared: Prepared, family: str, batch_size: int) -> int:
-    """Steps in one pass over the training rows. Raises OwnModelError."""
-    if family == "trees":
-        return 1
-    if prepared.own is not None:
-        return prepared.own.steps(prepared, batch_size)
-    return num_batches(len(prepared.data.train), batch_size)
-
-
 def _ranking(prepared: Prepared, plan: Plan, rows: DenseRows) -> np.ndarray | None:
     """The training rows, those to be fed first first; None unless they are fed gradually."""
     if plan.feed != "gradual":
@@ -163,7 +154,18 @@ def _ranking(prepared: Prepared, plan: Plan, rows: DenseRows) -> np.ndarray | No
     assert isinstance(learner, GradientLearner)  # noqa: S101 - a linear model is one
     learner.advance(learner.total_steps)
     learner.evaluate()
-    return np.argsort(learner.losses_of_training_rows(), kind="stable")
+    target = fit_target(prepared.data.task, train.target, len(prepared.data.classes), "none")
+    batch = _rows(rows.train, target, train.target, same_device(plan.device))
+    return np.argsort(learner.losses_of(MemoryRows(batch)), kind="stable")
+
+
+def steps_in_epoch(prepared: Prepared, family: str, batch_size: int) -> int:
+    """Steps in one pass over the training rows. Raises OwnModelError."""
+    if family == "trees":
+        return 1
+    if prepared.own is not None:
+        return prepared.own.steps(prepared, batch_size)
+    return num_batches(len(prepared.data.train), batch_size)
 
 
 def _rows(dense: Dense, target: Target, values: np.ndarray, device: torch.device) -> Batch:

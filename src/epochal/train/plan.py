@@ -109,7 +109,7 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
         patience=1,
         precision=_precision(train.precision, device),
         device=str(device),
-        threads=1,
+        threads=1 if train.threads == "auto" else int(train.threads),
         seed=train.seed,
         class_weights=train.class_weights if prepared.data.task == "classification" else "none",
         optimiser=train.optimiser,
@@ -187,7 +187,7 @@ def make_plan(
     """
     started = time.perf_counter()
     draft = draft_plan(project, family, prepared)
-    plan, rate, notes = _with_threads(prepared, family, draft, dense)
+    plan, rate, notes = _with_threads(project, prepared, family, draft, dense)
     plan = _seldom_enough(plan, rate, _steps_per_epoch(plan, prepared, family), project.train.patience)
     plan, rate, more = fit_to_budget(
         project, family, plan, rate, prepared=prepared, dense=dense, begun=started - seconds_spent
@@ -276,16 +276,21 @@ def _enough(plan: Plan, family: str) -> int:
     return min(plan.epochs, fewest)
 
 
-def _with_threads(prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None) -> tuple[Plan, Rate, list[str]]:
-    """One thread, unless several were measured to be clearly faster."""
+def _with_threads(
+    project: Project, prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None
+) -> tuple[Plan, Rate, list[str]]:
+    """The threads that were set; else one, unless several were measured to be clearly faster."""
     rate = measure(prepared, family, plan, dense)
     cores = usable_cores()
     expected = plan.epochs * rate.of_epoch(_steps_per_epoch(plan, prepared, family), plan.evaluate_every)
-    if cores == 1 or plan.device != "cpu" or expected < 10 * PROBE_SECONDS:
+    chosen = project.train.threads != "auto"
+    if chosen or cores == 1 or plan.device != "cpu" or expected < 10 * PROBE_SECONDS:
         return plan, rate, []
     several = replace(plan, threads=cores)
     faster = measure(prepared, family, several, dense)
     if rate.seconds_per_step > _WORTH_IT * faster.seconds_per_step:
         gain = rate.seconds_per_step / faster.seconds_per_step
+        steps = _steps_per_epoch(plan, prepared, family)
+        several = replace(several, one_thread_seconds=rate.of_epoch(steps, plan.evaluate_every) / steps)
         return several, faster, [f"{cores} threads: measured {gain:.1f} times as fast as one"]
     return plan, rate, []

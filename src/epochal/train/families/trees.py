@@ -58,6 +58,7 @@ class BoostingLearner:
         self._continues: lgb.Booster | None = None
         self._exhausted = False
         self._best: int | None = None
+        self.threads = plan.threads
         self.step = 0
 
     @property
@@ -135,6 +136,12 @@ class BoostingLearner:
     def lower_rate(self) -> None:
         """Trees have one rate for all rounds."""
 
+    def use_threads(self, threads: int) -> None:
+        """Grow with so many from now on; the trees are the same."""
+        self.threads = threads
+        self._parameters = {**self._parameters, "num_threads": threads}
+        self._booster.reset_parameter({"num_threads": threads})
+
     def remember(self) -> None:
         """Keep the number of rounds as the best."""
         self._best = self.step
@@ -145,7 +152,9 @@ class BoostingLearner:
     def save(self, folder: Path) -> None:
         """Write the text model and the counters."""
         fsio.write_text(folder / "model.txt", self._text(-1))
-        fsio.write_text(folder / "learner.json", json.dumps({"step": self.step, "best": self._best}) + "\n")
+        fsio.write_text(
+            folder / "learner.json", json.dumps({"step": self.step, "best": self._best, "threads": self.threads}) + "\n"
+        )
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote.
@@ -154,7 +163,8 @@ class BoostingLearner:
         again, which draws alike; else the text model is gone on from, which is equal to the bit.
         """
         counted = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
-        self._best = counted["best"]
+        self._best, self.threads = counted["best"], int(counted["threads"])
+        self._parameters = {**self._parameters, "num_threads": self.threads}
         if min(size(self.plan.options, "row_share"), size(self.plan.options, "column_share")) < 1:
             self._booster = self._fresh()
             for _ in range(counted["step"]):

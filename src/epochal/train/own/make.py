@@ -138,17 +138,19 @@ def _check_settings(cls: type[nn.Module], settings: Mapping[str, Any], root: Pat
 
 
 def make_own(
-    prepared: Prepared, own: Own, *, plan: Plan, target: Target, dense: DenseRows, ranking: np.ndarray | None
+    prepared: Prepared, own: Own, *, plan: Plan, target: Target, dense: DenseRows, ranking: np.ndarray | None = None
 ) -> GradientLearner:
     """A fresh learner of a person's model: equal for equal data, plan and seed. `ranking` is for gradual feeding.
 
-    Raises OwnModelError, and SettingsError for gradual feeding where the model makes its own batches.
+    Raises SettingsError where rows are to be fed gradually to a class that makes its batches itself.
     """
     device = same_device(plan.device)
     seeds.seed_torch(plan.seed, "weights")
     network = own.build().to(device)
     groups = network.groups(OptimiserSettings(learning_rate=plan.learning_rate, weight_decay=plan.weight_decay))
-    feed, validation = _rows(prepared, own.reader, plan, target, dense=dense, device=device, ranking=ranking)
+    feed, validation = _rows(
+        prepared, own.reader, plan=plan, target=target, dense=dense, ranking=ranking, device=device
+    )
     seeds.seed_torch(plan.seed, "steps")
     return GradientLearner(
         module=network,
@@ -165,23 +167,22 @@ def make_own(
 def _rows(
     prepared: Prepared,
     reader: Reader | None,
+    *,
     plan: Plan,
     target: Target,
-    *,
     dense: DenseRows,
-    device: torch.device,
     ranking: np.ndarray | None,
+    device: torch.device,
 ) -> tuple[Feed, Held | None]:
     """What is learnt from, and what is judged by."""
     data = prepared.data
     train_target, validation_target = target.tensor(data.train.target), target.tensor(data.validation.target)
     if reader is not None and reader.makes_batches:
-        if plan.feed != "all":
+        if ranking is not None:
             raise SettingsError(
-                "a model that makes its own batches decides itself which rows come first",
+                "the model makes its batches itself: rows cannot be fed to it gradually",
                 path=("train", "feed"),
-                where="project.toml [train]",
-                fix='write feed = "all"',
+                fix="take `feed` out, or let `batches` begin with what is easy",
             )
         feed = OwnFeed(reader, reader.split("train", data.train.inputs, train_target), plan.seed, device)
         if not len(data.validation):

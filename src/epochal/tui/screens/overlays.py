@@ -176,8 +176,7 @@ class Pick(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         """As high as the list, within the screen."""
-        height = min(len(self._items) + 4, self.app.size.height - 4)
-        self.query_one("#sheet").styles.height = max(6, height)
+        self._stand(len(self._items))
         self.call_after_refresh(self._draw)
 
     def on_resize(self) -> None:
@@ -222,7 +221,13 @@ class Pick(ModalScreen[str | None]):
         for n, item in enumerate(found):
             at = len(lines) if n == self._cursor else at
             lines += self._lines(item, n == self._cursor, room, width)
+        if not self._search:  # notes may take several lines: every choice is to be seen
+            self._stand(len(lines))
         body.show(lines or [content(toned("nothing fits", "quiet"))], at)
+
+    def _stand(self, num_lines: int) -> None:
+        """Be as high as so many lines need, within the screen."""
+        self.query_one("#sheet").styles.height = max(6, min(num_lines + 4, self.app.size.height - 4))
 
     def _lines(self, item: Item, here: bool, room: int, width: int) -> list[Content]:
         """A thing to choose: its note goes on under itself where it does not fit beside the title."""

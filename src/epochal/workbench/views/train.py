@@ -343,7 +343,7 @@ def _next(state: RunState, unit: str) -> str:
         return f"s asks it to stop, `epochal stop` ends it when it does not answer: {safe(state.status_note)}."
     if _waits(state):
         return "make room on the disk: the run goes on by itself within seconds."
-    last = state.checkpoints[-1] if state.checkpoints else None
+    last = state.goes_on_from
     come = (
         f"r goes on from {unit} {passes(last.epoch)}, step {count(last.step)}"
         if last
