@@ -250,7 +250,7 @@ def main() -> int:
     libraries, missing = peers.installed_peers()
     if missing:
         names = ", ".join(missing)
-        print(f"not compared, as {names} is not installed: pip install -c constraints.txt '.[bench]'", file=sys.stderr)
+        print(f"not installed: {names}; pip install -c constraints.txt '.[bench]' to compare them", file=sys.stderr)
     loops = {"loop": peers.by_hand, "unfused_loop": peers.by_hand_unfused}
     results = {}
     for family, others in {"mlp": {**loops, **libraries}, "tabm": loops}.items():

@@ -372,6 +372,22 @@ def test_a_third_ctrl_c_ends_a_process_that_does_not_answer(project):
     assert is_alive(host) is False
 
 
+def test_a_key_pressed_three_times_ends_a_process_that_does_not_answer(terminal, project):
+    face = begin(terminal, project)
+    run = only_run(project)
+    checkpointed(run)
+    host = read_sign(run).identity
+    os.kill(host.pid, signal.SIGSTOP)
+    face.wait_for("stuck")
+
+    for words in ("s again stops at once", "s again ends its process", "ended the run's process without a checkpoint"):
+        face.press("s")
+        face.wait_for(words)
+
+    face.wait_for("interrupted")
+    assert is_alive(host) is False
+
+
 def test_a_lost_terminal_leaves_a_followed_run_alone(terminal, project):
     face = terminal("train", str(project))
     run = only_run(project)

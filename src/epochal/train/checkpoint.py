@@ -118,8 +118,9 @@ def load_checkpoint(folder: Path, state: TrainState, belongs: Mapping[str, str])
         state.counters = Counters(**known)
     except (KeyError, ValueError, TypeError, RuntimeError, OSError, SafetensorError) as error:
         # Whole, and yet not what is looked for: another version wrote it, and a person goes on all the same.
+        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else "it says no more"
         raise BadCheckpoint(
-            f"the checkpoint cannot be gone on from: {type(error).__name__}: {str(error).strip()[:300]}",
+            f"the checkpoint does not fit the model of this version: {type(error).__name__}: {first}",
             where=str(folder),
             fix="bring the version that wrote it back, or start a new run with `epochal train`",
         ) from error
@@ -134,7 +135,7 @@ def _demand_room(run_folder: Path) -> None:
 
 def _rotate(run_folder: Path, written: Path, metric: str) -> None:
     """Delete what is neither just written nor among the newest healthy ones nor the best nor pinned, and what is none."""
-    kept = checkpoints.to_keep(checkpoints.checkpoints_of(run_folder), metric) | {written}
+    kept = checkpoints.to_keep(checkpoints.checkpoints_of(run_folder), metric, written)
     for folder in checkpoints.folders_of(run_folder):
         if folder not in kept and not (folder / checkpoints.PIN).exists():
             fsio.remove_folder(folder)

@@ -102,6 +102,12 @@ class TestAResumeThatCannotMatch:
         with pytest.raises(RunError, match=r"\[resolved\] learning_rate was 0\.\d+, now 0\.5"):
             list(fit(read_run(spec.folder), tuple))
 
+    def test_names_what_a_person_told_the_libraries_of_their_kernels(self, spec, monkeypatch):
+        stopped(spec)
+        monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+        with pytest.raises(RunError, match="ATEN_CPU_CAPABILITY was not recorded, now default"):
+            resume(spec.folder)
+
     def test_is_not_refused_for_what_changes_no_figure(self, spec):
         stopped(spec)
         run = read_run(spec.folder)
@@ -316,5 +322,5 @@ def test_a_checkpoint_of_another_shape_is_named_and_not_gone_on_from(spec_of, bl
         return TrainState(learner=make_learner(prepared, "mlp", wide).learner, plan=wide, metric="accuracy")
 
     saved = save_checkpoint(spec.folder, state(8), {})
-    with pytest.raises(BadCheckpoint, match="cannot be gone on from"):
+    with pytest.raises(BadCheckpoint, match="does not fit the model of this version"):
         load_checkpoint(saved.folder, state(16), {})
