@@ -189,7 +189,7 @@ MODEL: tuple[Command, ...] = (
         help="Show the files of the project's own model with their hashes, and let them run.",
         keys=("t",),
         stages=("model",),
-        footer=6,
+        footer=2,
         cli="trust",
         when="untrusted",
     ),

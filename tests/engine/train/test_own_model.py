@@ -371,6 +371,8 @@ class TestAMistake:
                 False,
             ),
             ("return self.last(torch.tanh(hidden))", "return None", "forward returned nothing", False),
+            ("self.last = nn.Linear(width, ", "self.last = nn.LazyLinear(", "of a shape not known yet", False),
+            ("bias=bias)", "bias=bias).double()", "weights of float32 and float64", False),
             ("torch.tanh(hidden))", "torch.tanh(hidden)).detach()", "does not depend on any weight", False),
             ("torch.tanh(hidden))", "torch.tanh(hidden)).long()", "tensor of int64", False),
         ],

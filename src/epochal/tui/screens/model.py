@@ -67,6 +67,7 @@ class ModelScreen(StageScreen):
         if topic in {"all", "project"}:
             flow.recall_choice(session)
             flow.settle(session)
+        if topic in {"all", "project", "error"}:  # an error may be that the code is not what was trusted
             own.look(session)
         busy = session.job.text if session.job is not None else ""
         self._view = model_view(
