@@ -37,7 +37,11 @@ def only_notes(handler):
     )
 
 
-@pytest.mark.parametrize(("place", "handler"), list(handlers()), ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("place", "handler"),
+    list(handlers()),
+    ids=lambda value: value if isinstance(value, str) else ast.unparse(value)[:40],
+)
 def test_every_handler_of_the_program_only_notes_its_signal(place, handler):
     assert only_notes(handler), f"{place}: {ast.unparse(handler)}"
 
