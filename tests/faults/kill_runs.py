@@ -41,7 +41,7 @@ from epochal.snapshot.manifest import Snapshot, SnapshotColumn, SplitFile, write
 
 
 NUM_ROWS = 600
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 600.0
 FAMILIES = {
     "linear": ({}, 4000),
     "mlp": ({"width": 8}, 1500),
