@@ -26,11 +26,11 @@ from typing import Any, get_args
 from epochal.core.errors import EpochalError
 from epochal.core.events import RunEnded
 from epochal.core.settings import parse_project
+from epochal.project.going import Way
 from epochal.project.runfile import RunSpec, read_run
 from epochal.runs.keeper import Keeper
 from epochal.runs.launch import BUSY
 from epochal.runs.thread_host import Training, TrainingThread, fit_training, host_started
-from epochal.train.going import Way
 
 
 STOP_NOW_SECONDS = 3.0
