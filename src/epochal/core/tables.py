@@ -191,6 +191,11 @@ class Train:
     precision: str = text_key(
         "auto", meaning="The numbers it computes with.", choices=("auto", "float32", "bfloat16", "float16")
     )
+    mode: str = text_key(
+        "exact",
+        meaning="exact: a resumed run is the uninterrupted one, to the bit; fast: whatever is quickest.",
+        choices=("exact", "fast"),
+    )
     patience: int | str = auto_int_key(
         "auto", 1, 1_000_000, meaning="Evaluations without a better metric before it stops early."
     )

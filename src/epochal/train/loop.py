@@ -94,6 +94,8 @@ class Loop:
     """Whether a checkpoint was asked for since, and one that is kept for ever."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What going on to the bit depends on, for the checkpoints."""
+    hear: Callable[[Window], None] | None = None
+    """Told every window as it is taken."""
     _tally: Tally = field(default_factory=Tally)
     _pending: list[EpochDone] = field(default_factory=list)
     _at_once: int = _TOLD_AT_ONCE
@@ -113,6 +115,8 @@ class Loop:
         while outcome is None:
             before = self.clock.monotonic()
             window = advance(self.state, self._window_size())
+            if self.hear is not None:
+                self.hear(window)
             verdict = self._judged(window)
             seconds = self.clock.monotonic() - before
             self.state.counters.seconds += seconds

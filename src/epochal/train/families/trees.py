@@ -59,6 +59,8 @@ class BoostingLearner:
         self._exhausted = False
         self._best: int | None = None
         self.step = 0
+        self.behind = 0
+        """Rounds that must be grown again after a `load`."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -150,19 +152,23 @@ class BoostingLearner:
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote.
 
-        LightGBM does not keep the state of its sampling, so where rows or columns are sampled the rounds are grown
-        again, which draws alike; else the text model is gone on from, which is equal to the bit.
+        LightGBM does not keep the state of its sampling, so where rows or columns are sampled the rounds are `behind`:
+        grown again they draw alike. Else the text model is gone on from, which is equal to the bit.
         """
         counted = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
         self._best = counted["best"]
         if min(size(self.plan.options, "row_share"), size(self.plan.options, "column_share")) < 1:
-            self._booster = self._fresh()
-            for _ in range(counted["step"]):
-                self._booster.update()
+            self._booster, self.behind = self._fresh(), counted["step"]
         else:
             self._booster = lgb.Booster(model_file=str(folder / "model.txt"))
             self._continues = self._booster
         self.step = counted["step"]
+
+    def catch_up(self, count: int) -> None:
+        """Grow at most `count` of the rounds that are behind."""
+        for _ in range(min(count, self.behind)):
+            self._booster.update()
+            self.behind -= 1
 
     def save_model(self, folder: Path) -> None:
         """Write the trees up to the best round as LightGBM's own text."""
