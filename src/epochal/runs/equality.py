@@ -25,8 +25,8 @@ _PARTS = {
     "manifest.json": COUNTERS,
 }
 """What the files of a checkpoint hold, in a person's words."""
-_UNITS = {LOSSES: "step", ROWS: "batch", COUNTERS: "counter", "trees": "file"}
-_UNIT = "tensor"
+_UNITS = {LOSSES: "steps", ROWS: "batches", COUNTERS: "counters", "trees": "text"}
+_UNIT = "tensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,10 +145,8 @@ def stops_of(
             code="bad-stops",
         )
     epoch_end = evaluate_every if evaluate_every < end else per_epoch
-    if epoch_end == 1:
-        epoch_end = 2
-    if epoch_end >= end:  # it lies beyond what is compared
-        first = (max(1, end // 3), max(2, 2 * end // 3))
+    if epoch_end >= end or per_epoch == 1:  # it lies beyond what is compared, or every step is one
+        first = (max(1, end // 3), max(2, end // 2))
     else:
         first = (epoch_end - (per_epoch + 1) // 2, epoch_end)
     third = min(first[1] + max(1, per_epoch // 3), end - 2)
@@ -175,7 +173,7 @@ def compare(straight: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], sto
     batches = [batch for part in parts for batch in part["batches"]]
     found = {LOSSES: _first(straight["losses"], losses), ROWS: _first(straight["batches"], batches)}
     before, after = straight["items"], parts[-1]["items"]
-    items = tuple(name for name in {**before, **after} if before.get(name) != after.get(name))
+    items = tuple(n for n in sorted({**before, **after}, key=_place_of) if before.get(n) != after.get(n))
     differing = [what for what, step in found.items() if step is not None]
     differing += [what for what in dict.fromkeys(map(part_of, items)) if what not in differing]
     return Way(
@@ -201,10 +199,16 @@ def part_of(item: str) -> str:
     return _PARTS.get(file, file)
 
 
+def _place_of(item: str) -> int:
+    """Where a thing stands in what is told."""
+    file = item.partition(": ")[0]
+    return list(_PARTS).index(file) if file in _PARTS else len(_PARTS)
+
+
 def compared_of(straight: Mapping[str, Any], ways: Sequence[Way]) -> tuple[Compared, ...]:
     """What was compared, kind by kind."""
     counts = {LOSSES: len(straight["losses"]), ROWS: len(straight["batches"])}
-    for item in straight["items"]:
+    for item in sorted(straight["items"], key=_place_of):
         counts[part_of(item)] = counts.get(part_of(item), 0) + 1
     differing = [what for way in ways for what in way.differing]
     counts |= {what: 0 for what in differing if what not in counts}
