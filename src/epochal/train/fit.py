@@ -92,7 +92,13 @@ def fit(
             return
         begun = yield from begin(spec, prepared, start, spent=clock.monotonic() - started, look=requests.look)
         if begun.state.learner.behind:
-            yield _ended(begun.state, Outcome(state="stopped", reason="stopped before it was where its checkpoint is"))
+            yield _ended(
+                begun.state,
+                Outcome(
+                    state="stopped",
+                    reason="stopped while rounds were grown again; a resume goes on from the same checkpoint",
+                ),
+            )
             return
         yield from _train(begun, *found, requests, clock)
     finally:

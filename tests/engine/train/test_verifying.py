@@ -66,8 +66,7 @@ def run(spec_of, blobs):
             **settings,
         )
         data = prepare(read_training(spec))
-        every = 2 if family == "trees" else EPOCH
-        plan = replace(draft_plan(spec.project, family, data), evaluate_every=every, patience=99)
+        plan = replace(draft_plan(spec.project, family, data), evaluate_every=EPOCH, patience=99)
         return with_resolved(replace(spec, name="0001-verified"), plan.as_resolved())
 
     return make
