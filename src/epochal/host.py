@@ -140,6 +140,7 @@ def _trial(request: dict[str, Any]) -> dict[str, Any]:
         Path(request["split"]),
         inputs=tuple(request["inputs"]),
         classes=tuple(request["classes"]),
+        folder=Path(request["folder"]),
     )
     return {"trial": plain(trial)}
 

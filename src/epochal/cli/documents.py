@@ -58,6 +58,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     ),
     "test": ("run", "task", "rows", "metrics", "intervals", "baselines", "looks", "ledger"),
     "predict": ("rows", "path", "run", "noted"),
+    "trust": ("trusted", "digest", "files"),
+    "trust --revoke": ("trusted", "revoked"),
     "doctor": ("machine", "findings"),
 }
 """Of the document, or of each of its items where it is a list."""

@@ -26,6 +26,7 @@ from epochal.cli import (
     stop,
     test,
     train,
+    trust,
     verify_resume,
     watch,
     workbench,
@@ -50,6 +51,7 @@ VERBS: dict[str, ModuleType] = {
     "verify-resume": verify_resume,
     "test": test,
     "predict": predict,
+    "trust": trust,
     "doctor": doctor,
 }
 """Each verb's module: `SUMMARY`, `prepare(parser)` and `run(arguments, console) -> exit code`."""
@@ -65,7 +67,6 @@ LATER = {
     "label": "label in the source, or map values with `epochal clean DIR map_values`",
     "sweep": "`epochal train --set` tries one value after the other",
     "card": "`epochal test` writes card.md into the run's report/",
-    "trust": "models of a person's own come with it",
 }
 """Verbs that are planned, and what to use meanwhile."""
 

@@ -20,7 +20,8 @@ from epochal.core.errors import RunError
 from epochal.core.settings import Project
 from epochal.project.exact import environment
 from epochal.project.paths import ProjectPaths
-from epochal.project.runfile import RunSpec, write_run
+from epochal.project.runfile import RunCode, RunSpec, write_run
+from epochal.project.trust import run_code
 from epochal.runs.child import Report, ask_child
 from epochal.runs.equality import Verification, compare, compared_of, refuse_stops, stops_of
 from epochal.show import grouped
@@ -48,11 +49,12 @@ def verify_resume(
     if not project.model.family:
         raise RunError("no family is chosen", where="[model]", fix='write family = "…" in [model]', code="no-family")
     refuse_stops(at, steps)
+    code = run_code(folder, project)
     began = time.monotonic()
     paths = ProjectPaths(folder)
     paths.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="verify-", dir=paths.cache) as place:
-        trained = _Trained(Path(place), paths.folder, project, built, report or _nobody, cancelled)
+        trained = _Trained(Path(place), paths.folder, project, built, code, report or _nobody, cancelled)
         num_ways = 2 if at else 3
         run = trained.run("straight", {})
         straight = trained.part(run, steps, f"1 of {num_ways}, without a stop", (0.0, 1 / num_ways))
@@ -98,6 +100,7 @@ class _Trained:
     project_folder: Path
     project: Project
     built: Mapping[str, Any]
+    code: RunCode | None
     report: Report
     cancelled: threading.Event | None
 
@@ -116,6 +119,7 @@ class _Trained:
             classes=tuple(self.built.get("classes", ())),
             resolved=dict(resolved),
             environment=environment(),
+            code=self.code,
         )
         write_run(spec)
         return folder

@@ -12,14 +12,16 @@ from epochal.core.clock import Clock, SystemClock
 from epochal.core.events import Event, Noticed, PhaseStarted, Resumed
 from epochal.project.exact import facts_of
 from epochal.project.runfile import RunSpec, with_resolved
+from epochal.project.trust import demand_same
 from epochal.show import grouped
 from epochal.train.checkpoint import load_checkpoint
 from epochal.train.device import device_here, device_title
 from epochal.train.going import Going, Way, going_on
 from epochal.train.loop import Loop
-from epochal.train.make import Made, Prepared, dense_rows, make_learner, prepare
+from epochal.train.make import Made, Prepared, dense_rows, make_learner, prepare, with_own
 from epochal.train.plan import make_plan
 from epochal.train.rows import read_training
+from epochal.train.stages import stages_of
 from epochal.train.state import Learner, TrainState, Window, plan_from
 
 
@@ -45,6 +47,7 @@ class Begun:
 
 def where_it_goes_on(spec: RunSpec, way: Way) -> Generator[Event, None, tuple[RunSpec, Going | None]]:
     """Where a run that was begun before goes on, or the refusal; None for one that begins."""
+    demand_same(spec)
     if not spec.resolved:
         return spec, None
     if way == "anyway":
@@ -86,6 +89,9 @@ def prepare_rows(spec: RunSpec) -> Generator[Event, None, Prepared]:
             text="there are no validation rows: nothing stops early and the last weights are taken",
             severity="warning",
         )
+    if spec.code is not None:
+        yield PhaseStarted(name="preparing", detail=f"reading {spec.code.module}")
+        prepared = with_own(prepared, spec.project, spec.project_folder, spec.code.files)
     return prepared
 
 
@@ -175,6 +181,7 @@ def loop_of(
         positive=positive_of(begun.prepared),
         belongs=belongs_to(begun.spec),
         clock=clock,
+        stages=stages_of(begun.state.plan, len(data.train)),
         look=look,
         take_checkpoint=take_checkpoint,
         facts=begun.facts,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from epochal.train.families.linear import LinearHeads
 from epochal.train.feed import Feed, Heard, Held
 from epochal.train.memory import give_back, is_out_of_memory
 from epochal.train.mode import told_what_is_not_exact
-from epochal.train.objective import Objective, Target
+from epochal.train.objective import Loss, Objective, Target
 from epochal.train.optimise import Optimiser
 from epochal.train.scaling import LossScale
 from epochal.train.schedule import PLATEAU_FACTOR, learning_rate_at
@@ -56,11 +56,14 @@ class GradientLearner:
         feed: Feed,
         validation: Held | None,
         device: torch.device,
-        groups: Sequence[dict[str, Any]] | None = None,
+        groups: Sequence[Mapping[str, Any]] | None = None,
+        own_loss: Loss | None = None,
     ) -> None:
+        """`groups` of parameters and `own_loss` stand in place of the usual ones where a model brings its own."""
         self.module, self.plan, self.target = module, plan, target
         self._feed, self._validation, self._device = feed, validation, device
         self._objective = Objective(target, device, plan.label_smoothing)
+        self._own_loss = own_loss
         self._optimiser = Optimiser(module, plan, groups)
         self._scale = LossScale() if plan.precision == "float16" else None
         self._autocast = _autocast(plan.precision, device)
@@ -71,6 +74,7 @@ class GradientLearner:
         """The plateau schedule's."""
         self.pieces = plan.accumulate
         """Into so many each batch is cut."""
+        self.threads = plan.threads
         self.step = 0
 
     @property
@@ -141,7 +145,8 @@ class GradientLearner:
             parts: list[Tensor] = []
             for i in range(pieces):
                 start, end = i * rows // pieces, (i + 1) * rows // pieces
-                share = self._objective.share(target, start, end)
+                whole = self._own_loss is not None  # which counts each row alike
+                share = (end - start) / rows if whole else self._objective.share(target, start, end)
                 parts.append(self._backward(piece(batch, start, end), share) * share)
             loss_K = torch.stack(parts).sum(dim=0)
         if self._scale is not None:
@@ -151,7 +156,11 @@ class GradientLearner:
     def _backward(self, batch: Batch, share: Tensor | float) -> Tensor:
         """Add the gradient of `share` of the loss; returns the members' losses."""
         with self._autocast:
-            loss_K = self._objective.loss(self.module(batch), batch["target"], training=True)
+            outputs = self.module(batch)
+            if self._own_loss is not None:
+                loss_K = self._own_loss(outputs, batch)
+            else:
+                loss_K = self._objective.loss(outputs, batch["target"], training=True)
         total = loss_K.sum() if len(loss_K) > 1 else loss_K.reshape(())
         if isinstance(self.module, LinearHeads):
             total = total + self.module.penalty().sum()
@@ -246,17 +255,35 @@ class GradientLearner:
         """Loss and predictions on validation; a linear model takes the strength that does best there."""
         if self._validation is None:
             return Evaluation(loss=math.nan, prediction=np.empty(0))
+        heard: list[tuple[int, Tensor]] = []
+        own_loss = self._own_loss
+
+        def hear(outputs_BKO: Tensor, batch: Batch) -> None:
+            if own_loss is not None:
+                heard.append((num_rows(batch), own_loss(outputs_BKO, batch)))
+
         with self._averaged.in_place() if self._averaged is not None else contextlib.nullcontext():
-            outputs, target = outputs_of(self.module, self._validation)
-        loss_K = self._objective.loss(outputs, target)
+            outputs, target = outputs_of(self.module, self._validation, hear)
+        loss_K = self._objective.loss(outputs, target) if own_loss is None else _mean(heard)
         if isinstance(self.module, LinearHeads):
             self.module.choose(self._objective.row_losses(outputs, target))
         loss = float(self._of_chosen(loss_K.unsqueeze(0))[0])
         return Evaluation(loss=loss, prediction=prediction(self.module, self.target, outputs))
 
+    def losses_of(self, rows: Held) -> np.ndarray:
+        """The loss of each row as the model is: float64 (N,)."""
+        outputs, target = outputs_of(self.module, rows)
+        losses_NK = self._objective.row_losses(outputs, target)
+        return np.asarray(self._of_chosen(losses_NK).double().cpu().numpy())
+
     def lower_rate(self) -> None:
         """Learn more slowly from now on: what the plateau schedule does."""
         self.rate_factor *= PLATEAU_FACTOR
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many from now on, in the thread that calls."""
+        self.threads = threads
+        torch.set_num_threads(threads)
 
     def remember(self) -> None:
         """Keep the weights as they are as the best."""
@@ -281,6 +308,7 @@ class GradientLearner:
         self._best = learner_files.load_best(folder, self._device)
         self.step, self.pieces = int(counted["step"]), int(counted["pieces"])
         self.rate_factor = float(counted["rate_factor"])
+        self.use_threads(int(counted["threads"]))
 
     @property
     def behind(self) -> int:
@@ -302,7 +330,12 @@ class GradientLearner:
             scale=self._scale,
             best=self._best,
             device=self._device,
-            counted={"step": self.step, "pieces": self.pieces, "rate_factor": self.rate_factor},
+            counted={
+                "step": self.step,
+                "pieces": self.pieces,
+                "rate_factor": self.rate_factor,
+                "threads": self.threads,
+            },
         )
 
     def save_model(self, folder: Path) -> None:
@@ -317,17 +350,36 @@ def _autocast(precision: str, device: torch.device) -> contextlib.AbstractContex
     return torch.autocast(device.type, dtype=kinds[precision], cache_enabled=False)
 
 
+def _mean(heard: Sequence[tuple[int, Tensor]]) -> Tensor:
+    """The mean over all rows of means over some of them, in double precision: shape (1,)."""
+    return torch.stack([rows * loss.double() for rows, loss in heard]).sum(dim=0) / sum(rows for rows, _ in heard)
+
+
 @torch.no_grad()
-def outputs_of(module: nn.Module, rows: Held) -> tuple[Tensor, Tensor]:
-    """The outputs (N, K, O) of all rows, and their targets (N,), which may be empty."""
+def outputs_of(
+    module: nn.Module, rows: Held, hear: Callable[[Tensor, Batch], None] | None = None
+) -> tuple[Tensor, Tensor]:
+    """The outputs (N, K, O) of all rows in their order, and their targets (N,), which may be empty.
+
+    Batches that say by `rows` which rows they hold may come in any order. `hear` is told each batch with its outputs.
+    """
     module.eval()
     outputs: list[Tensor] = []
     targets: list[Tensor] = []
+    places: list[Tensor] = []
     for batch in rows.batches():
         outputs.append(module(batch).float())
         if "target" in batch:
             targets.append(batch["target"])
-    return torch.cat(outputs), torch.cat(targets) if targets else torch.empty(0)
+        if "rows" in batch:
+            places.append(batch["rows"])
+        if hear is not None:
+            hear(outputs[-1], batch)
+    found, target = torch.cat(outputs), torch.cat(targets) if targets else torch.empty(0)
+    if not places:
+        return found, target
+    order = torch.argsort(torch.cat(places))
+    return found[order], target[order] if len(target) else target
 
 
 def prediction(module: nn.Module, target: Target, outputs_NKO: Tensor) -> np.ndarray:

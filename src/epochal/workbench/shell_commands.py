@@ -184,6 +184,16 @@ MODEL: tuple[Command, ...] = (
         footer=5,
     ),
     Command(
+        id="model.trust",
+        title="trust",
+        help="Show the files of the project's own model with their hashes, and let them run.",
+        keys=("t",),
+        stages=("model",),
+        footer=6,
+        cli="trust",
+        when="untrusted",
+    ),
+    Command(
         id="model.verify",
         title="verify resume",
         help="Show that a run with these settings, stopped and resumed, is the uninterrupted one, to the bit.",

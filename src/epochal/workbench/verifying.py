@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from epochal.core.settings import Project
 from epochal.data.protocol import body_of
+from epochal.project import trust
 from epochal.project.file import ProjectFile
 from epochal.runs.equality import Verification, refuse_stops
 from epochal.runs.verify import verify_resume
@@ -36,6 +37,7 @@ def verify(
     """
     refuse_stops(at, steps)
     wanted = file.project if adjust is None else adjust(file.project)
+    trust.demand(file.folder, wanted)
     project, built = operations.build(client, file, tell=tell, project=wanted, report=report, cancelled=cancelled)
     return verify_resume(file.folder, project, body_of(built), steps=steps, at=at, report=report, cancelled=cancelled)
 

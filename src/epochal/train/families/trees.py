@@ -58,6 +58,7 @@ class BoostingLearner:
         self._continues: lgb.Booster | None = None
         self._exhausted = False
         self._best: int | None = None
+        self.threads = plan.threads
         self.step = 0
         self.behind = 0
         """Rounds that must be grown again after a `load`."""
@@ -142,6 +143,12 @@ class BoostingLearner:
     def lower_rate(self) -> None:
         """Trees have one rate for all rounds."""
 
+    def use_threads(self, threads: int) -> None:
+        """Grow with so many from now on; the trees are the same."""
+        self.threads = threads
+        self._parameters = {**self._parameters, "num_threads": threads}
+        self._booster.reset_parameter({"num_threads": threads})
+
     def remember(self) -> None:
         """Keep the number of rounds as the best."""
         self._best = self.step
@@ -152,7 +159,9 @@ class BoostingLearner:
     def save(self, folder: Path) -> None:
         """Write the text model and the counters."""
         fsio.write_text(folder / "model.txt", self._text(-1))
-        fsio.write_text(folder / "learner.json", json.dumps({"step": self.step, "best": self._best}) + "\n")
+        fsio.write_text(
+            folder / "learner.json", json.dumps({"step": self.step, "best": self._best, "threads": self.threads}) + "\n"
+        )
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote.
@@ -161,7 +170,8 @@ class BoostingLearner:
         grown again they draw alike. Else the text model is gone on from, which is equal to the bit.
         """
         counted = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
-        self._best = counted["best"]
+        self._best, self.threads = counted["best"], int(counted["threads"])
+        self._parameters = {**self._parameters, "num_threads": self.threads}
         if min(size(self.plan.options, "row_share"), size(self.plan.options, "column_share")) < 1:
             self._booster, self.behind = self._fresh(), counted["step"]
             self._kept = (folder / "model.txt").read_text(encoding="utf-8")
