@@ -31,6 +31,7 @@ class _Standing:
     deterministic: bool
     warn_only: bool
     fill: bool
+    """Memory that nobody wrote reads alike each time: a person's own model may look at it."""
     cudnn_deterministic: bool
     cudnn_benchmark: bool
     cudnn_tf32: bool
@@ -41,8 +42,7 @@ class _Standing:
 _EXACT = _Standing(
     deterministic=True,
     warn_only=False,
-    # Nothing of ours reads memory that it did not write, and filling it costs time.
-    fill=False,
+    fill=True,
     cudnn_deterministic=True,
     cudnn_benchmark=False,
     cudnn_tf32=False,

@@ -12,19 +12,45 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from epochal.project.code import read_code
 from epochal.project.runfile import with_resolved
+from epochal.project.trust import run_code, trust
 from epochal.runs.equality import Verification, compare, compared_of, stops_of
-from epochal.train.begin import belongs_to
+from epochal.train.begin import belongs_to, prepare_rows
 from epochal.train.checkpoint import save_checkpoint
-from epochal.train.make import make_learner, prepare
+from epochal.train.make import make_learner
 from epochal.train.plan import draft_plan
-from epochal.train.rows import read_training
 from epochal.train.segment import items_of, train_segment
-from epochal.train.state import TrainState
+from epochal.train.state import TrainState, plan_from
 
 
 EPOCH, STOP, END = 7, 9, 12
 """Steps: of an epoch, after which it is evaluated; to the middle of the second epoch; and short of its end."""
+
+OWN = """
+import numpy as np
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, spec):
+        super().__init__()
+        self.last = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.Linear(8, spec.outputs))
+
+    def batches(self, split, seed, epoch):
+        order = np.random.permutation(len(split))
+        numbers = np.stack([np.nan_to_num(split.columns["first"]), split.columns["second"]], axis=1)
+        for rows in np.array_split(order, 7):
+            batch = {"x": torch.from_numpy(numbers[rows]).float(), "rows": torch.from_numpy(rows.copy())}
+            if split.target is not None:
+                batch["target"] = torch.from_numpy(split.target[rows])
+            yield batch
+
+    def forward(self, batch):
+        return self.last(batch["x"])
+"""
+"""A person's model that makes its own batches, in an order it draws itself."""
 
 WRITTEN_ANEW = {"manifest.json: last_train_loss"}
 """Every step writes it."""
@@ -39,6 +65,8 @@ VARIANTS = {
     "sgd in pieces": ("mlp", {"width": 8}, {"optimiser": "sgd", "accumulate": 3, "sampling": "balanced"}),
     "averaged": ("mlp", {"width": 8}, {"ema": 0.9, "schedule": "plateau", "class_weights": "balanced"}),
     "bfloat16": ("tabm", {"width": 8, "members": 2}, {"precision": "bfloat16"}),
+    "gradual": ("mlp", {"width": 8}, {"feed": "gradual", "feed_by": "second", "feed_stages": 3}),
+    "own": ("own", {"module": "model.py:Net"}, {"learning_rate": 0.01}),
     "trees": ("trees", {}, {}),
     "weighted trees": ("trees", {}, {"class_weights": "balanced"}),
     "sampled trees": ("trees", {"row_share": 0.5, "column_share": 0.5}, {"class_weights": "balanced"}),
@@ -50,9 +78,12 @@ def nobody(_text, _share):
 
 
 @pytest.fixture
-def run(spec_of, blobs):
+def run(spec_of, blobs, tmp_path, monkeypatch):
     """A function that makes a run whose plan is made, the same one each time."""
     numbers = iter(range(1, 1000))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "model.py").write_text(OWN)
+    trust(tmp_path, read_code(tmp_path))
 
     def make(variant, table=None, **settings):
         family, options, train = VARIANTS[variant]
@@ -65,11 +96,21 @@ def run(spec_of, blobs):
             number=next(numbers),
             **settings,
         )
-        data = prepare(read_training(spec))
-        plan = replace(draft_plan(spec.project, family, data), evaluate_every=EPOCH, patience=99)
-        return with_resolved(replace(spec, name="0001-verified"), plan.as_resolved())
+        spec = replace(spec, name="0001-verified", code=run_code(tmp_path, spec.project))
+        plan = replace(draft_plan(spec.project, family, prepared_of(spec)), evaluate_every=EPOCH, patience=99)
+        return with_resolved(spec, plan.as_resolved())
 
     return make
+
+
+def prepared_of(spec):
+    """Its rows, prepared."""
+    rows = prepare_rows(spec)
+    while True:
+        try:
+            next(rows)
+        except StopIteration as end:
+            return end.value
 
 
 def part(spec, until):
@@ -149,7 +190,7 @@ def beginning_of(spec, whole):
     if spec.family == "trees":
         part(spec, 1)
         return spec.folder / "checkpoints" / "step-00000001"
-    prepared, plan = prepare(read_training(spec)), draft_plan(spec.project, spec.family, prepare(read_training(spec)))
+    prepared, plan = prepared_of(spec), plan_from(spec.resolved)
     state = TrainState(learner=make_learner(prepared, spec.family, plan).learner, plan=plan, metric=spec.project.metric)
     return save_checkpoint(spec.folder, state, belongs_to(whole)).folder
 
