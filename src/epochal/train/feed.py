@@ -51,8 +51,9 @@ def num_batches(rows: int, batch_size: int) -> int:
 class MemoryFeed:
     """Batches from tensors held in memory, or on the device: slices of blocks gathered by the epoch's order."""
 
-    def __init__(self, rows: Batch, order: Order, batches: int) -> None:
-        self.steps_per_epoch = batches
+    def __init__(self, rows: Batch, order: Order, batches: int, *, even: bool = False) -> None:
+        """`even` batches are equal to the row, for what is made for one size: some rows then sit an epoch out."""
+        self.steps_per_epoch, self._even = batches, even
         self._rows, self._order_of = rows, order
         self._device = next(iter(rows.values())).device
         per_batch = max(1, num_rows(rows) // batches * row_bytes(rows))
@@ -77,6 +78,8 @@ class MemoryFeed:
         return piece(self._block, self._place(position) - start, self._place(position + 1) - start)
 
     def _place(self, position: int) -> int:
+        if self._even:
+            return position * (len(self._order) // self.steps_per_epoch)
         return position * len(self._order) // self.steps_per_epoch
 
 

@@ -65,6 +65,7 @@ class GradientLearner:
         self._objective = Objective(target, device, plan.label_smoothing)
         self._own_loss = own_loss
         self._optimiser = Optimiser(module, plan, groups)
+        self._network = _compiled(module, device) if plan.compiled else module
         self._scale = LossScale() if plan.precision == "float16" else None
         self._autocast = _autocast(plan.precision, device)
         self._averaged = Averaged(module, plan.ema) if plan.ema else None
@@ -156,7 +157,7 @@ class GradientLearner:
     def _backward(self, batch: Batch, share: Tensor | float) -> Tensor:
         """Add the gradient of `share` of the loss; returns the members' losses."""
         with self._autocast:
-            outputs = self.module(batch)
+            outputs = self._network(batch)
             if self._own_loss is not None:
                 loss_K = self._own_loss(outputs, batch)
             else:
@@ -341,6 +342,12 @@ class GradientLearner:
     def save_model(self, folder: Path) -> None:
         """Write the weights alone."""
         learner_files.save_weights(self.module, folder)
+
+
+def _compiled(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module as steps call it, on a GPU with CUDA graphs. Evaluation calls it as it is: its batches have other sizes."""
+    compiled: nn.Module = torch.compile(module, mode="reduce-overhead" if device.type == "cuda" else "default")  # type: ignore[assignment]
+    return compiled
 
 
 def _autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:

@@ -55,6 +55,8 @@ class Plan:
     feed_stages: int = 4
     one_thread_seconds: float = 0.0
     """What a step took with one thread, its share of evaluations included, where several were measured to be faster."""
+    compiled: bool = False
+    """Whether torch compiles the steps."""
     accumulate: int = 1
     """Pieces in which each batch is computed."""
     options: Mapping[str, int | float | str | bool] = field(default_factory=dict)
