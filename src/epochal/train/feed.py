@@ -83,6 +83,24 @@ class MemoryFeed:
         return position * len(self._order) // self.steps_per_epoch
 
 
+class Heard:
+    """A feed that tells every batch it gives."""
+
+    def __init__(self, feed: Feed, heard: Callable[[Batch], None]) -> None:
+        self._feed, self._heard = feed, heard
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one pass."""
+        return self._feed.steps_per_epoch
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, told."""
+        batch = self._feed.batch(step)
+        self._heard(batch)
+        return batch
+
+
 class MemoryRows:
     """Rows held in memory, to judge by."""
 

@@ -21,8 +21,9 @@ from epochal.train import learner_files, seeds
 from epochal.train.averages import Averaged
 from epochal.train.batch import Batch, num_rows, piece
 from epochal.train.families.linear import LinearHeads
-from epochal.train.feed import Feed, Held
+from epochal.train.feed import Feed, Heard, Held
 from epochal.train.memory import give_back, is_out_of_memory
+from epochal.train.mode import told_what_is_not_exact
 from epochal.train.objective import Loss, Objective, Target
 from epochal.train.optimise import Optimiser
 from epochal.train.scaling import LossScale
@@ -92,10 +93,12 @@ class GradientLearner:
         """Weights that are learnt."""
         return self._optimiser.num_parameters
 
+    @told_what_is_not_exact()
     def advance(self, count: int) -> Window:
         """Take at most `count` steps; stops before one whose loss or gradient is not finite.
 
-        Raises RunError (out-of-memory) when not even one row at a time can be computed.
+        Raises RunError: out-of-memory when not even one row at a time can be computed, not-exact when an operation of
+        the model cannot be computed as exact mode demands.
         """
         count = min(count, self.total_steps - self.step)
         self.module.train()
@@ -248,6 +251,7 @@ class GradientLearner:
             return losses_NK[:, int(self.module.best)]
         return losses_NK.mean(dim=1)
 
+    @told_what_is_not_exact()
     def evaluate(self) -> Evaluation:
         """Loss and predictions on validation; a linear model takes the strength that does best there."""
         if self._validation is None:
@@ -306,6 +310,18 @@ class GradientLearner:
         self.step, self.pieces = int(counted["step"]), int(counted["pieces"])
         self.rate_factor = float(counted["rate_factor"])
         self.use_threads(int(counted["threads"]))
+
+    @property
+    def behind(self) -> int:
+        """Nothing: all that a step depends on is loaded."""
+        return 0
+
+    def catch_up(self, count: int) -> None:
+        """Nothing is ever owed."""
+
+    def hear(self, heard: Callable[[Batch], None]) -> None:
+        """Have every batch told before it is computed, for who compares what two runs learn from."""
+        self._feed = Heard(self._feed, heard)
 
     def _parts(self) -> learner_files.Parts:
         return learner_files.Parts(

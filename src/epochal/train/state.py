@@ -154,7 +154,14 @@ class Learner(Protocol):
         """Write all of its state into a folder."""
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote."""
+        """Go on from what `save` wrote. What `behind` says is then to be done before anything else."""
+
+    @property
+    def behind(self) -> int:
+        """Steps that must be done again until it is where `load` found it, as no file keeps what they made."""
+
+    def catch_up(self, count: int) -> None:
+        """Do at most `count` of these again."""
 
     def save_model(self, folder: Path) -> None:
         """Write the model alone, for the bundle."""
