@@ -36,7 +36,7 @@ def test_the_readme_has_exactly_two_set_up_commands_of_one_line():
 
 def test_the_readme_names_only_verbs_that_exist():
     text = (ROOT / "README.md").read_text()
-    named = set(re.findall(r"^epochal (\w+)|; epochal (\w+)", text, re.MULTILINE))
+    named = set(re.findall(r"^epochal ([\w-]+)|; epochal ([\w-]+)", text, re.MULTILINE))
 
     assert {a or b for a, b in named} <= set(VERBS)
 
