@@ -27,6 +27,7 @@ from epochal.cli import (
     test,
     train,
     trust,
+    verify_resume,
     watch,
     workbench,
 )
@@ -47,6 +48,7 @@ VERBS: dict[str, ModuleType] = {
     "stop": stop,
     "resume": resume,
     "checkpoint": checkpoint,
+    "verify-resume": verify_resume,
     "test": test,
     "predict": predict,
     "trust": trust,
@@ -60,7 +62,6 @@ READER_GONE = 128 + 13
 LATER = {
     "pause": "use `epochal stop` and `epochal resume`",
     "compare": "`epochal runs` lists the runs side by side, `epochal test` judges each",
-    "verify-resume": "`epochal resume` goes on from the newest complete checkpoint",
     "drift": "`epochal predict` notes what it has not seen",
     "export": "`epochal predict` uses the model; its weights lie in runs/*/bundle/model.safetensors",
     "label": "label in the source, or map values with `epochal clean DIR map_values`",

@@ -218,6 +218,16 @@ class Train:
     precision: str = text_key(
         "auto", meaning="The numbers it computes with.", choices=("auto", "float32", "bfloat16", "float16")
     )
+    compile: str = text_key(
+        "auto",
+        meaning="Whether torch compiles the steps; auto: in long runs where it is measured to pay.",
+        choices=("auto", "on", "off"),
+    )
+    mode: str = text_key(
+        "exact",
+        meaning="exact: a resumed run is the uninterrupted one, to the bit; fast: whatever is quickest.",
+        choices=("exact", "fast"),
+    )
     accumulate: int = int_key(
         1,
         1,

@@ -235,6 +235,7 @@ FAMILIES: dict[str, Family] = {
                 "feed_by",
                 "feed_first",
                 "feed_stages",
+                "compile",
                 "accumulate",
                 "precision",
                 "devices",

@@ -59,6 +59,8 @@ class RunSpec:
     """What the build said when the run was made: a source or the split that had changed, rows dealt out otherwise."""
     code: RunCode | None = None
     """For a model of a person's own."""
+    home: Path | None = None
+    """The project's folder, for a run that is tried elsewhere and thrown away; never written."""
 
     @property
     def number(self) -> int:
@@ -73,7 +75,7 @@ class RunSpec:
     @property
     def project_folder(self) -> Path:
         """The project the run belongs to."""
-        return self.folder.parent.parent
+        return self.home or self.folder.parent.parent
 
 
 def write_run(spec: RunSpec) -> None:

@@ -21,8 +21,9 @@ from epochal.train import learner_files, seeds
 from epochal.train.averages import Averaged
 from epochal.train.batch import Batch, num_rows, piece
 from epochal.train.families.linear import LinearHeads
-from epochal.train.feed import Feed, Held
+from epochal.train.feed import Feed, Heard, Held
 from epochal.train.memory import give_back, is_out_of_memory
+from epochal.train.mode import told_what_is_not_exact
 from epochal.train.objective import Loss, Objective, Target
 from epochal.train.optimise import Optimiser
 from epochal.train.scaling import LossScale
@@ -64,6 +65,7 @@ class GradientLearner:
         self._objective = Objective(target, device, plan.label_smoothing)
         self._own_loss = own_loss
         self._optimiser = Optimiser(module, plan, groups)
+        self._network = _compiled(module, device) if plan.compiled else module
         self._scale = LossScale() if plan.precision == "float16" else None
         self._autocast = _autocast(plan.precision, device)
         self._averaged = Averaged(module, plan.ema) if plan.ema else None
@@ -91,10 +93,12 @@ class GradientLearner:
         """Weights that are learnt."""
         return self._optimiser.num_parameters
 
+    @told_what_is_not_exact()
     def advance(self, count: int) -> Window:
         """Take at most `count` steps; stops before one whose loss or gradient is not finite.
 
-        Raises RunError (out-of-memory) when not even one row at a time can be computed.
+        Raises RunError: out-of-memory when not even one row at a time can be computed, not-exact when an operation of
+        the model cannot be computed as exact mode demands.
         """
         count = min(count, self.total_steps - self.step)
         self.module.train()
@@ -153,7 +157,7 @@ class GradientLearner:
     def _backward(self, batch: Batch, share: Tensor | float) -> Tensor:
         """Add the gradient of `share` of the loss; returns the members' losses."""
         with self._autocast:
-            outputs = self.module(batch)
+            outputs = self._network(batch)
             if self._own_loss is not None:
                 loss_K = self._own_loss(outputs, batch)
             else:
@@ -247,6 +251,7 @@ class GradientLearner:
             return losses_NK[:, int(self.module.best)]
         return losses_NK.mean(dim=1)
 
+    @told_what_is_not_exact()
     def evaluate(self) -> Evaluation:
         """Loss and predictions on validation; a linear model takes the strength that does best there."""
         if self._validation is None:
@@ -306,6 +311,18 @@ class GradientLearner:
         self.rate_factor = float(counted["rate_factor"])
         self.use_threads(int(counted["threads"]))
 
+    @property
+    def behind(self) -> int:
+        """Nothing: all that a step depends on is loaded."""
+        return 0
+
+    def catch_up(self, count: int) -> None:
+        """Nothing is ever owed."""
+
+    def hear(self, heard: Callable[[Batch], None]) -> None:
+        """Have every batch told before it is computed, for who compares what two runs learn from."""
+        self._feed = Heard(self._feed, heard)
+
     def _parts(self) -> learner_files.Parts:
         return learner_files.Parts(
             module=self.module,
@@ -325,6 +342,12 @@ class GradientLearner:
     def save_model(self, folder: Path) -> None:
         """Write the weights alone."""
         learner_files.save_weights(self.module, folder)
+
+
+def _compiled(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module as steps call it, on a GPU with CUDA graphs. Evaluation calls it as it is: its batches have other sizes."""
+    compiled: nn.Module = torch.compile(module, mode="reduce-overhead" if device.type == "cuda" else "default")  # type: ignore[assignment]
+    return compiled
 
 
 def _autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:

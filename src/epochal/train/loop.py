@@ -98,6 +98,8 @@ class Loop:
     """What going on to the bit depends on, for the checkpoints."""
     stages: tuple[Stage, ...] = ()
     """In which rows are fed gradually."""
+    hear: Callable[[Window], None] | None = None
+    """Told every window as it is taken."""
     _tally: Tally = field(default_factory=Tally)
     _pending: list[EpochDone] = field(default_factory=list)
     _at_once: int = _TOLD_AT_ONCE
@@ -120,6 +122,8 @@ class Loop:
             begun = yield from self._begin_stages(begun)
             before = self.clock.monotonic()
             window = advance(self.state, self._window_size())
+            if self.hear is not None:
+                self.hear(window)
             verdict = self._judged(window)
             seconds = self.clock.monotonic() - before
             self.state.counters.seconds += seconds

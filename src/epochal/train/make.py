@@ -129,7 +129,10 @@ def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows |
         plan=plan,
         target=target,
         feed=MemoryFeed(
-            train, row_order(plan, data.train.target, ranking), num_batches(len(data.train), plan.batch_size)
+            train,
+            row_order(plan, data.train.target, ranking),
+            num_batches(len(data.train), plan.batch_size),
+            even=plan.compiled,
         ),
         validation=MemoryRows(_rows(rows.validation, target, data.validation.target, device))
         if len(data.validation)

@@ -13,10 +13,11 @@ import torch
 from epochal.core.errors import SettingsError
 from epochal.core.settings import Project, duration_seconds
 from epochal.core.tasks import FAMILIES
-from epochal.train.device import choose_device, usable_cores
+from epochal.train.device import choose_device
 from epochal.train.families.networks import NETWORKS, OWN_NETWORK
+from epochal.train.faster import fastest
 from epochal.train.make import DenseRows, Prepared, steps_in_epoch
-from epochal.train.probe import PROBE_SECONDS, Rate, measure
+from epochal.train.probe import Rate, measure
 from epochal.train.state import Plan, size
 
 
@@ -36,8 +37,6 @@ _EVALUATIONS_CHEAP_SECONDS = 2.0
 """All evaluations together are always worth this."""
 _TRAINING_SHARE = 0.6
 """Of the budget: the rest is for reading, baselines, and a machine that gets busier."""
-_WORTH_IT = 1.5
-"""Several threads must be so many times faster than one: a busy machine punishes them later."""
 _WARM_UP, _WARM_UP_STEPS = 0.1, 50
 _LADDERS: dict[str, tuple[dict[str, int], ...]] = {
     "linear": (),
@@ -166,11 +165,11 @@ def _batch_size(num_rows: int) -> int:
 def _precision(wanted: str, device: torch.device) -> str:
     if wanted in {"auto", "float32"}:
         return "float32"
-    if wanted == "float16":
+    if wanted == "float16" and device.type == "cpu":
         raise SettingsError(
-            "float16 needs loss scaling, which small table networks gain nothing from",
+            "float16 is slower than float32 on a CPU, and less exact",
             path=("train", "precision"),
-            fix='write precision = "bfloat16" or "auto"',
+            fix='write precision = "auto"',
         )
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise SettingsError("this GPU has no bfloat16", path=("train", "precision"), fix='write precision = "float32"')
@@ -187,7 +186,7 @@ def make_plan(
     """
     started = time.perf_counter()
     draft = draft_plan(project, family, prepared)
-    plan, rate, notes = _with_threads(project, prepared, family, draft, dense)
+    plan, rate, notes = fastest(project, family, prepared, draft, dense)
     plan = _seldom_enough(plan, rate, _steps_per_epoch(plan, prepared, family), project.train.patience)
     plan, rate, more = fit_to_budget(
         project, family, plan, rate, prepared=prepared, dense=dense, begun=started - seconds_spent
@@ -274,23 +273,3 @@ def _enough(plan: Plan, family: str) -> int:
     """Passes under which a smaller model learns more in the same time."""
     fewest = 150 if family == "trees" else 10
     return min(plan.epochs, fewest)
-
-
-def _with_threads(
-    project: Project, prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None
-) -> tuple[Plan, Rate, list[str]]:
-    """The threads that were set; else one, unless several were measured to be clearly faster."""
-    rate = measure(prepared, family, plan, dense)
-    cores = usable_cores()
-    expected = plan.epochs * rate.of_epoch(_steps_per_epoch(plan, prepared, family), plan.evaluate_every)
-    chosen = project.train.threads != "auto"
-    if chosen or cores == 1 or plan.device != "cpu" or expected < 10 * PROBE_SECONDS:
-        return plan, rate, []
-    several = replace(plan, threads=cores)
-    faster = measure(prepared, family, several, dense)
-    if rate.seconds_per_step > _WORTH_IT * faster.seconds_per_step:
-        gain = rate.seconds_per_step / faster.seconds_per_step
-        steps = _steps_per_epoch(plan, prepared, family)
-        several = replace(several, one_thread_seconds=rate.of_epoch(steps, plan.evaluate_every) / steps)
-        return several, faster, [f"{cores} threads: measured {gain:.1f} times as fast as one"]
-    return plan, rate, []

@@ -55,6 +55,8 @@ class Plan:
     feed_stages: int = 4
     one_thread_seconds: float = 0.0
     """What a step took with one thread, its share of evaluations included, where several were measured to be faster."""
+    compiled: bool = False
+    """Whether torch compiles the steps."""
     accumulate: int = 1
     """Pieces in which each batch is computed."""
     options: Mapping[str, int | float | str | bool] = field(default_factory=dict)
@@ -152,7 +154,14 @@ class Learner(Protocol):
         """Write all of its state into a folder."""
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote."""
+        """Go on from what `save` wrote. What `behind` says is then to be done before anything else."""
+
+    @property
+    def behind(self) -> int:
+        """Steps that must be done again until it is where `load` found it, as no file keeps what they made."""
+
+    def catch_up(self, count: int) -> None:
+        """Do at most `count` of these again."""
 
     def save_model(self, folder: Path) -> None:
         """Write the model alone, for the bundle."""

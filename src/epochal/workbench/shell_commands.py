@@ -194,6 +194,15 @@ MODEL: tuple[Command, ...] = (
         when="untrusted",
     ),
     Command(
+        id="model.verify",
+        title="verify resume",
+        help="Show that a run with these settings, stopped and resumed, is the uninterrupted one, to the bit.",
+        keys=("v",),
+        stages=("model",),
+        footer=7,
+        cli="verify-resume",
+    ),
+    Command(
         id="model.suggested",
         title="as suggested",
         help="Put the setting under the cursor back to what is suggested.",

@@ -203,7 +203,10 @@ def _rows(
     )
     rows = moved({**train, "target": train_target}, device)
     memory = MemoryFeed(
-        rows, row_order(plan, data.train.target, ranking), num_batches(len(data.train), plan.batch_size)
+        rows,
+        row_order(plan, data.train.target, ranking),
+        num_batches(len(data.train), plan.batch_size),
+        even=plan.compiled,
     )
     if not len(data.validation):
         return memory, None

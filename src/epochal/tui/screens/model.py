@@ -16,15 +16,17 @@ from epochal.core.tasks import MODULE, OWN
 from epochal.tui.glyphs import glyphs
 from epochal.tui.paint import blank, cell, flowed, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
-from epochal.tui.screens.overlays import Agree, Ask, Item, Pick
+from epochal.tui.screens.overlays import Agree, Ask, Item, Pick, TextOverlay
 from epochal.tui.text import Part, content
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow, own
+from epochal.workbench.verifying import rows_of, said_of, verify_here
 from epochal.workbench.views.forms import ungrouped
 from epochal.workbench.views.model import FamilyRow, ModelView, SettingRow, model_view, suggested_values, trust_lines
 
 
 if TYPE_CHECKING:
+    from epochal.runs.equality import Verification
     from epochal.workbench.keys import Command
 
 
@@ -289,6 +291,23 @@ class ModelScreen(StageScreen):
             "What families and sizes are fitted to, such as 30 s or 5 min.",
             budget=True,
         )
+
+    def do_model_verify(self) -> None:
+        """Verify that a run resumes to the bit, and show what was compared."""
+        verify_here(self.session, self._verified)
+
+    def _verified(self, result: Verification) -> None:
+        verdict = f"verdict: {result.verdict}"
+        if not self.shown:
+            self.session.tell(f"verify resume: {verdict}")
+            return
+        lines: list[str | Content] = [*said_of(result), ""]
+        lines += [
+            content(cell(what, 22), cell(number, 14, "quiet"), cell(same, 8, "good" if same == "equal" else "bad"))
+            for what, number, same in rows_of(result)
+        ]
+        lines += ["", content(toned(verdict, "good" if result.exact else "bad"))]
+        self.workbench.push_screen(TextOverlay("Verify resume", lambda: lines, live=False))
 
     def do_model_suggested(self) -> None:
         """The setting under the cursor as suggested."""
