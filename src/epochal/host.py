@@ -26,12 +26,12 @@ from typing import Any, get_args
 from epochal.core.errors import EpochalError
 from epochal.core.events import RunEnded
 from epochal.core.settings import parse_project
+from epochal.project.going import Way
 from epochal.project.runfile import RunSpec, read_run
 from epochal.runs.gang import Node, check_meet, gang_training
 from epochal.runs.keeper import Keeper
 from epochal.runs.launch import BUSY, host_of
 from epochal.runs.thread_host import Training, TrainingThread, fit_training, host_started
-from epochal.train.going import Way
 
 
 STOP_NOW_SECONDS = 3.0
@@ -56,9 +56,13 @@ def main(arguments: list[str] | None = None, training: Make = fit_training) -> i
     parser.add_argument("--survives", default="", help="in words, what the run outlives")
     parser.add_argument("--host", choices=("detached", "torchrun"), help="torchrun: a process for each device trains")
     parser.add_argument("--meet", default="", help="for many nodes: HOST:PORT of the first, where all of them meet")
+    parser.add_argument(
+        "--segment", action="store_true", help="the folder is a project: train a part of a run that is verified"
+    )
     asked = parser.parse_args(arguments)
-    if asked.choose or asked.trial:
-        return _answer(_choice if asked.choose else _trial)
+    for wanted, work in ((asked.choose, _choice), (asked.trial, _trial), (asked.segment, _segment)):
+        if wanted:
+            return _answer(work)
 
     def begin(spec: RunSpec) -> tuple[str, Training]:
         chosen = host_of(spec, asked.host)
@@ -119,9 +123,12 @@ def _answer(work: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
 def _choice(request: dict[str, Any]) -> dict[str, Any]:
     """Try the families for a short, equal time."""
     from epochal.train.choose import choose
+    from epochal.train.mode import enter
 
+    project = parse_project(tomllib.loads(request["project"]))
+    enter(project.train.mode)  # for good: this process does nothing else
     choice = choose(
-        parse_project(tomllib.loads(request["project"])),
+        project,
         Path(request["snapshot"]),
         Path(request["split"]),
         float(request["budget_seconds"]),
@@ -134,16 +141,33 @@ def _choice(request: dict[str, Any]) -> dict[str, Any]:
 
 def _trial(request: dict[str, Any]) -> dict[str, Any]:
     """Take one real step and measure."""
+    from epochal.train.mode import enter
     from epochal.train.trial import try_one_step
 
+    project = parse_project(tomllib.loads(request["project"]))
+    enter(project.train.mode)
     trial = try_one_step(
-        parse_project(tomllib.loads(request["project"])),
+        project,
         Path(request["snapshot"]),
         Path(request["split"]),
         inputs=tuple(request["inputs"]),
         classes=tuple(request["classes"]),
+        folder=Path(request["folder"]),
     )
     return {"trial": plain(trial)}
+
+
+def _segment(request: dict[str, Any]) -> dict[str, Any]:
+    """Train a run that is to be verified from where it stands to a step."""
+    from epochal.train.segment import train_segment
+
+    segment = train_segment(
+        Path(request["folder"]),
+        Path(request["project"]),
+        request["until"],
+        report=lambda text, share: _say({"kind": "progress", "text": text, "share": share}),
+    )
+    return {"segment": plain(segment), "pid": os.getpid()}
 
 
 def _die_with_input() -> None:

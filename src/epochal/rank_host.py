@@ -18,10 +18,10 @@ from typing import get_args
 from epochal.core.clock import SystemClock
 from epochal.core.errors import EpochalError, RunError
 from epochal.core.events import Event, Waiting, to_payload
+from epochal.project.going import Way
 from epochal.project.runfile import RunSpec, read_run
 from epochal.runs.channel import Channel, inherited
 from epochal.runs.identity import my_identity
-from epochal.train.going import Way
 
 
 _MOST_TEXT = 4000

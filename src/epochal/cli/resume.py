@@ -47,6 +47,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Check that it can go on, start a host, follow."""
     from epochal.cli.following import follow, follows, say_started
+    from epochal.project import trust
     from epochal.runs.launch import host_of
     from epochal.runs.resume import Way, refuse_resume, resume
     from epochal.workbench import operations
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     check_launch(arguments)
     info = run_of(arguments)
+    trust.demand_same(info.spec)
     with DataClient() as client:
         operations.ensure_snapshot(client, info.spec, console.progress)
     way: Way = "anyway" if arguments.anyway else "from-start" if arguments.from_start else "exactly"

@@ -19,12 +19,12 @@ from typing import Any
 
 from epochal.core.errors import RunError
 from epochal.core.events import Event, PhaseStarted, RunEnded, Waiting, from_payload
+from epochal.project.going import Way
 from epochal.project.runfile import RunSpec
 from epochal.runs import memory
 from epochal.runs.channel import channel_pair, marked
 from epochal.runs.identity import Identity, is_alive, kill, read_identity
 from epochal.runs.thread_host import Poll, Training
-from epochal.train.going import Way
 
 
 TERM_SECONDS = 10

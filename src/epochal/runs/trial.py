@@ -41,6 +41,7 @@ def try_one_step(
         "split": str(paths.splits / split_id),
         "inputs": list(inputs),
         "classes": list(classes),
+        "folder": str(paths.folder),
     }
     answer = ask_child(
         [*TRY_COMMAND, str(paths.folder)],

@@ -210,7 +210,7 @@ def _try_family(
 ) -> _Tried:
     """Train on every fold within `seconds` in all, and estimate what the whole training would cost."""
     end = clock.monotonic() + seconds
-    draft = replace(draft_plan(project, family, whole.prepared), device="cpu")
+    draft = replace(draft_plan(project, family, whole.prepared), device="cpu", feed="all")
     rate = measure(whole.prepared, family, draft, whole.dense, seconds=min(0.3, seconds / 10))
     fitted, rate, _ = fit_to_budget(
         project,

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 import torch
 
 from epochal.core.settings import Project
-from epochal.train.make import dense_rows, make_learner, prepare
+from epochal.project.trust import demand
+from epochal.train.make import dense_rows, make_learner, prepare, with_own
 from epochal.train.plan import make_plan
 from epochal.train.rows import Rows, training_data
 from epochal.train.state import TrainState, advance
@@ -45,15 +46,26 @@ class Trial:
 
 
 def try_one_step(
-    project: Project, snapshot_folder: Path, split_folder: Path, *, inputs: Sequence[str], classes: Sequence[str]
+    project: Project,
+    snapshot_folder: Path,
+    split_folder: Path,
+    *,
+    inputs: Sequence[str],
+    classes: Sequence[str],
+    folder: Path | None = None,
 ) -> Trial:
     """Prepare, plan and take one step with the rows that hold most. `inputs` and `classes` are those of the build.
+
+    `folder` is the project's, for a model that is its own code.
 
     Raises EpochalError for data or settings that cannot be trained, as a run would.
     """
     data = training_data(project, snapshot_folder, split_folder, inputs=inputs, classes=classes)
     family = project.model.family
     prepared = prepare(data)
+    code = demand(folder, project) if folder is not None else None
+    if folder is not None and code is not None:
+        prepared = with_own(prepared, project, folder, code.files)
     dense = None if family == "trees" else dense_rows(prepared)
     planned = make_plan(project, family, prepared, dense)
     plan = planned.plan
@@ -65,9 +77,9 @@ def try_one_step(
         learner=make_learner(longest, family, plan, step_dense).learner, plan=plan, metric=project.metric
     )
     window = advance(state, 1)
-    with tempfile.TemporaryDirectory() as folder:
-        state.learner.save(Path(folder))
-        size = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file())
+    with tempfile.TemporaryDirectory() as scratch:
+        state.learner.save(Path(scratch))
+        size = sum(p.stat().st_size for p in Path(scratch).rglob("*") if p.is_file())
     return Trial(
         healthy=window.healthy,
         loss=window.loss,

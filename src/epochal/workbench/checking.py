@@ -9,6 +9,7 @@ from typing import Any
 from epochal.core.errors import EpochalError
 from epochal.core.settings import to_document
 from epochal.data.protocol import FindProblems
+from epochal.project import trust
 from epochal.project.file import ProjectFile
 from epochal.runs.trial import try_one_step
 from epochal.workbench import operations
@@ -28,6 +29,7 @@ def check_project(
     try:
         answer = client.ask(FindProblems(folder=str(file.folder), document=to_document(file.project)), progress=report)
         problems += [_plain(p) for p in answer["problems"]]
+        trust.demand(file.folder, file.project)
         estimate = _try(client, file, problems, report, tell)
     except EpochalError as error:
         problems.append(_as_problem(error))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from epochal.core.steps import Step
     from epochal.data.protocol import Built
     from epochal.project.file import ProjectFile
+    from epochal.project.trust import Standing
     from epochal.review.view import ReviewView
     from epochal.runs.state import RunInfo
     from epochal.workbench.data_client import DataClient
@@ -40,7 +41,8 @@ Progress = Callable[[str, float | None], None]
 """Told what is being done, in words, and the share done (None: unknown)."""
 
 Listener = Callable[[str], None]
-"""Told the topic that changed: project, job, runs, run, choice, ledger, problems, review, rows, notice, error."""
+"""Told the topic that changed: project, job, runs, run, choice, code, ledger, problems, review, rows, notice,
+error."""
 
 NOTICE_SECONDS = 12.0
 """After these a notice yields to what to do next."""
@@ -106,6 +108,8 @@ class Session:
     """The notice that was last seen to stand, and since when."""
     _jobs: int = 0
     """How many were begun; the newest is the one that is shown."""
+    code: Standing | None = None
+    """How the code of the project's own model stands, as last looked at; None before, or where there is none."""
     measured: Asked | None = None
     """What the families were last tried on, or were about to be, since the project was opened."""
     vitals: Vitals | None = field(default_factory=Vitals)
@@ -177,7 +181,7 @@ class Session:
 
         self.file = ProjectFile.open(folder)
         self.folder = Path(folder).absolute()
-        self.built = self.choice = None
+        self.built = self.choice = self.code = None
         self.built_of = self.choice_of = self.measured = None
         self.columns = ()
         self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
@@ -187,7 +191,7 @@ class Session:
 
     def shut(self) -> None:
         """Let go of the project."""
-        self.file = self.folder = self.built = self.choice = None
+        self.file = self.folder = self.built = self.choice = self.code = None
         self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
 
     def built_now(self, built: Built, of: Asked) -> None:
