@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from epochal.core.errors import RunError
-from epochal.core.settings import Columns, Goal, Model, Project, Source, Train
+from epochal.core.settings import Columns, Goal, Model, Project, Source, Train, with_setting
 from epochal.project.checkpoints import checkpoints_of
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import write_run
@@ -29,6 +29,8 @@ from epochal.runs.resume import resume
 from epochal.runs.signs import read_sign
 from epochal.runs.state import run_info
 from epochal.snapshot.manifest import Snapshot, SnapshotColumn, SplitFile, write_snapshot_manifest, write_split_manifest
+from epochal.testing import tiny_project
+from epochal.workbench.verifying import verify
 
 
 NUM_ROWS = 600
@@ -274,6 +276,7 @@ def test_the_lines_for_two_nodes_start_one_run_on_both(folder, golden, tmp_path)
     ("changes", "nodes", "words"),
     [
         ({"model": Model(family="trees")}, 1, "trees computes on one device and 2 were asked for"),
+        ({"model": Model(family="own")}, 1, "own computes on one device and 2 were asked for"),
         ({"train": replace(PROJECT.train, host="thread")}, 1, "the thread host is one process"),
         ({"train": replace(PROJECT.train, devices="auto")}, 2, "how many ranks each node has must be said"),
     ],
@@ -283,3 +286,11 @@ def test_what_cannot_be_shared_is_refused_before_a_folder_is_made(tmp_path, chan
     with pytest.raises(RunError, match=words):
         make_run(tmp_path, replace(PROJECT, **changes), BUILT, nodes=nodes)
     assert not (tmp_path / "runs").exists()
+
+
+def test_verifying_says_that_it_computes_in_one_process(tmp_path):
+    """Else it would verify something else than was asked."""
+    file = tiny_project(tmp_path, family="mlp")
+
+    with pytest.raises(RunError, match="computes in one process, and 2 devices were asked for"):
+        verify(None, file, tell=print, adjust=lambda project: with_setting(project, "train.devices", 2))

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from epochal.core.errors import RunError
 from epochal.core.settings import Project
 from epochal.data.protocol import body_of
 from epochal.project import trust
@@ -37,6 +38,13 @@ def verify(
     """
     refuse_stops(at, steps)
     wanted = file.project if adjust is None else adjust(file.project)
+    if wanted.train.num_ranks > 1:
+        raise RunError(
+            f"what is verified computes in one process, and {wanted.train.num_ranks} devices were asked for",
+            where="[train] devices",
+            fix="verify it with --set train.devices=auto; ranks go the same way, each with its own random state",
+            code="one-device",
+        )
     trust.demand(file.folder, wanted)
     project, built = operations.build(client, file, tell=tell, project=wanted, report=report, cancelled=cancelled)
     return verify_resume(file.folder, project, body_of(built), steps=steps, at=at, report=report, cancelled=cancelled)
