@@ -255,7 +255,7 @@ def measure(session: Session, *, again: bool = True) -> None:
 
 def _take(session: Session, choice: Choice) -> None:
     """Write the chosen family down, with the settings fitted to the budget."""
-    project = replace(session.project, model=Model(family=choice.chosen, options=choice.options))
+    project = operations.taken(session.project, Model(family=choice.chosen, options=choice.options))
     for dotted, value in choice.settings.items():
         project = with_setting(project, dotted, value)
     session.change(project, f"choose {choice.chosen}")
@@ -303,7 +303,7 @@ def take_family(session: Session, family: str) -> bool:
     """Take a family; its own settings start as suggested."""
     if session.project.model.family == family:
         return True
-    return session.change(replace(session.project, model=Model(family=family)), f"take {family}")
+    return session.change(operations.taken(session.project, Model(family=family)), f"take {family}")
 
 
 def train(session: Session, *, accept_split: bool = False) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from epochal.core.errors import Cancelled, EpochalError
 from epochal.core.settings import Project, to_document, with_setting
 from epochal.core.split import said_of_change
+from epochal.core.useless import said_of_idle
 from epochal.workbench.evidence import Asked, asked_of
 from epochal.workbench.vitals import Vitals
 from epochal.workbench.watcher import Seen, Watcher, Wish
@@ -297,9 +298,9 @@ class Session:
         except EpochalError as error:
             self.failed(error)
             return False
-        dropped = said_of_change(before, self.file.project)
-        if dropped:
-            self.notice = f"{self.notice}; {dropped}" if self.notice else dropped
+        for dropped in (said_of_change(before, self.file.project), said_of_idle(before, self.file.project)):
+            if dropped:
+                self.notice = f"{self.notice}; {dropped}" if self.notice else dropped
         self.changed("project")
         return True
 
