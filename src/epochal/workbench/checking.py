@@ -6,7 +6,8 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ from epochal.workbench import operations
 from epochal.workbench.data_client import DataClient
 from epochal.workbench.machine import free_memory
 from epochal.workbench.verdicts import of_room, verdicts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A check that was made."""
+
+    document: Mapping[str, Any]
+    """As `check_project` gives it."""
+    project: Project
+    """The settings it was made of."""
 
 
 ORDER = ("error", "warning", "hint")
@@ -167,12 +178,17 @@ def _keep(file: ProjectFile, built: Built, document: dict[str, Any]) -> None:
 
 def _kept_at(file: ProjectFile, built: Built) -> Path:
     """Where a check of this data with these settings is kept; the rows and their division have ids."""
-    settings = to_document(file.project)
-    decided = {key: settings.get(key) for key in ("goal", "columns", "model", "train")}
-    declared = [{k: v for k, v in source.items() if k != "sha256"} for source in settings.get("source", ())]
-    asked = [_FORM, built.snapshot_id, built.split_id, list(built.inputs), decided, declared]
+    asked = [_FORM, built.snapshot_id, built.split_id, list(built.inputs), decided(file.project)]
     name = hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:16]
     return ProjectPaths(file.folder).checks / f"{name}.json"
+
+
+def decided(project: Project) -> dict[str, Any]:
+    """What a check depends on of the settings: all but the name and what builds record."""
+    document = to_document(project)
+    sources = [{k: v for k, v in source.items() if k != "sha256"} for source in document.get("source", ())]
+    split = {k: v for k, v in document.get("split", {}).items() if k not in {"fingerprint", "cuts"}}
+    return {**document, "name": "", "source": sources, "split": split}
 
 
 def _of_useless(useless: Useless) -> dict[str, Any]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from epochal.project.file import ProjectFile
     from epochal.review.view import ReviewView
     from epochal.runs.state import RunInfo
+    from epochal.workbench.checking import Checked
     from epochal.workbench.data_client import DataClient
     from epochal.workbench.flow import Choice, Draft
     from epochal.workbench.intents import ShowRows
@@ -41,7 +42,7 @@ Progress = Callable[[str, float | None], None]
 """Told what is being done, in words, and the share done (None: unknown)."""
 
 Listener = Callable[[str], None]
-"""Told the topic that changed: project, job, runs, run, choice, ledger, problems, review, rows, notice, error."""
+"""Told the topic that changed: project, job, runs, run, choice, check, ledger, problems, review, rows, notice, error."""
 
 NOTICE_SECONDS = 12.0
 """After these a notice yields to what to do next."""
@@ -85,6 +86,8 @@ class Session:
     """The snapshot and split last made or found in this session."""
     built_of: Asked | None = None
     """What they were made of; None: of the project as it stands."""
+    checked: Checked | None = None
+    """The check that was last made or recalled."""
     choice: Choice | None = None
     """What a trial of the families said last."""
     choice_of: Asked | None = None
@@ -178,7 +181,7 @@ class Session:
 
         self.file = ProjectFile.open(folder)
         self.folder = Path(folder).absolute()
-        self.built = self.choice = None
+        self.built = self.choice = self.checked = None
         self.built_of = self.choice_of = self.measured = None
         self.columns = ()
         self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
@@ -188,7 +191,7 @@ class Session:
 
     def shut(self) -> None:
         """Let go of the project."""
-        self.file = self.folder = self.built = self.choice = None
+        self.file = self.folder = self.built = self.choice = self.checked = None
         self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
 
     def built_now(self, built: Built, of: Asked) -> None:

@@ -176,12 +176,21 @@ MODEL: tuple[Command, ...] = (
         footer=4,
     ),
     Command(
+        id="model.check",
+        title="check",
+        help="Check the settings before a run: short trainings that show faults and suggest a learning rate and a batch size.",
+        keys=("C",),
+        stages=("model",),
+        footer=5,
+        cli="check",
+    ),
+    Command(
         id="model.budget",
         title="budget",
         help="The time that families and sizes are fitted to.",
         keys=("b",),
         stages=("model",),
-        footer=5,
+        footer=6,
     ),
     Command(
         id="model.suggested",

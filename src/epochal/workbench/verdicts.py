@@ -68,7 +68,7 @@ def verdicts(checks: Mapping[str, Any], project: Project) -> tuple[Verdict, ...]
 def _untrained(found: Mapping[str, Any], project: Project) -> Verdict:
     title, name = "untrained loss", "untrained_loss"
     loss, expected = found["loss"], found["expected"]
-    source = "every class alike" if project.goal.task == "classification" else "always the mean"
+    source = "every class alike" if project.goal.task == "classification" else "saying the mean"
     if loss is None:
         return Verdict(
             name=name,
@@ -79,7 +79,7 @@ def _untrained(found: Mapping[str, Any], project: Project) -> Verdict:
             what="before anything is learnt the loss is no finite number",
             fix="look for extreme values among the inputs in the data pane",
         )
-    told = f"{figure(loss)} before anything is learnt; saying {source} has {figure(expected)}"
+    told = f"{figure(loss)} at the start; {source} has {figure(expected)}"
     if abs(loss - expected) <= expected * (_EQUAL if found["exact"] else _FAR_OFF):
         return Verdict(name=name, title=title, severity="ok", what=told)
     return Verdict(
@@ -107,20 +107,22 @@ def _overfit(found: Mapping[str, Any]) -> Verdict:
     def left(reached: float | None) -> float:
         return float("inf") if reached is None else (reached - floor) / room
 
+    if guess <= 0:
+        return told("unsaid", f"the {rows} rows that a batch could be made of have one target alone")
     if room <= 0 or floor > _HIGH_FLOOR * guess:
         return told(
-            "warning" if guess > 0 else "unsaid",
+            "warning",
             f"on a batch of {rows} rows no model gets below a loss of {figure(floor)}, where a constant answer has "
             f"{figure(guess)}: rows with equal inputs have different targets",
             "[columns]",
             "look for wrong labels or an input that is missing; `A` in the data pane lists disputed targets",
         )
     if left(loss) <= _LEARNT:
-        best = f"; the lowest possible is {figure(floor)}" if floor > 0 else ""
+        best = f", the lowest is {figure(floor)}" if floor > 0 else ""
         return told("ok", f"{rows} rows learnt in {count(steps)} steps, to a loss of {figure(loss)}{best}")
     reached = (
         f"{rows} rows are not learnt by heart in {count(steps)} steps: their loss stays at "
-        f"{figure(loss)}, where a constant answer has {figure(guess)} and {figure(floor)} is possible"
+        f"{figure(loss)}, where a constant answer has {figure(guess)} and {figure(floor) if floor else 0} is possible"
         if loss is not None
         else f"the loss of {rows} rows leaves the finite numbers after {count(steps)} steps"
     )
@@ -148,15 +150,16 @@ def _rate(found: Mapping[str, Any]) -> Verdict:
     if found["why_not"]:
         return Verdict(name=name, title=title, severity="unsaid", what=f"no test: {found['why_not']}")
     setting = "train.learning_rate" if suggested is not None and suggested != in_force else ""
+    now = _number(in_force)
     too_high = highest is not None and in_force >= highest
     if suggested is None:
         cut = "time was up" if found["cut_short"] else "the loss never fell clearly at any rate"
         if not too_high:
             return Verdict(
-                name=name, title=title, severity="unsaid", what=f"{in_force:g} in force; nothing suggested, as {cut}"
+                name=name, title=title, severity="unsaid", what=f"{now} in force; nothing suggested, as {cut}"
             )
         setting = ""
-    offer = f"train.learning_rate = {suggested:g}" if suggested is not None else 'train.learning_rate = "auto"'
+    offer = f"train.learning_rate = {_number(suggested)}" if suggested is not None else 'train.learning_rate = "auto"'
     if too_high:
         return Verdict(
             name=name,
@@ -164,7 +167,7 @@ def _rate(found: Mapping[str, Any]) -> Verdict:
             severity="warning",
             code="learning-rate-too-high",
             where="[train] learning_rate",
-            what=f"{in_force:g} is too high: from {highest:.2g} on the loss rises instead of falling",
+            what=f"{now} is too high: from {_number(highest)} on the loss rises",
             fix=offer,
             setting=setting,
             value=suggested,
@@ -176,17 +179,17 @@ def _rate(found: Mapping[str, Any]) -> Verdict:
             severity="hint",
             code="learning-rate-too-low",
             where="[train] learning_rate",
-            what=f"{in_force:g} is low: the loss falls fastest at about {suggested:g}",
+            what=f"{now} is low: the loss falls fastest at about {_number(suggested)}",
             fix=offer,
             setting=setting,
             value=suggested,
         )
-    rises = f"; from {highest:.2g} on the loss rises" if highest is not None else ""
+    rises = f", too high from {_number(highest)} on" if highest is not None else ""
     return Verdict(
         name=name,
         title=title,
         severity="ok",
-        what=f"{in_force:g} in force, {suggested:g} suggested{rises}",
+        what=f"{now} in force, {_number(suggested)} suggested{rises}",
         setting=setting,
         value=suggested,
     )
@@ -212,22 +215,26 @@ def _size(found: Mapping[str, Any], project: Project) -> Verdict:
             severity="hint",
             code="batch-size",
             where="[train] batch_size",
-            what=f"{in_force} in force is slow: {suggested} learns from {best / speeds[in_force]:.1f} times as many "
-            f"rows a second{fits}",
+            what=f"{in_force} in force is slow: {suggested} learns {best / speeds[in_force]:.1f} times as fast{fits}",
             fix=f"train.batch_size = {suggested}",
             setting=setting,
             value=suggested,
         )
     at = next((s for s in (in_force, suggested) if s in speeds), suggested)
+    other = f", {suggested} suggested" if setting else ""
     return Verdict(
         name=name,
         title=title,
         severity="ok",
-        what=f"{in_force} in force, {round(100 * speeds[at] / best)} % of the best throughput; larger than {suggested} pays "
-        f"nothing{fits}",
+        what=f"{in_force} in force at {round(100 * speeds[at] / best)} % of the best speed{other}{fits}",
         setting=setting,
         value=suggested,
     )
+
+
+def _number(value: float) -> str:
+    """A rate as one may type it, without the zeros of its exponent."""
+    return f"{value:.2g}".replace("e-0", "e-")
 
 
 def of_room(estimate: Mapping[str, Any]) -> tuple[Verdict, ...]:

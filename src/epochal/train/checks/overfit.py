@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from epochal.train import seeds
 from epochal.train.checks.facts import Overfit
 from epochal.train.checks.subject import Subject, floor_loss, guess_loss
 from epochal.train.families.networks import NETWORKS
@@ -128,7 +129,8 @@ def _batch(subject: Subject) -> np.ndarray:
 
     if subject.family != "linear" or dense is None:
         return np.sort(spread(_ROWS))
-    candidates = spread(_CANDIDATES)
+    # In any order but that of the target: among equally good rows the first are taken.
+    candidates = seeds.generator(subject.plan.seed, "batch").permutation(spread(_CANDIDATES))
     seen = subject.rows(candidates).seen()
     numbers, codes = dense.train.numbers.numpy()[candidates], dense.train.codes.numpy()[candidates]
     chosen = _independent(1 + numbers @ numbers.T + _shared(codes))

@@ -19,6 +19,8 @@ from epochal.workbench.views.words import count, duration, memory, rate
 TONES: dict[Severity, Tone] = {"ok": "good", "unsaid": "quiet", "hint": "accent", "warning": "warning", "error": "bad"}
 """Of verdicts."""
 
+_SHORT = {"learning_rate": "rate", "batch_size": "batch"}
+"""What can be taken, where there is little room."""
 _HEADROOM = 1.3
 """The picture reaches so far above the loss at the start; what blows up leaves it at the top."""
 
@@ -115,7 +117,7 @@ def _line(severity: Severity, title: str, what: str, fix: str) -> CheckLine:
 
 def _offer(verdict: Verdict) -> Offer:
     value = verdict.value if verdict.value is not None else 0
-    return Offer(setting=verdict.setting, value=value, words=f"{verdict.title} {value:g}")
+    return Offer(setting=verdict.setting, value=value, words=f"{_SHORT[verdict.name]} {value:g}")
 
 
 def _chart(found: Mapping[str, Any], *, ascii_only: bool) -> Chart:
