@@ -173,7 +173,7 @@ MODEL: tuple[Command, ...] = (
         help="Try each family for a short, equal time, judged on validation.",
         keys=("c",),
         stages=("model",),
-        footer=4,
+        footer=5,
     ),
     Command(
         id="model.check",
@@ -181,7 +181,7 @@ MODEL: tuple[Command, ...] = (
         help="Check the settings before a run: short trainings that show faults and suggest a learning rate and a batch size.",
         keys=("C",),
         stages=("model",),
-        footer=5,
+        footer=4,
         cli="check",
     ),
     Command(

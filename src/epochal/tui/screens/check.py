@@ -115,15 +115,18 @@ class CheckSheet(ModalScreen[None]):
         if not self.is_attached:
             return
         view = None if self.checking else self._view
-        title = self.query_one("#sheet-title", Lines)
-        title.show([spread(content(toned(self._title(), "bold")), content(self._note(view)), title.size.width)])
-        lines = self.query_one("#check-lines", Lines)
+        title, lines = self.query_one("#sheet-title", Lines), self.query_one("#check-lines", Lines)
         lines.show(self._lines(view, lines.size.width))
+        note = content(self._note(view, lines.below))
+        title.show([spread(content(toned(self._title(), "bold")), note, title.size.width)])
         wide = self.query_one("#check-main").size.width >= _WIDE
         both = view is not None and view.chart is not None and bool(view.sizes)
-        self.query_one("#check-left").display = view is not None and (wide or not self._sizes_shown)
-        sizes = self.query_one("#check-sizes", Lines)
+        left, sizes = self.query_one("#check-left"), self.query_one("#check-sizes", Lines)
+        shown = left.display, sizes.display
+        left.display = view is not None and (wide or not self._sizes_shown)
         sizes.display = both and (wide or self._sizes_shown)
+        if shown != (left.display, sizes.display):
+            self.call_after_refresh(self._draw)  # what was hidden has no width yet
         sizes.set_class(wide, "-beside")
         sizes.show(_sizes(view, sizes.size.width) if view is not None else [])
         legend, chart = self.query_one("#check-legend", Lines), self.query_one("#check-chart", ChartView)
@@ -136,12 +139,12 @@ class CheckSheet(ModalScreen[None]):
         family = self.session.project.model.family
         return f"Check of {family}" if family else "Check"
 
-    def _note(self, view: CheckView | None) -> Part:
+    def _note(self, view: CheckView | None, below: int) -> Part:
         if self.checking or view is None:
             return toned("")
         if not flow.check_holds(self.session):
             return toned("of the settings before; C checks again", "warning")
-        return toned(count_words(view), "quiet")
+        return toned(count_words(view) + (f"   j shows {below} more" if below else ""), "quiet")
 
     def _lines(self, view: CheckView | None, width: int) -> list[Content]:
         job = self.session.job
@@ -167,7 +170,7 @@ class CheckSheet(ModalScreen[None]):
         if view is not None:
             keys += [(key, f"take {offer.words}") for key, offer in self._offers(view).items()]
             if both and not wide:
-                keys.append(("Tab", "picture" if self._sizes_shown else "batch sizes"))
+                keys.append(("Tab", "picture" if self._sizes_shown else "sizes"))
             keys.append(("C", "again"))
         keys.append(("Esc", "cancel" if self.checking else "back"))
         shown = content(*(p for key, does in keys for p in ((key, "bold $ep-text"), (f" {does}   ", "$ep-quiet"))))
@@ -198,6 +201,7 @@ class CheckSheet(ModalScreen[None]):
             return
         elif pressed in scrolls:
             self.query_one("#check-lines", Lines).scroll_lines(scrolls[pressed])
+            self._draw()
         elif pressed == "Tab":
             self._sizes_shown = not self._sizes_shown
             self._draw()
