@@ -26,11 +26,11 @@ from typing import Any, get_args
 from epochal.core.errors import EpochalError
 from epochal.core.events import RunEnded
 from epochal.core.settings import parse_project
+from epochal.project.going import Way
 from epochal.project.runfile import RunSpec, read_run
 from epochal.runs.keeper import Keeper
 from epochal.runs.launch import BUSY
 from epochal.runs.thread_host import Training, TrainingThread, fit_training, host_started
-from epochal.train.going import Way
 
 
 STOP_NOW_SECONDS = 3.0
@@ -53,9 +53,13 @@ def main(arguments: list[str] | None = None, training: Make = fit_training) -> i
     parser.add_argument("--token", default="", help="names this start, for whoever waits for it")
     parser.add_argument("--way", choices=get_args(Way), default="exactly", help="how a run that was begun may go on")
     parser.add_argument("--survives", default="", help="in words, what the run outlives")
+    parser.add_argument(
+        "--segment", action="store_true", help="the folder is a project: train a part of a run that is verified"
+    )
     asked = parser.parse_args(arguments)
-    if asked.choose or asked.trial:
-        return _answer(_choice if asked.choose else _trial)
+    for wanted, work in ((asked.choose, _choice), (asked.trial, _trial), (asked.segment, _segment)):
+        if wanted:
+            return _answer(work)
 
     def begin(spec: RunSpec) -> Training:
         return training(spec, asked.way)
@@ -107,9 +111,12 @@ def _answer(work: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
 def _choice(request: dict[str, Any]) -> dict[str, Any]:
     """Try the families for a short, equal time."""
     from epochal.train.choose import choose
+    from epochal.train.mode import enter
 
+    project = parse_project(tomllib.loads(request["project"]))
+    enter(project.train.mode)  # for good: this process does nothing else
     choice = choose(
-        parse_project(tomllib.loads(request["project"])),
+        project,
         Path(request["snapshot"]),
         Path(request["split"]),
         float(request["budget_seconds"]),
@@ -122,18 +129,35 @@ def _choice(request: dict[str, Any]) -> dict[str, Any]:
 
 def _trial(request: dict[str, Any]) -> dict[str, Any]:
     """Take one real step, measure, and where they are asked for make the short trainings that show faults."""
+    from epochal.train.mode import enter
     from epochal.train.trial import try_training
 
+    project = parse_project(tomllib.loads(request["project"]))
+    enter(project.train.mode)
     trial = try_training(
-        parse_project(tomllib.loads(request["project"])),
+        project,
         Path(request["snapshot"]),
         Path(request["split"]),
         inputs=tuple(request["inputs"]),
         classes=tuple(request["classes"]),
+        folder=Path(request["folder"]),
         probes=bool(request["probes"]),
         report=lambda *facts: _say({"kind": "progress", **_named(facts)}),
     )
     return {"trial": plain(trial)}
+
+
+def _segment(request: dict[str, Any]) -> dict[str, Any]:
+    """Train a run that is to be verified from where it stands to a step."""
+    from epochal.train.segment import train_segment
+
+    segment = train_segment(
+        Path(request["folder"]),
+        Path(request["project"]),
+        request["until"],
+        report=lambda text, share: _say({"kind": "progress", "text": text, "share": share}),
+    )
+    return {"segment": plain(segment), "pid": os.getpid()}
 
 
 def _die_with_input() -> None:

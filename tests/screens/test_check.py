@@ -56,7 +56,7 @@ def document(**changed) -> dict:
             "memory_available_bytes": 8e9,
         },
         "checks": {
-            "untrained_loss": {"loss": 1.118, "expected": math.log(3), "exact": False, "rows": 62},
+            "untrained_loss": {"loss": 1.118, "expected": math.log(3), "exact": False, "rows": 62, "why_not": ""},
             "overfit": {
                 "rows": 32,
                 "steps": 40,
@@ -66,6 +66,7 @@ def document(**changed) -> dict:
                 "learning_rate": 0.5,
                 "otherwise": None,
                 "cut_short": False,
+                "why_not": "",
             },
             "learning_rate": {
                 "in_force": 0.5,

@@ -54,6 +54,15 @@ class TestASetting:
         assert named(project(task="regression", **{name: value})) == [f"train.{name}"]
         assert named(project(**{name: value})) == []
 
+    @pytest.mark.parametrize(("name", "value"), [("feed_by", "trust"), ("feed_stages", 3)])
+    def test_about_gradual_feeding_is_where_all_rows_come_at_once(self, name, value):
+        assert named(project(**{name: value})) == [f"train.{name}"]
+        assert named(project(feed="gradual", **{name: value})) == []
+
+    def test_which_values_come_first_is_without_a_column(self):
+        assert named(project(feed="gradual", feed_first="low")) == ["train.feed_first"]
+        assert named(project(feed="gradual", feed_first="low", feed_by="trust")) == []
+
     @pytest.mark.parametrize(("name", "value"), [("patience", 5), ("schedule", "plateau")])
     def test_that_looks_at_validation_rows_is_where_there_are_none(self, name, value):
         assert named(project(split={"validation": 0.0}, **{name: value})) == [f"train.{name}"]

@@ -13,7 +13,7 @@ from epochal.workbench.verdicts import of_room, verdicts
 def facts(**changed: dict) -> dict:
     """Facts of a trial in which nothing is wrong, but for what is changed of each check."""
     usual = {
-        "untrained_loss": {"loss": 1.118, "expected": math.log(3), "exact": False, "rows": 62},
+        "untrained_loss": {"loss": 1.118, "expected": math.log(3), "exact": False, "rows": 62, "why_not": ""},
         "overfit": {
             "rows": 32,
             "steps": 40,
@@ -23,6 +23,7 @@ def facts(**changed: dict) -> dict:
             "learning_rate": 0.002,
             "otherwise": None,
             "cut_short": False,
+            "why_not": "",
         },
         "learning_rate": {
             "in_force": 0.002,

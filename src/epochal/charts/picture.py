@@ -13,7 +13,7 @@ from epochal.charts.thin import Points, bin_width, thin
 
 
 Run = tuple[str, str]
-"""Characters and their role: a curve's own, or axis, label, level, seam, mark."""
+"""Characters and their role: a curve's own, or axis, label, level, seam, stage, mark."""
 
 _DASHES, _DOTS = (3, 2), (1, 3)
 """Columns of dots that are drawn and left out, of a cell's two."""
@@ -50,6 +50,8 @@ class Chart:
     """Single points: x, y and the character that stands there."""
     seams: tuple[float, ...] = ()
     """Where a thin upright line stands, behind everything else."""
+    stages: tuple[tuple[float, str], ...] = ()
+    """Where something else begins: an upright line with a word at its top."""
     x_title: str = ""
     ascii: bool = False
 
@@ -93,15 +95,22 @@ def _canvas(chart: Chart, width: int, height: int) -> list[list[Run]]:
         [(_character(b, role, ascii_only=chart.ascii), role) for b, role in zip(*pair, strict=True)]
         for pair in zip(bits, roles, strict=True)
     ]
-    for value, text in chart.levels:
-        _level(cells, chart, value, text)
-    for value in chart.seams:
-        _seam(cells, chart, value)
+    _lines(cells, chart)
     for x, y, sign in chart.marks:
         place, at = chart.x.place(x), _row(chart.y, y, height)
         if 0 <= place <= 1 and at is not None:
             cells[at][_cell(place, width)] = (sign, "mark")
     return cells
+
+
+def _lines(cells: list[list[Run]], chart: Chart) -> None:
+    """What stands behind the curves."""
+    for value, text in chart.levels:
+        _level(cells, chart, value, text)
+    for value in chart.seams:
+        _upright(cells, chart, value, ":" if chart.ascii else "┊", "seam")
+    for value, text in chart.stages:
+        _stage(cells, chart, value, text)
 
 
 def _visible(one: Curve, x: Scale, width: float) -> Points:
@@ -138,14 +147,26 @@ def _level(cells: list[list[Run]], chart: Chart, value: float, text: str) -> Non
             cells[row][start + i] = (character, "level")
 
 
-def _seam(cells: list[list[Run]], chart: Chart, value: float) -> None:
+def _upright(cells: list[list[Run]], chart: Chart, value: float, sign: str, role: str) -> int | None:
+    """A thin line where nothing else is; returns its column, None when it lies outside."""
     place = chart.x.place(value)
     if not 0 <= place <= 1:
-        return
+        return None
     column = _cell(place, len(cells[0]))
     for row in cells:
         if row[column][0] == " ":
-            row[column] = (":" if chart.ascii else "┊", "seam")
+            row[column] = (sign, role)
+    return column
+
+
+def _stage(cells: list[list[Run]], chart: Chart, value: float, text: str) -> None:
+    column = _upright(cells, chart, value, "!" if chart.ascii else "╎", "stage")
+    top = cells[0]
+    if column is None or column + 1 + len(text) > len(top):
+        return
+    if all(top[column + 1 + i][0] == " " for i in range(len(text))):
+        for i, character in enumerate(text):
+            top[column + 1 + i] = (character, "stage")
 
 
 def _row(scale: Scale, value: float, height: int) -> int | None:

@@ -43,11 +43,13 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Check that it can go on, start a host, follow."""
     from epochal.cli.following import follow, follows, say_started
+    from epochal.project import trust
     from epochal.runs.resume import resume
     from epochal.workbench import operations
     from epochal.workbench.data_client import DataClient
 
     info = run_of(arguments)
+    trust.demand_same(info.spec)
     with DataClient() as client:
         operations.ensure_snapshot(client, info.spec, console.progress)
     host = arguments.host or info.spec.project.train.host

@@ -107,6 +107,18 @@ class EpochDone(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageStarted(Event):
+    """Rows are fed gradually, and from this step on more of them."""
+
+    kind: ClassVar[str] = "stage"
+    step: int
+    number: int
+    """From 1."""
+    of: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineDone(Event):
     """A baseline was trained and judged on validation."""
 
@@ -206,6 +218,7 @@ EVENTS: dict[str, type[Event]] = {
         TrainingStarted,
         StepsDone,
         EpochDone,
+        StageStarted,
         BaselineDone,
         CheckpointSaved,
         Resumed,

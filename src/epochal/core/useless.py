@@ -16,6 +16,7 @@ CODE = "useless-setting"
 _PARTS_BY_SHARE = ("random", "stratified", "group")
 """Kinds of split whose validation part is empty when its share is 0."""
 _OF_CLASSES = ("label_smoothing", "class_weights", "sampling")
+_OF_GRADUAL = ("feed_by", "feed_first", "feed_stages")
 _REPLACED = {"rounds": "epochs", "rate": "learning_rate"}
 """Settings of trees that [train] has under another name: what stands there wins."""
 
@@ -115,6 +116,10 @@ def _why(project: Project, name: str) -> str:
         return "only the optimiser sgd has a momentum"
     if name in _OF_CLASSES and project.goal.task != "classification":
         return "it is about classes, and a number is learnt"
+    if name in _OF_GRADUAL and train.feed != "gradual":
+        return 'only feed = "gradual" looks at it'
+    if name == "feed_first" and not train.feed_by:
+        return "there is no feed_by whose values it could rank"
     judged = split.validation > 0 or split.kind not in _PARTS_BY_SHARE
     if name == "patience" and not judged:
         return "there are no validation rows to stop by"

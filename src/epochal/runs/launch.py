@@ -18,9 +18,12 @@ from epochal import fsio
 from epochal.core.errors import EpochalError, RunError
 from epochal.core.events import RunEnded
 from epochal.core.settings import Project, with_setting
+from epochal.project.code import read_files, write_files
 from epochal.project.exact import environment
+from epochal.project.going import Way
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, write_run
+from epochal.project.trust import run_code
 from epochal.runs.control import Inbox
 from epochal.runs.follow import log_lines
 from epochal.runs.identity import my_identity
@@ -29,7 +32,6 @@ from epochal.runs.signs import Sign, read_sign, write_sign
 from epochal.runs.state import run_folders, run_info
 from epochal.runs.survival import Survival, survival
 from epochal.runs.thread_host import start_here
-from epochal.train.going import Way
 
 
 READY_SECONDS = 20.0
@@ -49,7 +51,8 @@ def make_run(
 
     `project` are the settings in force, `overrides` those that differ from project.toml for this run; `built` is what
     the data host answered (`Built` as a mapping): snapshot_id, split_id, inputs, classes, ledger, settings,
-    notices. What it recorded of the split is frozen into the run. Safe for two starters at once. Raises NotSaved.
+    notices. What it recorded of the split is frozen into the run, and so are the hashes of the project's own
+    code where its model is made of it. Safe for two starters at once. Raises NotSaved, Untrusted.
     """
     if not project.model.family:
         raise RunError("no family is chosen", where="[model]", fix='write family = "…" in [model]', code="no-family")
@@ -73,10 +76,13 @@ def make_run(
             environment=environment(),
             ledger=dict(built.get("ledger", {})),
             notices=tuple(built.get("notices", ())),
+            code=run_code(folder, project),
         )
         paths.runs.mkdir(parents=True, exist_ok=True)
         with fsio.new_folder(spec.folder) as making:
             write_run(replace(spec, folder=making))
+            if spec.code is not None:
+                write_files(making / "code", read_files(folder, spec.code.files))
     return spec
 
 

@@ -43,6 +43,7 @@ def try_training(
         "split": str(paths.splits / split_id),
         "inputs": list(inputs),
         "classes": list(classes),
+        "folder": str(paths.folder),
         "probes": probes,
     }
     answer = ask_child(

@@ -208,7 +208,7 @@ def _try_family(
 ) -> _Tried:
     """Train on every fold within `seconds` in all, and estimate what the whole training would cost."""
     end = clock.monotonic() + seconds
-    draft = replace(draft_plan(project, family, whole.prepared), device="cpu")
+    draft = replace(draft_plan(project, family, whole.prepared), device="cpu", feed="all")
     rate = measure(whole.prepared, family, draft, whole.dense, seconds=min(0.3, seconds / 10))
     fitted, rate, _ = fit_to_budget(project, family, draft, rate, prepared=whole.prepared, dense=whole.dense)
     steps_per_epoch = 1 if family == "trees" else num_batches(len(whole.prepared.data.train), fitted.batch_size)

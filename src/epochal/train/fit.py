@@ -7,41 +7,33 @@ checkpoints and, at the end, the bundle. Stopping is a request that checkpoints 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 import torch
 
 from epochal.core.clock import Clock, SystemClock
-from epochal.core.events import (
-    BaselineDone,
-    Event,
-    Noticed,
-    PhaseStarted,
-    Resumed,
-    RunEnded,
-    TrainingStarted,
-)
+from epochal.core.events import BaselineDone, Event, Noticed, PhaseStarted, RunEnded, TrainingStarted
 from epochal.fsio import NotSaved
-from epochal.project.exact import facts_of
-from epochal.project.runfile import RunSpec, with_resolved
-from epochal.show import grouped
+from epochal.project.going import Way
+from epochal.project.runfile import RunSpec
 from epochal.train import baselines, scoring
 from epochal.train.baselines import Strong, Trivial
-from epochal.train.checkpoint import load_checkpoint
-from epochal.train.device import device_here, device_title
+from epochal.train.begin import Begun, begin, loop_of, positive_of, prepare_rows, where_it_goes_on
 from epochal.train.finish import finish
-from epochal.train.going import Going, Way, going_on
-from epochal.train.loop import Loop, Outcome
-from epochal.train.make import DenseRows, Made, Prepared, dense_rows, make_learner, prepare
-from epochal.train.plan import make_plan
+from epochal.train.loop import Outcome
+from epochal.train.make import Prepared
+from epochal.train.mode import enter, leave
 from epochal.train.room import when_there_is_room
-from epochal.train.rows import read_training
-from epochal.train.state import Plan, TrainState, plan_from
+from epochal.train.state import TrainState
 
 
+FAST = (
+    "fast mode: whatever is quickest here is computed, so a second run or a resumed one may differ from this; "
+    'mode = "exact" in [train] promises that they do not'
+)
 Events = Generator[Event, None, None]
 
 
@@ -69,22 +61,6 @@ class Requests:
         return asked
 
 
-@dataclass(slots=True)
-class Ready:
-    """What the phases before the first step made."""
-
-    prepared: Prepared
-    trivial: Trivial
-    strong: Strong
-    dense: DenseRows | None = None
-    plan: Plan | None = None
-    made: Made | None = None
-    state: TrainState | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
-    """What going on to the bit depends on."""
-    resumed_from: int = 0
-
-
 def fit(
     spec: RunSpec, poll: Callable[[], Sequence[str]], clock: Clock | None = None, *, way: Way = "exactly"
 ) -> Events:
@@ -97,11 +73,16 @@ def fit(
     clock = clock or SystemClock()
     started = clock.monotonic()
     requests = Requests(poll)
-    threads = torch.get_num_threads()
+    threads, mode = torch.get_num_threads(), spec.project.train.mode
+    enter(mode)
     try:
-        spec, start = yield from _where_it_goes_on(spec, way)
+        if mode == "fast":
+            yield Noticed(code="fast-mode", text=FAST)
+        spec, start = yield from where_it_goes_on(spec, way)
         yield PhaseStarted(name="reading")
-        prepared = yield from _prepare(spec)
+        for notice in spec.notices:
+            yield Noticed(code="data", text=notice, severity="warning")
+        prepared = yield from prepare_rows(spec)
         if requests.look():
             yield _stopped_early()
             return
@@ -109,45 +90,24 @@ def fit(
         if found is None or requests.look():
             yield _stopped_early()
             return
-        ready = Ready(prepared, *found)
-        spec = yield from _plan(spec, ready, start, clock.monotonic() - started)
-        yield from _train(spec, ready, requests, clock)
+        begun = yield from begin(spec, prepared, start, spent=clock.monotonic() - started, look=requests.look)
+        if begun.state.learner.behind:
+            yield _ended(
+                begun.state,
+                Outcome(
+                    state="stopped",
+                    reason="stopped while rounds were grown again; a resume goes on from the same checkpoint",
+                ),
+            )
+            return
+        yield from _train(begun, *found, requests, clock)
     finally:
+        leave(mode)
         torch.set_num_threads(threads)
 
 
 def _stopped_early() -> RunEnded:
     return RunEnded(state="stopped", reason="stopped before the first step; there is nothing to keep")
-
-
-def _prepare(spec: RunSpec) -> Generator[Event, None, Prepared]:
-    for notice in spec.notices:
-        yield Noticed(code="data", text=notice, severity="warning")
-    data = read_training(spec)
-    for part, rows in (("training", data.train), ("validation", data.validation)):
-        if rows.left_out:
-            yield Noticed(
-                code="target-missing",
-                text=f"{rows.left_out} {part} rows have no target and are left out",
-                severity="warning",
-            )
-    yield PhaseStarted(
-        name="preparing", detail=f"{len(data.columns)} inputs, {grouped(len(data.train))} rows to learn from"
-    )
-    prepared = prepare(data)
-    if prepared.preparation.skipped:
-        yield Noticed(
-            code="inputs-skipped",
-            text=f"nothing can be learnt from {', '.join(prepared.preparation.skipped)}: no values",
-            severity="warning",
-        )
-    if not len(data.validation):
-        yield Noticed(
-            code="no-validation",
-            text="there are no validation rows: nothing stops early and the last weights are taken",
-            severity="warning",
-        )
-    return prepared
 
 
 def _baselines(
@@ -180,72 +140,13 @@ def _judged(prepared: Prepared, name: str, baseline: Trivial | Strong, seconds: 
     else:
         predicted = baseline.predict(prepared.validation)
         title, note = baselines.STRONG_TITLE, baseline.note
-    metrics = scoring.score(data.task, validation.target, predicted, positive=_positive(prepared))
+    metrics = scoring.score(data.task, validation.target, predicted, positive=positive_of(prepared))
     return BaselineDone(name=name, title=title, metrics=metrics, seconds=seconds, note=note)
 
 
-def _positive(prepared: Prepared) -> int:
-    return prepared.data.positive if prepared.data.task == "classification" else 0
-
-
-def _where_it_goes_on(spec: RunSpec, way: Way) -> Generator[Event, None, tuple[RunSpec, Going | None]]:
-    """Where a run that was begun before goes on, or the refusal; None for one that begins."""
-    if not spec.resolved:
-        return spec, None
-    if way == "anyway":
-        device = device_here(str(spec.resolved["device"]), spec.project.train.devices)
-        if device != spec.resolved["device"]:
-            spec = with_resolved(spec, {**spec.resolved, "device": device})
-    going = going_on(spec, way, device_name=device_title(str(spec.resolved["device"])))
-    for words in going.passed_over:
-        yield Noticed(code="checkpoint-passed-over", text=words, severity="warning")
-    if going.seam:
-        text = f"from step {going.step} on it is not what an uninterrupted run would be: {going.seam}"
-        yield Noticed(code="seam", text=text, severity="warning")
-    return spec, going
-
-
-def _plan(spec: RunSpec, ready: Ready, going: Going | None, spent: float) -> Generator[Event, None, RunSpec]:
-    """Resolve "auto", or take it from an earlier start of this run; make the learner and its state."""
-    family = spec.family
-    ready.dense = None if family == "trees" else dense_rows(ready.prepared)
-    if going is not None:
-        ready.plan = plan_from(spec.resolved)
-    else:
-        yield PhaseStarted(name="probing", detail=f"fitting {family} to the budget of {spec.project.train.budget}")
-        planned = make_plan(spec.project, family, ready.prepared, ready.dense, seconds_spent=spent)
-        ready.plan = planned.plan
-        for note in planned.notes:
-            yield Noticed(code="fitted-to-budget", text=note)
-        spec = with_resolved(spec, ready.plan.as_resolved())
-    torch.set_num_threads(ready.plan.threads)
-    ready.made = make_learner(ready.prepared, family, ready.plan, ready.dense)
-    ready.state = TrainState(learner=ready.made.learner, plan=ready.plan, metric=spec.project.metric)
-    ready.facts = facts_of(spec, device_title(ready.plan.device))
-    if going is not None:
-        yield _resume(spec, ready, going)
-    return spec
-
-
-def belongs_to(spec: RunSpec) -> dict[str, str]:
-    """What a checkpoint must agree on with the run that takes it."""
-    return {"snapshot": spec.snapshot_id, "split": spec.split_id, "family": spec.family, "run": spec.name}
-
-
-def _resume(spec: RunSpec, ready: Ready, going: Going) -> Resumed:
-    if going.checkpoint is None or ready.state is None:
-        return Resumed(from_step=0, folder="")
-    load_checkpoint(going.checkpoint.folder, ready.state, belongs_to(spec))
-    ready.resumed_from = ready.state.learner.step
-    folder = str(going.checkpoint.folder.relative_to(spec.folder))
-    return Resumed(from_step=ready.resumed_from, folder=folder, seam=going.seam)
-
-
-def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Events:
-    assert ready.plan is not None  # noqa: S101 - made by _plan, for the type checker
-    assert ready.made is not None  # noqa: S101
-    assert ready.state is not None  # noqa: S101
-    plan, state, data = ready.plan, ready.state, ready.prepared.data
+def _train(begun: Begun, trivial: Trivial, strong: Strong, requests: Requests, clock: Clock) -> Events:
+    spec, state, data = begun.spec, begun.state, begun.prepared.data
+    plan = state.plan
     yield PhaseStarted(name="training")
     yield TrainingStarted(
         task=data.task,
@@ -260,20 +161,9 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
         rows_train=len(data.train),
         rows_validation=len(data.validation),
         parameters=state.learner.num_parameters,
-        resumed_from_step=ready.resumed_from,
+        resumed_from_step=begun.resumed_from,
     )
-    loop = Loop(
-        spec=spec,
-        state=state,
-        task=data.task,
-        truth=data.validation.target,
-        positive=_positive(ready.prepared),
-        belongs=belongs_to(spec),
-        clock=clock,
-        look=requests.look,
-        take_checkpoint=requests.take_checkpoint,
-        facts=ready.facts,
-    )
+    loop = loop_of(begun, clock, look=requests.look, take_checkpoint=requests.take_checkpoint)
     outcome: Outcome = yield from loop.run()
     if outcome.state == "done" and not state.learner.step:
         yield Noticed(
@@ -289,11 +179,11 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
                 partial(
                     finish,
                     spec,
-                    prepared=ready.prepared,
-                    made=ready.made,
+                    prepared=begun.prepared,
+                    made=begun.made,
                     state=state,
-                    trivial=ready.trivial,
-                    strong=ready.strong,
+                    trivial=trivial,
+                    strong=strong,
                 ),
                 "the model",
                 look=requests.look,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from epochal.train import learner_files, seeds
 from epochal.train.averages import Averaged
 from epochal.train.batch import Batch, num_rows, piece
 from epochal.train.families.linear import LinearHeads
-from epochal.train.feed import Feed, Held
+from epochal.train.feed import Feed, Heard, Held
 from epochal.train.memory import give_back, is_out_of_memory
-from epochal.train.objective import Objective, Target
+from epochal.train.mode import told_what_is_not_exact
+from epochal.train.objective import Loss, Objective, Target
 from epochal.train.optimise import Optimiser
 from epochal.train.scaling import LossScale
 from epochal.train.schedule import PLATEAU_FACTOR, learning_rate_at
@@ -55,12 +56,16 @@ class GradientLearner:
         feed: Feed,
         validation: Held | None,
         device: torch.device,
-        groups: Sequence[dict[str, Any]] | None = None,
+        groups: Sequence[Mapping[str, Any]] | None = None,
+        own_loss: Loss | None = None,
     ) -> None:
+        """`groups` of parameters and `own_loss` stand in place of the usual ones where a model brings its own."""
         self.module, self.plan, self.target = module, plan, target
         self._feed, self._validation, self._device = feed, validation, device
         self._objective = Objective(target, device, plan.label_smoothing)
+        self._own_loss = own_loss
         self._optimiser = Optimiser(module, plan, groups)
+        self._network = _compiled(module, device) if plan.compiled else module
         self._scale = LossScale() if plan.precision == "float16" else None
         self._autocast = _autocast(plan.precision, device)
         self._averaged = Averaged(module, plan.ema) if plan.ema else None
@@ -70,6 +75,7 @@ class GradientLearner:
         """The plateau schedule's."""
         self.pieces = plan.accumulate
         """Into so many each batch is cut."""
+        self.threads = plan.threads
         self.step = 0
 
     @property
@@ -87,10 +93,12 @@ class GradientLearner:
         """Weights that are learnt."""
         return self._optimiser.num_parameters
 
+    @told_what_is_not_exact()
     def advance(self, count: int) -> Window:
         """Take at most `count` steps; stops before one whose loss or gradient is not finite.
 
-        Raises RunError (out-of-memory) when not even one row at a time can be computed.
+        Raises RunError: out-of-memory when not even one row at a time can be computed, not-exact when an operation of
+        the model cannot be computed as exact mode demands.
         """
         count = min(count, self.total_steps - self.step)
         self.module.train()
@@ -138,7 +146,8 @@ class GradientLearner:
             parts: list[Tensor] = []
             for i in range(pieces):
                 start, end = i * rows // pieces, (i + 1) * rows // pieces
-                share = self._objective.share(target, start, end)
+                whole = self._own_loss is not None  # which counts each row alike
+                share = (end - start) / rows if whole else self._objective.share(target, start, end)
                 parts.append(self._backward(piece(batch, start, end), share) * share)
             loss_K = torch.stack(parts).sum(dim=0)
         if self._scale is not None:
@@ -148,7 +157,11 @@ class GradientLearner:
     def _backward(self, batch: Batch, share: Tensor | float) -> Tensor:
         """Add the gradient of `share` of the loss; returns the members' losses."""
         with self._autocast:
-            loss_K = self._objective.loss(self.module(batch), batch["target"], training=True)
+            outputs = self._network(batch)
+            if self._own_loss is not None:
+                loss_K = self._own_loss(outputs, batch)
+            else:
+                loss_K = self._objective.loss(outputs, batch["target"], training=True)
         total = loss_K.sum() if len(loss_K) > 1 else loss_K.reshape(())
         if isinstance(self.module, LinearHeads):
             total = total + self.module.penalty().sum()
@@ -238,21 +251,40 @@ class GradientLearner:
             return losses_NK[:, int(self.module.best)]
         return losses_NK.mean(dim=1)
 
+    @told_what_is_not_exact()
     def evaluate(self) -> Evaluation:
         """Loss and predictions on validation; a linear model takes the strength that does best there."""
         if self._validation is None:
             return Evaluation(loss=math.nan, prediction=np.empty(0))
+        heard: list[tuple[int, Tensor]] = []
+        own_loss = self._own_loss
+
+        def hear(outputs_BKO: Tensor, batch: Batch) -> None:
+            if own_loss is not None:
+                heard.append((num_rows(batch), own_loss(outputs_BKO, batch)))
+
         with self._averaged.in_place() if self._averaged is not None else contextlib.nullcontext():
-            outputs, target = outputs_of(self.module, self._validation)
-        loss_K = self._objective.loss(outputs, target)
+            outputs, target = outputs_of(self.module, self._validation, hear)
+        loss_K = self._objective.loss(outputs, target) if own_loss is None else _mean(heard)
         if isinstance(self.module, LinearHeads):
             self.module.choose(self._objective.row_losses(outputs, target))
         loss = float(self._of_chosen(loss_K.unsqueeze(0))[0])
         return Evaluation(loss=loss, prediction=prediction(self.module, self.target, outputs))
 
+    def losses_of(self, rows: Held) -> np.ndarray:
+        """The loss of each row as the model is: float64 (N,)."""
+        outputs, target = outputs_of(self.module, rows)
+        losses_NK = self._objective.row_losses(outputs, target)
+        return np.asarray(self._of_chosen(losses_NK).double().cpu().numpy())
+
     def lower_rate(self) -> None:
         """Learn more slowly from now on: what the plateau schedule does."""
         self.rate_factor *= PLATEAU_FACTOR
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many from now on, in the thread that calls."""
+        self.threads = threads
+        torch.set_num_threads(threads)
 
     def remember(self) -> None:
         """Keep the weights as they are as the best."""
@@ -277,6 +309,19 @@ class GradientLearner:
         self._best = learner_files.load_best(folder, self._device)
         self.step, self.pieces = int(counted["step"]), int(counted["pieces"])
         self.rate_factor = float(counted["rate_factor"])
+        self.use_threads(int(counted["threads"]))
+
+    @property
+    def behind(self) -> int:
+        """Nothing: all that a step depends on is loaded."""
+        return 0
+
+    def catch_up(self, count: int) -> None:
+        """Nothing is ever owed."""
+
+    def hear(self, heard: Callable[[Batch], None]) -> None:
+        """Have every batch told before it is computed, for who compares what two runs learn from."""
+        self._feed = Heard(self._feed, heard)
 
     def _parts(self) -> learner_files.Parts:
         return learner_files.Parts(
@@ -286,12 +331,23 @@ class GradientLearner:
             scale=self._scale,
             best=self._best,
             device=self._device,
-            counted={"step": self.step, "pieces": self.pieces, "rate_factor": self.rate_factor},
+            counted={
+                "step": self.step,
+                "pieces": self.pieces,
+                "rate_factor": self.rate_factor,
+                "threads": self.threads,
+            },
         )
 
     def save_model(self, folder: Path) -> None:
         """Write the weights alone."""
         learner_files.save_weights(self.module, folder)
+
+
+def _compiled(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module as steps call it, on a GPU with CUDA graphs. Evaluation calls it as it is: its batches have other sizes."""
+    compiled: nn.Module = torch.compile(module, mode="reduce-overhead" if device.type == "cuda" else "default")  # type: ignore[assignment]
+    return compiled
 
 
 def _autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -301,17 +357,36 @@ def _autocast(precision: str, device: torch.device) -> contextlib.AbstractContex
     return torch.autocast(device.type, dtype=kinds[precision], cache_enabled=False)
 
 
+def _mean(heard: Sequence[tuple[int, Tensor]]) -> Tensor:
+    """The mean over all rows of means over some of them, in double precision: shape (1,)."""
+    return torch.stack([rows * loss.double() for rows, loss in heard]).sum(dim=0) / sum(rows for rows, _ in heard)
+
+
 @torch.no_grad()
-def outputs_of(module: nn.Module, rows: Held) -> tuple[Tensor, Tensor]:
-    """The outputs (N, K, O) of all rows, and their targets (N,), which may be empty."""
+def outputs_of(
+    module: nn.Module, rows: Held, hear: Callable[[Tensor, Batch], None] | None = None
+) -> tuple[Tensor, Tensor]:
+    """The outputs (N, K, O) of all rows in their order, and their targets (N,), which may be empty.
+
+    Batches that say by `rows` which rows they hold may come in any order. `hear` is told each batch with its outputs.
+    """
     module.eval()
     outputs: list[Tensor] = []
     targets: list[Tensor] = []
+    places: list[Tensor] = []
     for batch in rows.batches():
         outputs.append(module(batch).float())
         if "target" in batch:
             targets.append(batch["target"])
-    return torch.cat(outputs), torch.cat(targets) if targets else torch.empty(0)
+        if "rows" in batch:
+            places.append(batch["rows"])
+        if hear is not None:
+            hear(outputs[-1], batch)
+    found, target = torch.cat(outputs), torch.cat(targets) if targets else torch.empty(0)
+    if not places:
+        return found, target
+    order = torch.argsort(torch.cat(places))
+    return found[order], target[order] if len(target) else target
 
 
 def prediction(module: nn.Module, target: Target, outputs_NKO: Tensor) -> np.ndarray:

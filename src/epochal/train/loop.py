@@ -14,7 +14,7 @@ import numpy as np
 
 from epochal.core.clock import Clock
 from epochal.core.errors import RunError
-from epochal.core.events import CheckpointSaved, EpochDone, Event, Noticed, StepsDone
+from epochal.core.events import CheckpointSaved, EpochDone, Event, Noticed, StageStarted, StepsDone
 from epochal.core.settings import duration_seconds
 from epochal.fsio import NotSaved, lacks_room
 from epochal.project.checkpoints import last_healthy
@@ -22,7 +22,9 @@ from epochal.project.runfile import RunSpec
 from epochal.show import grouped
 from epochal.train.checkpoint import BadCheckpoint, save_checkpoint
 from epochal.train.room import when_there_is_room
+from epochal.train.stages import Stage
 from epochal.train.state import TrainState, Verdict, Window, advance, judge
+from epochal.train.threads import ThreadWatch
 
 
 _WINDOW_SECONDS = 0.1
@@ -94,6 +96,10 @@ class Loop:
     """Whether a checkpoint was asked for since, and one that is kept for ever."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What going on to the bit depends on, for the checkpoints."""
+    stages: tuple[Stage, ...] = ()
+    """In which rows are fed gradually."""
+    hear: Callable[[Window], None] | None = None
+    """Told every window as it is taken."""
     _tally: Tally = field(default_factory=Tally)
     _pending: list[EpochDone] = field(default_factory=list)
     _at_once: int = _TOLD_AT_ONCE
@@ -103,6 +109,7 @@ class Loop:
     _saved_epoch: float = 0.0
     _saved_any: bool = False
     _failed_saves: int = 0
+    _save_now: bool = False
     _steps_per_second: float = 0.0
 
     def run(self) -> Generator[Event, None, Outcome]:
@@ -110,14 +117,21 @@ class Loop:
         self._saved = self.clock.monotonic()
         self._saved_epoch = self.state.epoch
         outcome: Outcome | None = None
+        watch = ThreadWatch.of(self.state.plan, self.state.learner.threads)
+        begun = sum(self._begins(stage) < self.state.learner.step for stage in self.stages)
         while outcome is None:
+            begun = yield from self._begin_stages(begun)
             before = self.clock.monotonic()
             window = advance(self.state, self._window_size())
+            if self.hear is not None:
+                self.hear(window)
             verdict = self._judged(window)
             seconds = self.clock.monotonic() - before
             self.state.counters.seconds += seconds
             self._learn_rate(window, seconds)
             self._tally.add(window, seconds)
+            if watch.give_up(window.count, seconds):
+                yield self._one_thread()
             for notice in window.notices:
                 yield Noticed(code=notice.code, text=notice.text, severity="warning")
             if verdict is not None:
@@ -127,6 +141,30 @@ class Loop:
             outcome = yield from self._checkpoints(outcome)
         yield from self._tell(everything=True)
         return outcome
+
+    def _one_thread(self) -> Noticed:
+        learner = self.state.learner
+        text = (
+            f"from step {learner.step + 1} on it computes with one thread: {learner.threads} were slower than one, "
+            "as others need the machine too"
+        )
+        learner.use_threads(1)
+        # What comes before is not computed anew with another count after a kill.
+        self._save_now = True
+        return Noticed(code="threads", text=text, severity="warning")
+
+    def _begins(self, stage: Stage) -> int:
+        return stage.from_epoch * self.state.learner.steps_per_epoch
+
+    def _begin_stages(self, begun: int) -> Generator[Event, None, int]:
+        """Tell of the stages that have begun since `begun` of them had. Patience starts anew with each."""
+        for stage in self.stages[begun:]:
+            if self._begins(stage) > self.state.learner.step:
+                break
+            begun += 1
+            self.state.counters.without_better = 0
+            yield StageStarted(step=self._begins(stage), number=stage.number, of=stage.of, rows=stage.rows)
+        return begun
 
     def settle(self) -> Generator[Event, None, None]:
         """Judge the weights of an end that came before the first evaluation, so that a model can be kept.
@@ -207,8 +245,9 @@ class Loop:
         asked = self.take_checkpoint()
         if outcome is not None and outcome.state == "diverged":
             return replace(outcome, reason=f"{outcome.reason}; {self._where_it_goes_on()}")
-        if outcome is None and not asked and not self._save_due():
+        if outcome is None and not asked and not self._save_now and not self._save_due():
             return None
+        self._save_now = False
         # First all that came before it: a resume takes the curve up to the checkpoint from the journal.
         yield from self._tell(everything=True)
         self._saved, self._saved_epoch = self.clock.monotonic(), self.state.epoch

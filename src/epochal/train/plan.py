@@ -13,11 +13,11 @@ import torch
 from epochal.core.errors import SettingsError
 from epochal.core.settings import Project, duration_seconds
 from epochal.core.tasks import FAMILIES
-from epochal.train.device import choose_device, usable_cores
-from epochal.train.families.networks import NETWORKS
-from epochal.train.feed import num_batches
-from epochal.train.make import DenseRows, Prepared
-from epochal.train.probe import PROBE_SECONDS, Rate, measure
+from epochal.train.device import choose_device
+from epochal.train.families.networks import NETWORKS, OWN_NETWORK
+from epochal.train.faster import fastest
+from epochal.train.make import DenseRows, Prepared, steps_in_epoch
+from epochal.train.probe import Rate, measure
 from epochal.train.state import Plan, size
 
 
@@ -37,14 +37,13 @@ _EVALUATIONS_CHEAP_SECONDS = 2.0
 """All evaluations together are always worth this."""
 _TRAINING_SHARE = 0.6
 """Of the budget: the rest is for reading, baselines, and a machine that gets busier."""
-_WORTH_IT = 1.5
-"""Several threads must be so many times faster than one: a busy machine punishes them later."""
 _WARM_UP, _WARM_UP_STEPS = 0.1, 50
 _LADDERS: dict[str, tuple[dict[str, int], ...]] = {
     "linear": (),
     "mlp": ({"width": 64}, {"width": 32}),
     "tabm": ({"members": 4}, {"members": 4, "width": 64}),
     "trees": ({"leaves": 15}, {"leaves": 7}),
+    "own": (),
 }
 """Smaller sizes, tried in turn when the budget does not allow enough passes at the default ones."""
 
@@ -64,7 +63,8 @@ class Planned:
 def family_options(project: Project, family: str) -> dict[str, Any]:
     """Every setting of a family: those set for it, else its defaults."""
     given = _given(project, family)
-    return {o.name: given.get(o.name, o.default) for o in FAMILIES[family].options}
+    known = {o.name: given.get(o.name, o.default) for o in FAMILIES[family].options}
+    return {**known, **given} if FAMILIES[family].open else known
 
 
 def _given(project: Project, family: str) -> Mapping[str, Any]:
@@ -89,9 +89,9 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
         batch_size, steps, rate, decay = num_rows, epochs, options["rate"], 0.0
         rate = rate if train.learning_rate == "auto" else float(train.learning_rate)
     else:
-        network = NETWORKS[family]
+        network = OWN_NETWORK if FAMILIES[family].open else NETWORKS[family]
         batch_size = _batch_size(num_rows) if train.batch_size == "auto" else int(train.batch_size)
-        batches = num_batches(num_rows, batch_size)
+        batches = steps_in_epoch(prepared, family, batch_size)
         fewest, most = network.epochs
         wanted = min(most, max(fewest, math.ceil(network.steps / batches)))
         epochs = wanted if train.epochs == "auto" else int(train.epochs)
@@ -108,7 +108,7 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
         patience=1,
         precision=_precision(train.precision, device),
         device=str(device),
-        threads=1,
+        threads=1 if train.threads == "auto" else int(train.threads),
         seed=train.seed,
         class_weights=train.class_weights if prepared.data.task == "classification" else "none",
         optimiser=train.optimiser,
@@ -118,6 +118,10 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
         label_smoothing=train.label_smoothing if prepared.data.task == "classification" else 0.0,
         ema=train.ema,
         sampling=train.sampling if prepared.data.task == "classification" else "natural",
+        feed="all" if family == "trees" else train.feed,
+        feed_by=train.feed_by,
+        feed_first=train.feed_first,
+        feed_stages=train.feed_stages,
         accumulate=train.accumulate,
         options=options,
     )
@@ -161,11 +165,11 @@ def _batch_size(num_rows: int) -> int:
 def _precision(wanted: str, device: torch.device) -> str:
     if wanted in {"auto", "float32"}:
         return "float32"
-    if wanted == "float16":
+    if wanted == "float16" and device.type == "cpu":
         raise SettingsError(
-            "float16 needs loss scaling, which small table networks gain nothing from",
+            "float16 is slower than float32 on a CPU, and less exact",
             path=("train", "precision"),
-            fix='write precision = "bfloat16" or "auto"',
+            fix='write precision = "auto"',
         )
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise SettingsError("this GPU has no bfloat16", path=("train", "precision"), fix='write precision = "float32"')
@@ -182,7 +186,7 @@ def make_plan(
     """
     started = time.perf_counter()
     draft = draft_plan(project, family, prepared)
-    plan, rate, notes = _with_threads(prepared, family, draft, dense)
+    plan, rate, notes = fastest(project, family, prepared, draft, dense)
     plan = _seldom_enough(plan, rate, _steps_per_epoch(plan, prepared, family), project.train.patience)
     plan, rate, more = fit_to_budget(
         project, family, plan, rate, prepared=prepared, dense=dense, begun=started - seconds_spent
@@ -257,7 +261,7 @@ def fit_to_budget(
 
 
 def _steps_per_epoch(plan: Plan, prepared: Prepared, family: str) -> int:
-    return 1 if family == "trees" else num_batches(len(prepared.data.train), plan.batch_size)
+    return steps_in_epoch(prepared, family, plan.batch_size)
 
 
 def _affordable(plan: Plan, rate: Rate, prepared: Prepared, family: str, seconds: float) -> int:
@@ -269,18 +273,3 @@ def _enough(plan: Plan, family: str) -> int:
     """Passes under which a smaller model learns more in the same time."""
     fewest = 150 if family == "trees" else 10
     return min(plan.epochs, fewest)
-
-
-def _with_threads(prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None) -> tuple[Plan, Rate, list[str]]:
-    """One thread, unless several were measured to be clearly faster."""
-    rate = measure(prepared, family, plan, dense)
-    cores = usable_cores()
-    expected = plan.epochs * rate.of_epoch(_steps_per_epoch(plan, prepared, family), plan.evaluate_every)
-    if cores == 1 or plan.device != "cpu" or expected < 10 * PROBE_SECONDS:
-        return plan, rate, []
-    several = replace(plan, threads=cores)
-    faster = measure(prepared, family, several, dense)
-    if rate.seconds_per_step > _WORTH_IT * faster.seconds_per_step:
-        gain = rate.seconds_per_step / faster.seconds_per_step
-        return several, faster, [f"{cores} threads: measured {gain:.1f} times as fast as one"]
-    return plan, rate, []

@@ -48,6 +48,15 @@ class Plan:
     ema: float = 0.0
     """Decay of the running average of the weights that is judged and kept; 0 for none."""
     sampling: str = "natural"
+    feed: str = "all"
+    feed_by: str = ""
+    """gradual: the column that says which rows come first; empty: the loss of a first small model says it."""
+    feed_first: str = "high"
+    feed_stages: int = 4
+    one_thread_seconds: float = 0.0
+    """What a step took with one thread, its share of evaluations included, where several were measured to be faster."""
+    compiled: bool = False
+    """Whether torch compiles the steps."""
     accumulate: int = 1
     """Pieces in which each batch is computed."""
     options: Mapping[str, int | float | str | bool] = field(default_factory=dict)
@@ -108,6 +117,8 @@ class Learner(Protocol):
     """A model while it learns. `step` counts what was done since the run began, over all resumes."""
 
     step: int
+    threads: int
+    """It computes with."""
 
     @property
     def total_steps(self) -> int:
@@ -130,6 +141,9 @@ class Learner(Protocol):
     def lower_rate(self) -> None:
         """Learn more slowly from now on."""
 
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many from now on, in the thread that calls."""
+
     def remember(self) -> None:
         """Keep the model as it is as the best so far."""
 
@@ -140,7 +154,14 @@ class Learner(Protocol):
         """Write all of its state into a folder."""
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote."""
+        """Go on from what `save` wrote. What `behind` says is then to be done before anything else."""
+
+    @property
+    def behind(self) -> int:
+        """Steps that must be done again until it is where `load` found it, as no file keeps what they made."""
+
+    def catch_up(self, count: int) -> None:
+        """Do at most `count` of these again."""
 
     def save_model(self, folder: Path) -> None:
         """Write the model alone, for the bundle."""

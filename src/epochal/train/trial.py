@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 import torch
 
 from epochal.core.settings import Project
+from epochal.project.trust import demand
 from epochal.train.checks.every import Report, every_check
 from epochal.train.checks.facts import Checks
-from epochal.train.make import Prepared, dense_rows, make_learner, prepare
+from epochal.train.make import Prepared, dense_rows, make_learner, prepare, with_own
 from epochal.train.plan import Planned, make_plan
 from epochal.train.prepare import save_preparation
 from epochal.train.rows import Rows, training_data
@@ -62,18 +63,22 @@ def try_training(
     *,
     inputs: Sequence[str],
     classes: Sequence[str],
+    folder: Path | None = None,
     probes: bool = True,
     report: Report = lambda _text, _share: None,
 ) -> Trial:
     """Prepare, plan, take one step with the rows that hold most, and unless `probes` is off run every check.
 
-    `inputs` and `classes` are those of the build. Raises EpochalError for data or settings that cannot be trained, as a
-    run would.
+    `inputs` and `classes` are those of the build; `folder` is the project's, for a model that is its own code. Raises
+    EpochalError for data or settings that cannot be trained, as a run would.
     """
     report("reading the rows", 0.0)
     data = training_data(project, snapshot_folder, split_folder, inputs=inputs, classes=classes)
     family = project.model.family
     prepared = prepare(data)
+    code = demand(folder, project) if folder is not None else None
+    if folder is not None and code is not None:
+        prepared = with_own(prepared, project, folder, code.files)
     dense = None if family == "trees" else dense_rows(prepared)
     report("timing steps", 0.1)
     planned = make_plan(project, family, prepared, dense)

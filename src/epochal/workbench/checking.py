@@ -16,6 +16,7 @@ from epochal.core.errors import Cancelled, EpochalError
 from epochal.core.settings import Project, to_document
 from epochal.core.useless import CODE, Useless, useless_settings
 from epochal.data.protocol import Built, FindProblems
+from epochal.project import trust
 from epochal.project.file import ProjectFile
 from epochal.project.paths import ProjectPaths
 from epochal.runs.trial import try_training
@@ -80,6 +81,7 @@ def check_file(
         request = FindProblems(folder=str(file.folder), document=to_document(project))
         answer = client.ask(request, progress=report, cancelled=cancelled)
         problems += [_plain(p) for p in answer["problems"]]
+        trust.demand(file.folder, project)
         wanted, built = operations.build(client, file, tell=tell, project=project, report=report, cancelled=cancelled)
         document |= _tried(file, wanted, built, problems, report, probes=probes, cancelled=cancelled)
     except Cancelled:

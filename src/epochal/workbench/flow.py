@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from epochal.core.errors import EpochalError, RunError
 from epochal.core.settings import Model, Project, parse_project, with_setting
 from epochal.data.protocol import Built, Head, OpenView, Proposal, ReadHead, View
+from epochal.project import trust
 from epochal.project.file import ProjectFile, create_project
 from epochal.project.runfile import RunSpec
 from epochal.review.view import ReviewView, read_view
@@ -413,6 +414,7 @@ def go_on(session: Session, info: RunInfo, way: Way = "exactly") -> None:
     """Resume a run in its own folder."""
 
     def work(report: Progress) -> int:
+        trust.demand_same(info.spec)
         operations.ensure_snapshot(session.data, info.spec, report)
         return resume(info.folder, way=way)
 

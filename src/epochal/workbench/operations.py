@@ -21,6 +21,7 @@ from epochal.core.settings import Model, Project, Source, parse_project, to_docu
 from epochal.core.steps import nearest
 from epochal.core.useless import refuse_useless, said_of_idle, without_idle
 from epochal.data.protocol import Build, Built, PreparePrediction, Proposal, Propose, WritePredictions, body_of
+from epochal.project import trust
 from epochal.project.discover import shipped_projects
 from epochal.project.file import ProjectFile, create_project, ignore_cache
 from epochal.project.outputs import refuse_overwriting
@@ -317,6 +318,7 @@ def make_run(
         )
     wanted = file.project if adjust is None else adjust(file.project)
     refuse_useless(wanted)
+    trust.demand(file.folder, wanted)
     if _same_rows(wanted, file.project):
         # What this run holds out is what the project holds out: recorded, so that changed data cannot move it unseen.
         recorded, built = build(client, file, tell=tell, accept_split=accept_split, report=report, cancelled=cancelled)
@@ -377,11 +379,18 @@ def ensure_snapshot(client: DataClient, spec: RunSpec, report: Report = quiet) -
         )
 
 
+def _demand_model(spec: RunSpec) -> None:
+    """That the code a run's model is made of may run, when it is a person's own. Raises Untrusted."""
+    if spec.code is not None:
+        trust.demand_state(spec.project_folder, spec.code.digest, spec.name)
+
+
 def open_test_set(client: DataClient, run_folder: Path, report: Report = quiet) -> dict[str, Any]:
     """Open the test set for a run: counted, predicted, judged, written to its report. Returns the `test --json` document."""
     from epochal.ship import client as ship_client
 
     spec = read_run(run_folder)
+    _demand_model(spec)
     ensure_snapshot(client, spec, report)
     return ship_client.test_run(spec, report)
 
@@ -391,6 +400,7 @@ def predict(client: DataClient, run_folder: Path, uri: str, path: Path, report: 
     from epochal.ship import client as ship_client
 
     spec = read_run(run_folder)
+    _demand_model(spec)
     refuse_overwriting(path, spec.project_folder, spec.project, uri)
     cache = ProjectPaths(spec.project_folder).cache
     cache.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from epochal.core.steps import Step
     from epochal.data.protocol import Built
     from epochal.project.file import ProjectFile
+    from epochal.project.trust import Standing
     from epochal.review.view import ReviewView
     from epochal.runs.state import RunInfo
     from epochal.workbench.checking import Checked
@@ -42,7 +43,8 @@ Progress = Callable[[str, float | None], None]
 """Told what is being done, in words, and the share done (None: unknown)."""
 
 Listener = Callable[[str], None]
-"""Told the topic that changed: project, job, runs, run, choice, check, ledger, problems, review, rows, notice, error."""
+"""Told the topic that changed: project, job, runs, run, choice, check, code, ledger, problems, review, rows, notice,
+error."""
 
 NOTICE_SECONDS = 12.0
 """After these a notice yields to what to do next."""
@@ -110,6 +112,8 @@ class Session:
     """The notice that was last seen to stand, and since when."""
     _jobs: int = 0
     """How many were begun; the newest is the one that is shown."""
+    code: Standing | None = None
+    """How the code of the project's own model stands, as last looked at; None before, or where there is none."""
     measured: Asked | None = None
     """What the families were last tried on, or were about to be, since the project was opened."""
     vitals: Vitals | None = field(default_factory=Vitals)
@@ -181,7 +185,7 @@ class Session:
 
         self.file = ProjectFile.open(folder)
         self.folder = Path(folder).absolute()
-        self.built = self.choice = self.checked = None
+        self.built = self.choice = self.checked = self.code = None
         self.built_of = self.choice_of = self.measured = None
         self.columns = ()
         self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
@@ -191,7 +195,7 @@ class Session:
 
     def shut(self) -> None:
         """Let go of the project."""
-        self.file = self.folder = self.built = self.choice = self.checked = None
+        self.file = self.folder = self.built = self.choice = self.checked = self.code = None
         self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
 
     def built_now(self, built: Built, of: Asked) -> None:

@@ -68,6 +68,8 @@ def verdicts(checks: Mapping[str, Any], project: Project) -> tuple[Verdict, ...]
 def _untrained(found: Mapping[str, Any], project: Project) -> Verdict:
     title, name = "untrained loss", "untrained_loss"
     loss, expected = found["loss"], found["expected"]
+    if found["why_not"]:
+        return Verdict(name=name, title=title, severity="unsaid", what=f"no comparison: {found['why_not']}")
     source = "every class alike" if project.goal.task == "classification" else "saying the mean"
     if loss is None:
         return Verdict(
@@ -107,6 +109,8 @@ def _overfit(found: Mapping[str, Any]) -> Verdict:
     def left(reached: float | None) -> float:
         return float("inf") if reached is None else (reached - floor) / room
 
+    if found["why_not"]:
+        return told("unsaid", f"no comparison: {found['why_not']}")
     if guess <= 0:
         return told("unsaid", f"the {rows} rows that a batch could be made of have one target alone")
     if room <= 0 or floor > _HIGH_FLOOR * guess:

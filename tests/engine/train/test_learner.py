@@ -423,3 +423,30 @@ class TestACheckpoint:
                 (lacking / "learner.json").write_text(json.dumps({**counted, item: initial[item]}))
 
             assert not torch.equal(later(lacking), expected), item
+
+
+class TestCompiledSteps:
+    # torch's compiler imports what torch itself calls deprecated.
+    @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+    def test_are_of_equal_rows_and_leave_the_weights_of_plain_ones(self):
+        if shutil.which("g++") is None:
+            pytest.skip("torch compiles for a CPU with a C++ compiler, and there is none")
+        data = rows()
+
+        def made(*, compiled):
+            return GradientLearner(
+                module=Net(),
+                plan=replace(PLAN, compiled=compiled),
+                target=Target(task="classification"),
+                feed=MemoryFeed(data, lambda epoch: order(0, epoch, ROWS), 7, even=True),
+                validation=MemoryRows(rows()),
+                device=torch.device("cpu"),
+            )
+
+        plain, compiled = made(compiled=False), made(compiled=True)
+        plain.advance(20)
+        window = compiled.advance(20)
+
+        assert window.samples == 20 * (ROWS // 7)
+        assert torch.allclose(weights(compiled.module), weights(plain.module), atol=1e-5)
+        assert compiled.evaluate().loss == pytest.approx(plain.evaluate().loss, abs=1e-4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from epochal.train.checks.facts import Checks
 from epochal.train.checks.overfit import overfit
@@ -11,7 +12,9 @@ from epochal.train.checks.rates import range_test
 from epochal.train.checks.sizes import size_test
 from epochal.train.checks.subject import Subject
 from epochal.train.checks.untrained import untrained
+from epochal.train.gradient import GradientLearner
 from epochal.train.make import DenseRows, Prepared, make_learner
+from epochal.train.own.model import OwnNetwork
 from epochal.train.state import Plan
 
 
@@ -31,12 +34,17 @@ def every_check(prepared: Prepared, family: str, plan: Plan, dense: DenseRows | 
         return marks[-1]
 
     report("judging the untrained model", 0.2)
+    # Compiling would take longer than all checks, and which rows come first changes nothing in them.
+    plan = replace(plan, feed="all", compiled=False)
+    made = make_learner(prepared, family, plan, dense)
+    module = made.learner.module if isinstance(made.learner, GradientLearner) else None
     subject = Subject(
         prepared=prepared,
         family=family,
         plan=plan,
         dense=dense,
-        fitted=make_learner(prepared, family, plan, dense).fitted,
+        fitted=made.fitted,
+        own_loss=isinstance(module, OwnNetwork) and module.own_loss is not None,
     )
     first = untrained(subject)
     report("learning one batch by heart", 0.3)

@@ -16,6 +16,8 @@ class Untrained:
     """Whether the family starts from nothing at all, so that both must be equal."""
     rows: int
     """Training rows it was measured on."""
+    why_not: str = ""
+    """Why there is nothing to compare with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Overfit:
     """Reached with the family's own optimiser and rate instead; None when that was not needed or not different."""
     cut_short: bool = False
     """Time was up before it was learnt."""
+    why_not: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import numpy as np
 from epochal.train import seeds
 from epochal.train.checks.facts import Overfit
 from epochal.train.checks.subject import Subject, floor_loss, guess_loss
-from epochal.train.families.networks import NETWORKS
+from epochal.train.checks.untrained import OWN_LOSS
 from epochal.train.families.trees import BoostingLearner, fit_tree_target, tree_rows
 from epochal.train.state import Learner, Plan
 
@@ -49,7 +49,7 @@ def overfit(subject: Subject, until: float) -> Overfit:
     else:
         bare = _bare(plan, family, batch.num_rows)
         steps, loss, cut = _advance(batch.network(bare), wanted, until, _STEPS)
-        own = replace(bare, optimiser="adamw", learning_rate=NETWORKS[family].learning_rate)
+        own = replace(bare, optimiser="adamw", learning_rate=subject.pace.learning_rate)
         if loss > wanted and own != bare and time.perf_counter() < until:
             _, otherwise, _ = _advance(batch.network(own), wanted, until, _STEPS)
     return Overfit(
@@ -61,6 +61,7 @@ def overfit(subject: Subject, until: float) -> Overfit:
         learning_rate=plan.learning_rate,
         otherwise=otherwise,
         cut_short=cut,
+        why_not=OWN_LOSS if subject.own_loss else "",
     )
 
 
@@ -96,7 +97,8 @@ def _advance(learner: Learner, wanted: float, until: float, most: int) -> tuple[
             return learner.step, math.inf, False
         if not window.count:
             break
-        loss = window.loss_min
+        judged = learner.evaluate().loss  # without what a model of one's own leaves out by chance in training
+        loss = window.loss_min if math.isnan(judged) else judged
         if loss <= wanted:
             break
         if time.perf_counter() > until:

@@ -36,6 +36,8 @@ def size_test(subject: Subject, until: float) -> SizeTest:
     plan = subject.plan
     if subject.family == "trees":
         return SizeTest(in_force=plan.batch_size, why_not="every round of trees looks at all rows")
+    if subject.makes_batches:
+        return SizeTest(in_force=plan.batch_size, why_not="the model makes its batches itself")
     device = same_device(plan.device)
     sizes = _sizes(plan.batch_size, subject.num_rows)
     throughput: list[tuple[int, float]] = []

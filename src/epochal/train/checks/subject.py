@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epochal.train.families.networks import NETWORKS, OWN_NETWORK, Pace
 from epochal.train.gradient import GradientLearner
 from epochal.train.make import DenseRows, Made, Prepared, make_learner
 from epochal.train.prepare import Dense, Raw
@@ -28,16 +29,36 @@ class Subject:
     dense: DenseRows | None
     fitted: Mapping[str, Tensor] = field(default_factory=dict)
     """What the family takes from all training rows beside its weights."""
+    own_loss: bool = False
+    """Whether the model brings a loss of its own, of whose values nothing is known."""
 
     @property
     def num_rows(self) -> int:
         """Training rows."""
         return len(self.prepared.data.train)
 
+    @property
+    def reads(self) -> bool:
+        """Whether the model makes tensors or batches of its own from the rows as read."""
+        return self.prepared.own is not None and self.prepared.own.reader is not None
+
+    @property
+    def makes_batches(self) -> bool:
+        """Whether the model says itself which rows a step takes."""
+        own = self.prepared.own
+        return own is not None and own.reader is not None and own.reader.makes_batches
+
+    @property
+    def pace(self) -> Pace:
+        """The rate and decay that are the family's own."""
+        return NETWORKS.get(self.family, OWN_NETWORK)
+
     def rows(self, index: np.ndarray) -> Subject:
         """These training rows alone, as both what is learnt from and what is judged by; inputs as read stay whole."""
         prepared, dense = self.prepared, self.dense
-        rows, raw = _rows(prepared.data.train, index), _raw(prepared.train, index)
+        # A model of a person's own may read whatever stands in its rows.
+        rows = prepared.data.train.take(index) if self.reads else _rows(prepared.data.train, index)
+        raw = _raw(prepared.train, index)
         data = replace(prepared.data, train=rows, validation=rows)
         fewer = None
         if dense is not None:
@@ -57,6 +78,8 @@ class Subject:
 
     def seen(self) -> np.ndarray:
         """The training rows as the family sees them: one row of numbers each, missing ones as infinity."""
+        if self.reads:
+            return np.arange(self.num_rows)[:, None]  # of what it sees nothing is known: no row is taken for another
         if self.dense is None:
             numbers, codes = self.prepared.train.numbers, self.prepared.train.codes
         else:

@@ -11,6 +11,7 @@ from epochal.train.checks.facts import Untrained
 from epochal.train.checks.subject import Subject, spread_out
 
 
+OWN_LOSS = "the model has a loss of its own, whose values say nothing here"
 _ROWS = 8_192
 """So many rows tell a mean loss to about a percent."""
 
@@ -33,4 +34,5 @@ def untrained(subject: Subject) -> Untrained:
         expected=expected,
         exact=subject.family in {"linear", "trees"},
         rows=fewer.num_rows,
+        why_not=OWN_LOSS if subject.own_loss else "",
     )

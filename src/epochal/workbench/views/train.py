@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from epochal.core.tasks import METRICS
+from epochal.project.trust import short
 from epochal.show import safe
 from epochal.workbench.views.words import about, count, done_at, duration, figure, loss_figure, rate, some
 
@@ -70,6 +71,8 @@ class TrainView:
     validation_loss: str = ""
     seams: int = 0
     """How often it went on although it could not go on exactly."""
+    stages: int = 0
+    """How often more rows were fed, the first included."""
     survives: str = ""
     metric: str = ""
     best: str = ""
@@ -104,6 +107,7 @@ def train_view(
         loss=loss_figure(state.steps.last("loss")) if len(state.steps) else "",
         validation_loss=loss_figure(state.evaluations.last("validation_loss")) if len(state.evaluations) else "",
         seams=len(state.seams),
+        stages=len(state.stages),
         metric=METRICS[info.spec.project.metric].title,
         best=_best(info, state),
         runs=_rows(infos, shown, state),
@@ -233,6 +237,8 @@ def _system(info: RunInfo, state: RunState) -> tuple[tuple[str, str], ...]:
         process = f", process {state.host.pid}" if info.alive else ""
         facts.append(("host", safe(f"{state.host.host} on {state.host.machine}{process}")))
         facts.append(("machine", safe(state.host.device)))
+    if info.spec.code is not None:
+        facts.append(("model", f"{safe(info.spec.code.module)}, code {short(info.spec.code.digest)}"))
     training = state.training
     if training is not None:
         facts += [
@@ -337,7 +343,7 @@ def _next(state: RunState, unit: str) -> str:
         return f"s asks it to stop, `epochal stop` ends it when it does not answer: {safe(state.status_note)}."
     if _waits(state):
         return "make room on the disk: the run goes on by itself within seconds."
-    last = state.checkpoints[-1] if state.checkpoints else None
+    last = state.goes_on_from
     come = (
         f"r goes on from {unit} {passes(last.epoch)}, step {count(last.step)}"
         if last
