@@ -151,7 +151,7 @@ def begin(
         # Which of several equal devices a rank has may differ from one start to the next.
         plan = replace(plan, device=str(device))
     torch.set_num_threads(plan.threads)
-    made = make_learner(prepared, family, plan, dense, team)
+    made = make_learner(prepared, family, plan, dense, team=team)
     state = TrainState(learner=made.learner, plan=plan, metric=spec.project.metric)
     resumed_from = 0
     if going is not None:

@@ -60,18 +60,20 @@ class GradientLearner:
         device: torch.device,
         groups: Sequence[Mapping[str, Any]] | None = None,
         own_loss: Loss | None = None,
+        foreign: bool = False,
         team: Team = SOLO,
         judged_by_parts: bool = False,
     ) -> None:
         """`groups` of parameters and `own_loss` stand in place of the usual ones where a model brings its own.
 
-        `team` shares each batch; with `judged_by_parts` each rank holds its own part of the validation rows.
+        `foreign` code may draw from other generators than torch's: their state then belongs to a checkpoint. `team` shares
+        each batch; with `judged_by_parts` each rank holds its own part of the validation rows.
         """
         self.module, self.plan, self.target = module, plan, target
         self._team, self._judged_by_parts = team, judged_by_parts
         self._feed, self._validation, self._device = feed, validation, device
         self._objective = Objective(target, device, plan.label_smoothing)
-        self._own_loss = own_loss
+        self._own_loss, self._foreign = own_loss, foreign
         self._optimiser = Optimiser(module, plan, groups)
         self._scale = LossScale() if plan.precision == "float16" else None
         self._autocast = _autocast(plan.precision, device)
@@ -375,6 +377,7 @@ class GradientLearner:
                 "rate_factor": self.rate_factor,
                 "threads": self.threads,
             },
+            foreign=self._foreign,
             rank=self._team.rank,
             others=self._others,
         )

@@ -1,7 +1,8 @@
 """A network's whole state as files of a checkpoint: safetensors and JSON, no pickle, parameters by their names.
 
-model (parameters and buffers), best, average, optimiser (moments and step counts), random (each generator that a step
-draws from, in a file for each rank) and learner.json (what is counted, the loss scale too). What a run does not use is not there.
+model (parameters and buffers), best, average, optimiser (moments and step counts), random (torch's generators, in a file
+for each rank), foreign (Python's and numpy's, where a person's own code is run) and learner.json (what is counted, the
+loss scale too). What a run does not use is not there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Parts:
     best: Mapping[str, Tensor] | None
     device: torch.device
     counted: Mapping[str, int | float]
+    foreign: bool = False
+    """Whether steps may draw from other generators than torch's."""
     rank: int = 0
     others: Sequence[bytes] = ()
     """The random state of each further rank, as the content of its file."""
@@ -51,6 +54,8 @@ def save(parts: Parts, folder: Path) -> None:
     _write(folder / random_file(0), seeds.random_state(parts.device))
     for rank, state in enumerate(parts.others, start=1):
         fsio.write_bytes(folder / random_file(rank), state)
+    if parts.foreign:
+        _write(folder / "foreign.safetensors", seeds.foreign_state())
     document: dict[str, Any] = {**parts.counted}
     if parts.averaged is not None:
         document["average_updates"] = parts.averaged.num_updates
@@ -70,6 +75,8 @@ def load(parts: Parts, folder: Path) -> dict[str, Any]:
         for name, value in document["loss_scale"].items():
             setattr(parts.scale, name, value)
     seeds.set_random_state(_read(folder / random_file(parts.rank)), parts.device)
+    if parts.foreign:
+        seeds.set_foreign_state(_read(folder / "foreign.safetensors"))
     return document
 
 

@@ -111,10 +111,17 @@ def with_own(prepared: Prepared, project: Project, folder: Path, files: Mapping[
 
 
 def make_learner(
-    prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None = None, team: Team = SOLO
+    prepared: Prepared,
+    family: str,
+    plan: Plan,
+    dense: DenseRows | None = None,
+    *,
+    fitted: Mapping[str, Tensor] | None = None,
+    team: Team = SOLO,
 ) -> Made:
     """A fresh learner: equal for equal data, plan and seed, but for what each rank of a team drops out.
 
+    `fitted` is what a network takes from the rows beside its weights, where that was taken from more rows than these.
     Raises NoDevice when the plan's device is not here.
     """
     data = prepared.data
@@ -129,7 +136,8 @@ def make_learner(
     device = same_device(plan.device)
     network = NETWORKS[family]
     seeds.seed_torch(plan.seed, "fit")
-    fitted = network.fit(rows.train.numbers, plan.options) if network.fit else {}
+    if fitted is None:
+        fitted = network.fit(rows.train.numbers, plan.options) if network.fit else {}
     seeds.seed_torch(plan.seed, "weights")
     module = network.build(prepared.shape, plan.options, fitted).to(device)
     seeds.seed_torch(plan.seed, "steps", *([team.rank] if team.rank else []))

@@ -173,7 +173,16 @@ MODEL: tuple[Command, ...] = (
         help="Try each family for a short, equal time, judged on validation.",
         keys=("c",),
         stages=("model",),
+        footer=5,
+    ),
+    Command(
+        id="model.check",
+        title="check",
+        help="Check the settings before a run: short trainings that show faults and suggest a learning rate and a batch size.",
+        keys=("C",),
+        stages=("model",),
         footer=4,
+        cli="check",
     ),
     Command(
         id="model.budget",
@@ -181,7 +190,7 @@ MODEL: tuple[Command, ...] = (
         help="The time that families and sizes are fitted to.",
         keys=("b",),
         stages=("model",),
-        footer=5,
+        footer=6,
     ),
     Command(
         id="model.trust",

@@ -282,6 +282,12 @@ class ModelScreen(StageScreen):
         """Try every family."""
         flow.measure(self.session)
 
+    def do_model_check(self) -> None:
+        """Check the settings before a run."""
+        from epochal.tui.screens.check import CheckSheet
+
+        self.workbench.push_screen(CheckSheet())
+
     def do_model_budget(self) -> None:
         """Change the budget."""
         self._ask(
