@@ -70,8 +70,10 @@ class MemoryFeed:
             self._order = torch.from_numpy(self._order_of(epoch)).to(self._device)
             self._epoch, self._first, self._last = epoch, 0, 0
         if not self._first <= position < self._last:
-            self._first = position
-            self._last = min(position + self._batches_at_once, self.steps_per_epoch)
+            # Blocks begin at the same places however a step is come to, and so their batches lie alike in memory:
+            # products over numbers that lie otherwise are rounded otherwise.
+            self._first = position - position % self._batches_at_once
+            self._last = min(self._first + self._batches_at_once, self.steps_per_epoch)
             self._block_start = self._place(self._first)
             self._block = gathered(self._rows, self._order[self._block_start : self._place(self._last)])
         start = self._block_start

@@ -218,7 +218,7 @@ class TestARunThatDiverges:
         """A run some of whose rows become infinite, in the data themselves, after a checkpoint of so many steps."""
         spec = spec_of(blobs(), target="label", family="mlp", options={"width": 8}, train={"epochs": 60})
         rows = []
-        monkeypatch.setattr("epochal.train.fit.dense_rows", lambda given: rows.append(dense_rows(given)) or rows[-1])
+        monkeypatch.setattr("epochal.train.begin.dense_rows", lambda given: rows.append(dense_rows(given)) or rows[-1])
 
         def events(after=8):
             for event in fit(read_run(spec.folder), lambda: ("checkpoint",)):

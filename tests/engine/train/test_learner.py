@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from epochal.core.errors import RunError
-from epochal.train.batch import num_rows
+from epochal.train.batch import moved, num_rows
 from epochal.train.dropout import ReluDropout
 from epochal.train.feed import MemoryFeed, MemoryRows, num_batches
 from epochal.train.gradient import GradientLearner
@@ -294,6 +294,24 @@ class TestOrder:
 
             assert seen.tolist() == order(3, epoch, 4000).tolist()
         assert feed.batch(5)["target"].tolist() == order(3, 0, 4000)[5 * 4000 // 13 : 6 * 4000 // 13].tolist()
+
+    def test_a_batch_lies_in_memory_alike_however_it_is_come_to(self):
+        """Products over numbers that lie otherwise are rounded otherwise: a resume would be another run."""
+        data = {"numbers": torch.randn(450, 10), "target": torch.arange(450)}
+        straight, resumed = (MemoryFeed(data, lambda epoch: order(0, epoch, 450), 14) for _ in range(2))
+        before = [straight.batch(step) for step in range(20)]
+        for step in (5, 17):
+            batch = resumed.batch(step)
+            for name, values in batch.items():
+                assert torch.equal(values, before[step][name])
+                assert (values.data_ptr() - before[step][name].data_ptr()) % 64 == 0
+
+    def test_of_a_persons_arrays_lies_where_torchs_own_do(self):
+        numbers = np.zeros(1000, dtype=np.float32)
+        for start in range(16):
+            batch = moved({"x": torch.from_numpy(numbers[start : start + 100])}, torch.device("cpu"))
+
+            assert batch["x"].data_ptr() % 64 == 0
 
     def test_balanced_shows_every_class_as_often(self):
         classes = np.array([0] * 90 + [1] * 9 + [2])

@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -166,6 +167,18 @@ def test_trees_go_on_as_well(run, line, target, options, monkeypatch):
     parts = [part(spec, until) for until in (4, 5, END)]
 
     assert verdict(straight, compare(straight, parts, ())) == "exact"
+
+
+def test_rows_of_an_odd_width_are_rounded_alike(run):
+    """Ten numbers a row: the batches of a block begin where products over them are rounded otherwise than at its start."""
+    rng = np.random.default_rng(0)
+    table = pa.table({f"x{i}": rng.normal(size=303) for i in range(10)} | {"y": rng.normal(size=303) * 70 + 150})
+    straight = part(run("linear", table, target="y", task="regression"), 6 * EPOCH)
+    for stop in (2, 3, EPOCH + 1, EPOCH + 4):
+        spec = run("linear", table, target="y", task="regression")
+        parts = [part(spec, until) for until in (stop, stop + 1, 6 * EPOCH)]
+
+        assert verdict(straight, compare(straight, parts, ())) == "exact", stop
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

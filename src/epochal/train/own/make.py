@@ -153,13 +153,13 @@ def make_own(
     Raises SettingsError where rows are to be fed gradually to a class that makes its batches itself.
     """
     device = same_device(plan.device)
-    seeds.seed_torch(plan.seed, "weights")
+    seeds.seed_all(plan.seed, "weights")
     network = own.build().to(device)
     groups = network.groups(OptimiserSettings(learning_rate=plan.learning_rate, weight_decay=plan.weight_decay))
     feed, validation = _rows(
         prepared, own.reader, plan=plan, target=target, dense=dense, ranking=ranking, device=device
     )
-    seeds.seed_torch(plan.seed, "steps")
+    seeds.seed_all(plan.seed, "steps")
     return GradientLearner(
         module=network,
         plan=plan,
@@ -169,6 +169,7 @@ def make_own(
         device=device,
         groups=groups,
         own_loss=network.own_loss,
+        foreign=True,
     )
 
 
