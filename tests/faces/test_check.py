@@ -13,6 +13,7 @@ import pytest
 from epochal.core.settings import with_setting
 from epochal.show import cell_width
 from epochal.testing import tiny_project
+from epochal.workbench.operations import copy_sample
 
 
 def epochal(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -138,3 +139,16 @@ def test_ctrl_c_ends_a_check_without_a_trace(terminal, folder):
     assert face.wait_exit() == 130
     assert "cancelled" in face.text
     assert "Traceback" not in face.text
+
+
+def test_a_model_of_one_s_own_is_tried_once_it_is_trusted_and_its_own_loss_is_not_compared(tmp_path):
+    folder, home = copy_sample("own-model", tmp_path / "p"), {"XDG_STATE_HOME": str(tmp_path / "state")}
+    refused = epochal("check", folder, "--json", **home)
+    epochal("trust", folder, "--yes", **home)
+    found = json.loads(epochal("check", folder, "--json", **home).stdout)
+
+    assert refused.returncode == 1
+    assert "untrusted" in {p["code"] for p in json.loads(refused.stdout)["problems"]}
+    assert "loss of its own" in found["checks"]["untrained_loss"]["why_not"]
+    assert 1e-4 < found["checks"]["learning_rate"]["suggested"] < 0.1
+    assert [p for p in found["problems"] if p["severity"] != "hint"] == []

@@ -104,7 +104,8 @@ def try_training(
 
 def _one_step(project: Project, prepared: Prepared, planned: Planned) -> tuple[Window, int, int]:
     """A step with the longest rows, and the bytes of a checkpoint and of model and preparation after it."""
-    family, plan = project.model.family, planned.plan
+    # Compiling takes its time, and steps that are compiled for other numbers of rows may fail where a run's would not.
+    family, plan = project.model.family, replace(planned.plan, compiled=False)
     rows = _longest(prepared.data.train, plan.batch_size)
     raw = prepared.preparation.raw(rows.inputs)
     longest = replace(prepared, data=replace(prepared.data, train=rows), train=raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -174,8 +175,11 @@ def last_check(file: ProjectFile, built: Built) -> dict[str, Any] | None:
 
 def _keep(file: ProjectFile, built: Built, document: dict[str, Any]) -> None:
     path = _kept_at(file, built)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fsio.write_text(path, json.dumps(document, ensure_ascii=False) + "\n")
+    with contextlib.suppress(
+        fsio.NotSaved, OSError
+    ):  # what cannot be kept is found out again; a full disk is told above
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fsio.write_text(path, json.dumps(document, ensure_ascii=False) + "\n")
 
 
 def _kept_at(file: ProjectFile, built: Built) -> Path:
