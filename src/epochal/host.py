@@ -26,11 +26,11 @@ from typing import Any, get_args
 from epochal.core.errors import EpochalError
 from epochal.core.events import RunEnded
 from epochal.core.settings import parse_project
+from epochal.project.going import Way
 from epochal.project.runfile import RunSpec, read_run
 from epochal.runs.keeper import Keeper
 from epochal.runs.launch import BUSY
 from epochal.runs.thread_host import Training, TrainingThread, fit_training, host_started
-from epochal.train.going import Way
 
 
 STOP_NOW_SECONDS = 3.0
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None, training: Make = fit_training) -> i
     parser = argparse.ArgumentParser(prog="python -P -m epochal.host")
     parser.add_argument("folder", type=Path, help="the run's folder, absolute; with --choose the project's")
     parser.add_argument("--choose", action="store_true", help="the folder is a project: try its families instead")
-    parser.add_argument("--try", action="store_true", dest="trial", help="the folder is a project: take one step")
+    parser.add_argument("--try", action="store_true", dest="trial", help="the folder is a project: try a training")
     parser.add_argument("--detach", action="store_true", help="return as soon as a process of its own has the run")
     parser.add_argument("--token", default="", help="names this start, for whoever waits for it")
     parser.add_argument("--way", choices=get_args(Way), default="exactly", help="how a run that was begun may go on")
@@ -128,19 +128,21 @@ def _choice(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trial(request: dict[str, Any]) -> dict[str, Any]:
-    """Take one real step and measure."""
+    """Take one real step, measure, and where they are asked for make the short trainings that show faults."""
     from epochal.train.mode import enter
-    from epochal.train.trial import try_one_step
+    from epochal.train.trial import try_training
 
     project = parse_project(tomllib.loads(request["project"]))
     enter(project.train.mode)
-    trial = try_one_step(
+    trial = try_training(
         project,
         Path(request["snapshot"]),
         Path(request["split"]),
         inputs=tuple(request["inputs"]),
         classes=tuple(request["classes"]),
         folder=Path(request["folder"]),
+        probes=bool(request["probes"]),
+        report=lambda *facts: _say({"kind": "progress", **_named(facts)}),
     )
     return {"trial": plain(trial)}
 

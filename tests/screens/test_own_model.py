@@ -69,6 +69,7 @@ async def test_shows_its_files_before_enter_lets_them_run(opened, folder, size):
     async with app.run_test(size=size) as pilot:
         await until(lambda: "model.py:Net, not trusted" in screen_text(app), pilot)
         assert "t shows the files of your own model" in screen_text(app)
+        assert "t trust" in screen_text(app).splitlines()[-1]
         await pilot.press("t")
         await until(lambda: "run as you" in screen_text(app), pilot)
         digest = next(iter(read_code(folder).files.values()))

@@ -80,7 +80,7 @@ def draw(chart: Chart, width: int, height: int) -> Picture:
 def _canvas(chart: Chart, width: int, height: int) -> list[list[Run]]:
     bits = [[0] * width for _ in range(height)]
     roles = [["label"] * width for _ in range(height)]
-    span = chart.x.high - chart.x.low
+    span = math.log10(chart.x.high / chart.x.low) if chart.x.log else chart.x.high - chart.x.low
     for one in chart.curves:
         points = _visible(one, chart.x, bin_width(span, width)) if one.joined else (tuple(one.xs), tuple(one.ys))
         rows = curve(points, chart.x, chart.y, width=width, height=height, joined=one.joined)
@@ -115,7 +115,11 @@ def _lines(cells: list[list[Run]], chart: Chart) -> None:
 
 def _visible(one: Curve, x: Scale, width: float) -> Points:
     """The thinned points inside the limits, with one beyond at the left so that the line enters from there."""
-    xs, ys = thin(one.xs, one.ys, width)
+    if x.log:  # decades are as wide as each other, and so are bins
+        decades, ys = thin([math.log10(v) for v in one.xs], one.ys, width)
+        xs = tuple(10.0**v for v in decades)
+    else:
+        xs, ys = thin(one.xs, one.ys, width)
     first = next((i for i, value in enumerate(xs) if value >= x.low), len(xs))
     last = next((i for i, value in enumerate(xs) if value > x.high), len(xs))
     first = max(0, first - 1)
@@ -198,7 +202,7 @@ def _x_axis(chart: Chart, width: int, corner: str, across: str, down: str) -> tu
         column = _cell(place, width)
         if not 0 <= place <= 1:
             continue
-        text = label(value, step)
+        text = label(value, value if chart.x.log else step)
         start = min(max(0, column - len(text) // 2), width - len(text))
         if start <= used + 1 or start + len(text) > end:
             continue

@@ -10,7 +10,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "demo --into DIR": ("name", "path"),
     "demo --list": ("name", "question"),
     "new": ("project", "path", "task", "target", "metric", "family", "reasons", "choice", "ledger"),
-    "check": ("problems", "estimate"),
+    "check": ("problems", "estimate", "checks"),
     "data": ("rows", "columns", "first"),
     "data --sql": ("sql",),
     "data --profile": ("column", "kind", "rows", "missing", "distinct", "exact", "min", "max", "top"),

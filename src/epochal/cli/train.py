@@ -31,6 +31,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Bring data up to date, freeze the settings, start, follow."""
     from epochal.cli.following import follow, follows, say_started
+    from epochal.core.useless import said_of_idle
     from epochal.project.file import ProjectFile
     from epochal.runs import launch
     from epochal.workbench import operations
@@ -40,6 +41,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.host:
         sets["train.host"] = arguments.host
     file = ProjectFile.open(arguments.dir)
+    dropped = said_of_idle(file.project, apply_sets(file.project, sets))
+    if dropped:
+        console.notice(f"for this run {dropped}")
     with DataClient() as client:
         spec = operations.make_run(
             client,

@@ -20,6 +20,7 @@ from epochal.core.events import RunEnded
 from epochal.core.settings import Project, with_setting
 from epochal.project.code import read_files, write_files
 from epochal.project.exact import environment
+from epochal.project.going import Way
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, write_run
 from epochal.project.trust import run_code
@@ -31,7 +32,6 @@ from epochal.runs.signs import Sign, read_sign, write_sign
 from epochal.runs.state import run_folders, run_info
 from epochal.runs.survival import Survival, survival
 from epochal.runs.thread_host import start_here
-from epochal.train.going import Way
 
 
 READY_SECONDS = 20.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from epochal.core.errors import RunError
+from epochal.journal.told import checkpoints_told
+from epochal.project.going import Way, going_on
 from epochal.runs.launch import start
 from epochal.runs.state import run_info
-from epochal.train.going import Way, going_on
 
 
 __all__ = ["Way", "resume"]
@@ -30,5 +31,5 @@ def resume(run_folder: Path, host: str | None = None, *, way: Way = "exactly") -
             code="run-done",
         )
     if info.spec.resolved and not info.alive:
-        going_on(info.spec, way)
+        going_on(info.spec, checkpoints_told(run_folder), way)
     return start(info.spec, host, way=way)

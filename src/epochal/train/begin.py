@@ -10,13 +10,14 @@ import torch
 
 from epochal.core.clock import Clock, SystemClock
 from epochal.core.events import Event, Noticed, PhaseStarted, Resumed
+from epochal.journal.told import checkpoints_told
 from epochal.project.exact import facts_of
+from epochal.project.going import Going, Way, going_on
 from epochal.project.runfile import RunSpec, with_resolved
 from epochal.project.trust import demand_same
 from epochal.show import grouped
 from epochal.train.checkpoint import load_checkpoint
 from epochal.train.device import device_here, device_title
-from epochal.train.going import Going, Way, going_on
 from epochal.train.loop import Loop
 from epochal.train.make import Made, Prepared, dense_rows, make_learner, prepare, with_own
 from epochal.train.plan import make_plan
@@ -54,7 +55,7 @@ def where_it_goes_on(spec: RunSpec, way: Way) -> Generator[Event, None, tuple[Ru
         device = device_here(str(spec.resolved["device"]), spec.project.train.devices)
         if device != spec.resolved["device"]:
             spec = with_resolved(spec, {**spec.resolved, "device": device})
-    going = going_on(spec, way, device_name=device_title(str(spec.resolved["device"])))
+    going = going_on(spec, checkpoints_told(spec.folder), way, device_name=device_title(str(spec.resolved["device"])))
     for words in going.passed_over:
         yield Noticed(code="checkpoint-passed-over", text=words, severity="warning")
     if going.seam:

@@ -17,12 +17,12 @@ import torch
 from epochal.core.clock import Clock, SystemClock
 from epochal.core.events import BaselineDone, Event, Noticed, PhaseStarted, RunEnded, TrainingStarted
 from epochal.fsio import NotSaved
+from epochal.project.going import Way
 from epochal.project.runfile import RunSpec
 from epochal.train import baselines, scoring
 from epochal.train.baselines import Strong, Trivial
 from epochal.train.begin import Begun, begin, loop_of, positive_of, prepare_rows, where_it_goes_on
 from epochal.train.finish import finish
-from epochal.train.going import Way
 from epochal.train.loop import Outcome
 from epochal.train.make import Prepared
 from epochal.train.mode import enter, leave

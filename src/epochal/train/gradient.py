@@ -58,12 +58,16 @@ class GradientLearner:
         device: torch.device,
         groups: Sequence[Mapping[str, Any]] | None = None,
         own_loss: Loss | None = None,
+        foreign: bool = False,
     ) -> None:
-        """`groups` of parameters and `own_loss` stand in place of the usual ones where a model brings its own."""
+        """`groups` of parameters and `own_loss` stand in place of the usual ones where a model brings its own.
+
+        `foreign` code may draw from other generators than torch's: their state then belongs to a checkpoint.
+        """
         self.module, self.plan, self.target = module, plan, target
         self._feed, self._validation, self._device = feed, validation, device
         self._objective = Objective(target, device, plan.label_smoothing)
-        self._own_loss = own_loss
+        self._own_loss, self._foreign = own_loss, foreign
         self._optimiser = Optimiser(module, plan, groups)
         self._network = _compiled(module, device) if plan.compiled else module
         self._scale = LossScale() if plan.precision == "float16" else None
@@ -337,6 +341,7 @@ class GradientLearner:
                 "rate_factor": self.rate_factor,
                 "threads": self.threads,
             },
+            foreign=self._foreign,
         )
 
     def save_model(self, folder: Path) -> None:

@@ -1,7 +1,8 @@
 """A network's whole state as files of a checkpoint: safetensors and JSON, no pickle, parameters by their names.
 
-model (parameters and buffers), best, average, optimiser (moments and step counts), random (each generator that a step
-draws from) and learner.json (what is counted, the loss scale too). What a run does not use is not there.
+model (parameters and buffers), best, average, optimiser (moments and step counts), random (torch's generators), foreign
+(Python's and numpy's, where a person's own code is run) and learner.json (what is counted, the loss scale too). What a
+run does not use is not there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Parts:
     best: Mapping[str, Tensor] | None
     device: torch.device
     counted: Mapping[str, int | float]
+    foreign: bool = False
+    """Whether steps may draw from other generators than torch's."""
 
 
 def save(parts: Parts, folder: Path) -> None:
@@ -46,6 +49,8 @@ def save(parts: Parts, folder: Path) -> None:
         _write(folder / "average.safetensors", parts.averaged.shadow)
     _write(folder / "optimiser.safetensors", parts.optimiser.state())
     _write(folder / "random.safetensors", seeds.random_state(parts.device))
+    if parts.foreign:
+        _write(folder / "foreign.safetensors", seeds.foreign_state())
     document: dict[str, Any] = {**parts.counted}
     if parts.averaged is not None:
         document["average_updates"] = parts.averaged.num_updates
@@ -65,6 +70,8 @@ def load(parts: Parts, folder: Path) -> dict[str, Any]:
         for name, value in document["loss_scale"].items():
             setattr(parts.scale, name, value)
     seeds.set_random_state(_read(folder / "random.safetensors"), parts.device)
+    if parts.foreign:
+        seeds.set_foreign_state(_read(folder / "foreign.safetensors"))
     return document
 
 

@@ -109,6 +109,7 @@ class Loop:
     _saved_epoch: float = 0.0
     _saved_any: bool = False
     _failed_saves: int = 0
+    _save_now: bool = False
     _steps_per_second: float = 0.0
 
     def run(self) -> Generator[Event, None, Outcome]:
@@ -148,6 +149,8 @@ class Loop:
             "as others need the machine too"
         )
         learner.use_threads(1)
+        # What comes before is not computed anew with another count after a kill.
+        self._save_now = True
         return Noticed(code="threads", text=text, severity="warning")
 
     def _begins(self, stage: Stage) -> int:
@@ -242,8 +245,9 @@ class Loop:
         asked = self.take_checkpoint()
         if outcome is not None and outcome.state == "diverged":
             return replace(outcome, reason=f"{outcome.reason}; {self._where_it_goes_on()}")
-        if outcome is None and not asked and not self._save_due():
+        if outcome is None and not asked and not self._save_now and not self._save_due():
             return None
+        self._save_now = False
         # First all that came before it: a resume takes the curve up to the checkpoint from the journal.
         yield from self._tell(everything=True)
         self._saved, self._saved_epoch = self.clock.monotonic(), self.state.epoch

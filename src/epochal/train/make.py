@@ -105,8 +105,17 @@ def with_own(prepared: Prepared, project: Project, folder: Path, files: Mapping[
     return replace(prepared, own=own)
 
 
-def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None = None) -> Made:
-    """A fresh learner: equal for equal data, plan and seed. Raises NoDevice when the plan's device is not here."""
+def make_learner(
+    prepared: Prepared,
+    family: str,
+    plan: Plan,
+    dense: DenseRows | None = None,
+    fitted: Mapping[str, Tensor] | None = None,
+) -> Made:
+    """A fresh learner: equal for equal data, plan and seed. Raises NoDevice when the plan's device is not here.
+
+    `fitted` is what a network takes from the rows beside its weights, where that was taken from more rows than these.
+    """
     data = prepared.data
     target = fit_target(data.task, data.train.target, len(data.classes), plan.class_weights)
     if family == "trees":
@@ -119,7 +128,8 @@ def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows |
     device = same_device(plan.device)
     network = NETWORKS[family]
     seeds.seed_torch(plan.seed, "fit")
-    fitted = network.fit(rows.train.numbers, plan.options) if network.fit else {}
+    if fitted is None:
+        fitted = network.fit(rows.train.numbers, plan.options) if network.fit else {}
     seeds.seed_torch(plan.seed, "weights")
     module = network.build(prepared.shape, plan.options, fitted).to(device)
     seeds.seed_torch(plan.seed, "steps")

@@ -100,12 +100,24 @@ def _disk(folder: Path) -> Looked:
     )
 
 
-def _memory() -> Looked:
+def free_memory() -> int | None:
+    """Bytes of memory that can be taken without swapping; None where the system does not say."""
+    return _memory_values().get("MemAvailable")
+
+
+def _memory_values() -> dict[str, int]:
+    """What /proc/meminfo says, in bytes; nothing where there is none."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
+        return {}
+    return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if len(line.split()) > 1}
+
+
+def _memory() -> Looked:
+    values = _memory_values()
+    if not values:
         return Looked(what="memory", found="unknown")
-    values = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if len(line.split()) > 1}
     free = values.get("MemAvailable", 0)
     enough = free > 2**30
     return Looked(

@@ -14,6 +14,7 @@ from epochal.core.events import EpochDone, StepsDone, TrainingStarted
 from epochal.project.code import read_code
 from epochal.project.runfile import read_run, write_run
 from epochal.project.trust import run_code, trust
+from epochal.train import seeds
 from epochal.train.bundle import load_bundle
 from epochal.train.fit import fit
 from epochal.train.scoring import score
@@ -44,6 +45,11 @@ FORWARD = """
 """
 
 NET = HEAD + FORWARD
+
+DRAWING = "import random\n" + NET.replace(
+    "self.last(torch.tanh(hidden))",
+    "self.last(torch.tanh(hidden) * (1 + 0.1 * self.training * (random.gauss() + np.random.standard_normal())))",
+)
 
 PREPARED = """
 import torch
@@ -186,7 +192,7 @@ class TestAModelOfOnesOwn:
 
         assert weights_of(first) == weights_of(second)
 
-    @pytest.mark.parametrize("text", [NET, BATCHED], ids=["forward", "batches"])
+    @pytest.mark.parametrize("text", [NET, BATCHED, DRAWING], ids=["forward", "batches", "drawing"])
     def test_goes_on_after_a_stop_as_if_there_had_been_none(self, own_spec, blobs, text):
         """Its own batches draw from numpy's generator, which no checkpoint holds: each epoch is seeded anew."""
         whole, parted = (own_spec(text, blobs(), number=n, train={"patience": 99}) for n in (1, 2))
@@ -194,6 +200,7 @@ class TestAModelOfOnesOwn:
         asked: set[str] = set()
         for event in fit(parted, lambda: tuple(asked)):
             asked.update({"stop"} if isinstance(event, EpochDone) and event.epoch >= 3 else set())
+        seeds.seed_all(99)  # whatever a new process draws first
         events = list(fit(read_run(parted.folder), nothing))
 
         assert 0 < next(e.resumed_from_step for e in events if isinstance(e, TrainingStarted)) < events[-1].steps
@@ -371,6 +378,8 @@ class TestAMistake:
                 False,
             ),
             ("return self.last(torch.tanh(hidden))", "return None", "forward returned nothing", False),
+            ("self.last = nn.Linear(width, ", "self.last = nn.LazyLinear(", "of a shape not known yet", False),
+            ("bias=bias)", "bias=bias).double()", "weights of float32 and float64", False),
             ("torch.tanh(hidden))", "torch.tanh(hidden)).detach()", "does not depend on any weight", False),
             ("torch.tanh(hidden))", "torch.tanh(hidden)).long()", "tensor of int64", False),
         ],

@@ -50,10 +50,19 @@ def tree_matrix(raw: Raw) -> np.ndarray:
 class BoostingLearner:
     """A booster and the rows it grows on."""
 
-    def __init__(self, *, plan: Plan, target: TreeTarget, train: TreeRows, validation: TreeRows | None) -> None:
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        target: TreeTarget,
+        train: TreeRows,
+        validation: TreeRows | None,
+        also: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`also` are settings of LightGBM's own, beside the plan's."""
         self.plan, self.target = plan, target
         self._train, self._validation = train, validation
-        self._parameters = parameters(plan, target)
+        self._parameters = {**parameters(plan, target), **(also or {})}
         self._booster = self._fresh()
         self._continues: lgb.Booster | None = None
         self._exhausted = False

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from epochal.core.errors import EpochalError, RunError
 from epochal.show import safe
+from epochal.train.memory import is_out_of_memory
 
 
 class OwnModelError(RunError):
@@ -21,16 +22,21 @@ class OwnModelError(RunError):
 
 @contextlib.contextmanager
 def guarded(root: Path, doing: str) -> Iterator[None]:
-    """Turn whatever a person's code raises inside into an OwnModelError that names their line."""
+    """Turn whatever a person's code raises inside into an OwnModelError that names their line.
+
+    Running out of memory stays what it is: whoever computes can go on with smaller pieces.
+    """
     try:
         yield
     except EpochalError:
         raise
     except (Exception, SystemExit) as error:  # an edge: what a person's code raises can be anything
-        raise failed(error, root, doing) from error
+        if is_out_of_memory(error):
+            raise
+        raise _failed(error, root, doing) from error
 
 
-def failed(error: BaseException, root: Path, doing: str) -> OwnModelError:
+def _failed(error: BaseException, root: Path, doing: str) -> OwnModelError:
     """The error as a person reads it: type and text, their innermost file and line. The trace goes to stderr."""
     traceback.print_exception(error, file=sys.stderr)
     said = str(error) or "no more was said"

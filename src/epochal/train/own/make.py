@@ -56,15 +56,23 @@ class Own:
         """A fresh model, weights drawn from torch's generator. Raises OwnModelError."""
         with guarded(self.root, f"making {self.cls.__name__}"):
             model = self.cls(self.spec, **self.settings)
-            if not any(p.requires_grad for p in model.parameters()):
-                raise self._refused(
-                    "has no weight to learn", "make its parameters in __init__, after super().__init__()"
-                )
-            if not all(isinstance(value, Tensor) for value in model.state_dict().values()):
-                raise self._refused(
-                    "keeps state that is no tensor", "keep it in buffers: all that is saved are tensors"
-                )
+            self._check_weights(model)
         return OwnNetwork(model, self.spec, self.root)
+
+    def _check_weights(self, model: nn.Module) -> None:
+        """That its weights can be learnt and saved. Raises OwnModelError."""
+        learnt = [p for p in model.parameters() if p.requires_grad]
+        kinds = sorted({str(p.dtype).removeprefix("torch.") for p in learnt})
+        if not learnt:
+            raise self._refused("has no weight to learn", "make its parameters in __init__, after super().__init__()")
+        if any(isinstance(p, nn.parameter.UninitializedParameter) for p in learnt):
+            raise self._refused(
+                "has weights of a shape not known yet", "say the shape: spec.numbers, spec.cardinalities"
+            )
+        if len(kinds) > 1:
+            raise self._refused(f"has weights of {' and '.join(kinds)}", "make all that are learnt of one kind")
+        if not all(isinstance(value, Tensor) for value in model.state_dict().values()):
+            raise self._refused("keeps state that is no tensor", "keep it in buffers: all that is saved are tensors")
 
     def _refused(self, what: str, fix: str) -> OwnModelError:
         return OwnModelError(f"{self.cls.__name__} {what}", where=str(self.root), fix=fix)
@@ -145,13 +153,13 @@ def make_own(
     Raises SettingsError where rows are to be fed gradually to a class that makes its batches itself.
     """
     device = same_device(plan.device)
-    seeds.seed_torch(plan.seed, "weights")
+    seeds.seed_all(plan.seed, "weights")
     network = own.build().to(device)
     groups = network.groups(OptimiserSettings(learning_rate=plan.learning_rate, weight_decay=plan.weight_decay))
     feed, validation = _rows(
         prepared, own.reader, plan=plan, target=target, dense=dense, ranking=ranking, device=device
     )
-    seeds.seed_torch(plan.seed, "steps")
+    seeds.seed_all(plan.seed, "steps")
     return GradientLearner(
         module=network,
         plan=plan,
@@ -161,6 +169,7 @@ def make_own(
         device=device,
         groups=groups,
         own_loss=network.own_loss,
+        foreign=True,
     )
 
 

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from epochal.show import safe
 from epochal.train.batch import Batch, num_rows
-from epochal.train.memory import is_out_of_memory
 from epochal.train.objective import Loss
-from epochal.train.own.errors import OwnModelError, failed, guarded
+from epochal.train.own.errors import OwnModelError, guarded
 from epochal.train.own.spec import OptimiserSettings, Spec
 
 
@@ -27,12 +26,8 @@ class OwnNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """What the model says. Raises OwnModelError."""
-        try:
+        with guarded(self.root, "forward"):
             output = self.model(dict(batch))
-        except (Exception, SystemExit) as error:
-            if is_out_of_memory(error):
-                raise
-            raise failed(error, self.root, "forward") from error
         return self._outputs(output, num_rows(batch))
 
     def _outputs(self, output: Any, rows: int) -> Tensor:
@@ -66,12 +61,8 @@ class OwnNetwork(nn.Module):
         def loss(outputs_BKO: Tensor, batch: Batch) -> Tensor:
             output = outputs_BKO[:, 0].float()
             output = output if self.spec.classes else output.squeeze(-1)
-            try:
+            with guarded(self.root, "loss"):
                 found = taught(output, dict(batch))
-            except (Exception, SystemExit) as error:
-                if is_out_of_memory(error):
-                    raise
-                raise failed(error, self.root, "loss") from error
             if not isinstance(found, Tensor) or found.numel() != 1 or not found.is_floating_point():
                 raise self._refused(f"loss returned {_described(found)}", "return one number: the mean over the batch")
             return found.reshape(1)

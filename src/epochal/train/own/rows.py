@@ -250,8 +250,9 @@ class OwnRows:
         one = _Epoch(self._reader, self._split, self._seed, 0)
         while (batch := one.next()) is not None:
             places = batch["rows"].numpy()
-            if len(places) and (places.min() < 0 or places.max() >= len(seen)):
-                raise self._wrong(f"a row {int(places.max())}, and there are {len(seen)}")
+            outside = places[(places < 0) | (places >= len(seen))]
+            if len(outside):
+                raise self._wrong(f"a row {int(outside[0])}, and there are {len(seen)}")
             np.add.at(seen, places, 1)
             yield moved(batch, self._device)
         if (seen != 1).any():

@@ -69,6 +69,7 @@ class ModelScreen(StageScreen):
         if topic in {"all", "project"}:
             flow.recall_choice(session)
             flow.settle(session)
+        if topic in {"all", "project", "error"}:  # an error may be that the code is not what was trusted
             own.look(session)
         busy = session.job.text if session.job is not None else ""
         self._view = model_view(
@@ -280,6 +281,12 @@ class ModelScreen(StageScreen):
     def do_model_measure(self) -> None:
         """Try every family."""
         flow.measure(self.session)
+
+    def do_model_check(self) -> None:
+        """Check the settings before a run."""
+        from epochal.tui.screens.check import CheckSheet
+
+        self.workbench.push_screen(CheckSheet())
 
     def do_model_budget(self) -> None:
         """Change the budget."""
