@@ -36,10 +36,11 @@ _ALIGNED_BYTES = 64
 
 def moved(batch: Batch, device: torch.device) -> Batch:
     """The batch on a device, laid where torch lays its own: numbers that lie otherwise are rounded otherwise."""
-    return {name: _aligned(values.to(device)) for name, values in batch.items()}
+    return {name: aligned(values.to(device)) for name, values in batch.items()}
 
 
-def _aligned(values: Tensor) -> Tensor:
+def aligned(values: Tensor) -> Tensor:
+    """The numbers, copied unless they lie where torch lays its own: numpy lays them where there is room."""
     elsewhere = values.device.type == "cpu" and values.data_ptr() % _ALIGNED_BYTES
     return values.clone() if elsewhere else values
 

@@ -127,13 +127,21 @@ def told_what_is_not_exact() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        refused = _REFUSED.match(str(error))
-        if refused is None:
+        refusal = not_exact(error)
+        if refusal is None:
             raise
-        raise RunError(
-            f"the model computes {refused['named'] or 'a product of cuBLAS'}, which torch cannot do exactly here",
-            where='[train] mode = "exact"',
-            fix='write mode = "fast" in [train]: a resumed run is then not promised to be the same to the bit; '
-            "or compute it otherwise in the model",
-            code="not-exact",
-        ) from error
+        raise refusal from error
+
+
+def not_exact(error: BaseException, where: str = '[train] mode = "exact"') -> RunError | None:
+    """The error that says which operation torch refuses to compute exactly; None for any other error."""
+    refused = _REFUSED.match(str(error)) if isinstance(error, RuntimeError) else None
+    if refused is None:
+        return None
+    return RunError(
+        f"the model computes {refused['named'] or 'a product of cuBLAS'}, which torch cannot do exactly here",
+        where=where,
+        fix='write mode = "fast" in [train]: a resumed run is then not promised to be the same to the bit; '
+        "or compute it otherwise in the model",
+        code="not-exact",
+    )

@@ -413,6 +413,25 @@ class TestAMistake:
             list(fit(own_spec(NET.replace("width=8", "width"), blobs()), nothing))
 
 
+class TestWhatCannotBeExact:
+    ODD = NET.replace(
+        "return self.last", "torch.zeros(2).put_(torch.tensor([0, 0]), torch.ones(2))\n        return self.last"
+    )
+
+    def test_ends_the_run_before_its_first_step_and_names_the_operation_and_the_line(self, own_spec, blobs):
+        with pytest.raises(EpochalError, match="computes put_, which torch cannot do exactly") as refused:
+            list(fit(own_spec(self.ODD, blobs()), nothing))
+
+        assert refused.value.error_code == "not-exact"
+        assert refused.value.where.startswith("model.py:")
+        assert 'mode = "fast"' in refused.value.fix
+
+    def test_is_computed_in_fast_mode(self, own_spec, blobs):
+        spec = own_spec(self.ODD, blobs(), train={"mode": "fast", "epochs": 2})
+
+        assert list(fit(spec, nothing))[-1].state == "done"
+
+
 class TestTrust:
     CANARY = "from pathlib import Path\n\nPath(__file__).with_name('ran').write_text('')\n" + NET
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from epochal.core.errors import EpochalError, RunError
 from epochal.show import safe
 from epochal.train.memory import is_out_of_memory
+from epochal.train.mode import not_exact
 
 
 class OwnModelError(RunError):
@@ -24,7 +25,8 @@ class OwnModelError(RunError):
 def guarded(root: Path, doing: str) -> Iterator[None]:
     """Turn whatever a person's code raises inside into an OwnModelError that names their line.
 
-    Running out of memory stays what it is: whoever computes can go on with smaller pieces.
+    Running out of memory stays what it is: whoever computes can go on with smaller pieces. An operation that exact mode
+    refuses is told as for every model.
     """
     try:
         yield
@@ -33,6 +35,9 @@ def guarded(root: Path, doing: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:  # an edge: what a person's code raises can be anything
         if is_out_of_memory(error):
             raise
+        refusal = not_exact(error, place_of(error, root))
+        if refusal is not None:
+            raise refusal from error
         raise _failed(error, root, doing) from error
 
 

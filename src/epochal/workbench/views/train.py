@@ -183,6 +183,7 @@ _PHASES = {
     "preparing": "prepares the columns",
     "baselines": "trains what must be beaten",
     "probing": "measures the fitting size",
+    "resuming": "grows its sampled rounds again",
     "training": "trains",
     "finishing": "writes the model",
 }
