@@ -468,3 +468,15 @@ class TestCompiledSteps:
         assert window.samples == 20 * (ROWS // 7)
         assert torch.allclose(weights(compiled.module), weights(plain.module), atol=1e-5)
         assert compiled.evaluate().loss == pytest.approx(plain.evaluate().loss, abs=1e-4)
+
+    @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+    def test_drop_units_as_plain_ones_do(self):
+        if shutil.which("g++") is None:
+            pytest.skip("torch compiles for a CPU with a C++ compiler, and there is none")
+        torch.manual_seed(0)
+        layer = torch.compile(ReluDropout(0.25))
+        for num_rows in (1000, 333):
+            dropped = layer(torch.ones(num_rows, 1000))
+
+            assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=5e-3)
+            assert dropped.mean().item() == pytest.approx(1.0, abs=1e-2)
