@@ -475,8 +475,8 @@ class TestCompiledSteps:
             pytest.skip("torch compiles for a CPU with a C++ compiler, and there is none")
         torch.manual_seed(0)
         layer = torch.compile(ReluDropout(0.25))
-        for num_rows in (1000, 333):
-            dropped = layer(torch.ones(num_rows, 1000))
+        for count in (1000, 333):
+            dropped = layer(torch.ones(count, 1000))
 
             assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=5e-3)
             assert dropped.mean().item() == pytest.approx(1.0, abs=1e-2)
