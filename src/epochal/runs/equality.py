@@ -19,6 +19,7 @@ _PARTS = {
     "model.txt": "trees",
     "optimiser.safetensors": "optimiser's moments",
     "random.safetensors": "random generators",
+    "foreign.safetensors": "random generators",
     "best.safetensors": "best weights",
     "average.safetensors": "average of the weights",
     "learner.json": COUNTERS,
