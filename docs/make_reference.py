@@ -131,7 +131,10 @@ def _families() -> Iterator[str]:
         yield f"For {' and '.join(family.tasks)}. {family.why[0].upper()}{family.why[1:]}."
         yield from _table(
             ("setting", "default", "means"),
-            ((f"`{o.name}`", f"`{o.default}`", o.meaning) for o in family.options),
+            (
+                (f"`{o.name}`", f"`{o.default}`" if o.default != "" else "none: give it", o.meaning)
+                for o in family.options
+            ),
         )
 
 

@@ -16,4 +16,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        # `-m` puts the folder one stands in first: a project's files are never taken for libraries.
+        del sys.path[0]
     sys.exit(main())

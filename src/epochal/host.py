@@ -26,11 +26,12 @@ from typing import Any, get_args
 from epochal.core.errors import EpochalError
 from epochal.core.events import RunEnded
 from epochal.core.settings import parse_project
+from epochal.project.going import Way
 from epochal.project.runfile import RunSpec, read_run
+from epochal.runs.gang import Node, check_meet, gang_training
 from epochal.runs.keeper import Keeper
-from epochal.runs.launch import BUSY
+from epochal.runs.launch import BUSY, host_of
 from epochal.runs.thread_host import Training, TrainingThread, fit_training, host_started
-from epochal.train.going import Way
 
 
 STOP_NOW_SECONDS = 3.0
@@ -48,17 +49,28 @@ def main(arguments: list[str] | None = None, training: Make = fit_training) -> i
     parser = argparse.ArgumentParser(prog="python -P -m epochal.host")
     parser.add_argument("folder", type=Path, help="the run's folder, absolute; with --choose the project's")
     parser.add_argument("--choose", action="store_true", help="the folder is a project: try its families instead")
-    parser.add_argument("--try", action="store_true", dest="trial", help="the folder is a project: take one step")
+    parser.add_argument("--try", action="store_true", dest="trial", help="the folder is a project: try a training")
     parser.add_argument("--detach", action="store_true", help="return as soon as a process of its own has the run")
     parser.add_argument("--token", default="", help="names this start, for whoever waits for it")
     parser.add_argument("--way", choices=get_args(Way), default="exactly", help="how a run that was begun may go on")
     parser.add_argument("--survives", default="", help="in words, what the run outlives")
+    parser.add_argument("--host", choices=("detached", "torchrun"), help="torchrun: a process for each device trains")
+    parser.add_argument("--meet", default="", help="for many nodes: HOST:PORT of the first, where all of them meet")
+    parser.add_argument(
+        "--segment", action="store_true", help="the folder is a project: train a part of a run that is verified"
+    )
     asked = parser.parse_args(arguments)
-    if asked.choose or asked.trial:
-        return _answer(_choice if asked.choose else _trial)
+    for wanted, work in ((asked.choose, _choice), (asked.trial, _trial), (asked.segment, _segment)):
+        if wanted:
+            return _answer(work)
 
-    def begin(spec: RunSpec) -> Training:
-        return training(spec, asked.way)
+    def begin(spec: RunSpec) -> tuple[str, Training]:
+        chosen = host_of(spec, asked.host)
+        if chosen != "torchrun":
+            return "detached", training(spec, asked.way)
+        if spec.nodes > 1:
+            check_meet(asked.meet)
+        return chosen, gang_training(spec, asked.way, Node(meet=asked.meet))
 
     if asked.detach:
         return _detached(asked.folder, asked.token, asked.survives, begin)
@@ -69,10 +81,13 @@ def host(
     folder: Path,
     token: str,
     survives: str,
-    training: Callable[[RunSpec], Training],
+    begin: Callable[[RunSpec], tuple[str, Training]],
     ready: Callable[[], None] = lambda: None,
 ) -> int:
-    """Take the run, train it to its end, let it go. `ready` is called once it is taken."""
+    """Take the run, train it to its end, let it go. `begin` gives the host's name and what it drives.
+
+    `ready` is called once the run is taken.
+    """
     noted: list[int] = []
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda received, _frame: noted.append(received))
@@ -80,13 +95,14 @@ def host(
         signal.signal(number, signal.SIG_IGN)
     try:
         spec = read_run(folder)
+        name, training = begin(spec)
         keeper = Keeper(folder, "host", token=token)
     except EpochalError as error:
         print(f"{error.error_code}: {error.what} ({error.where})", file=sys.stderr, flush=True)  # noqa: T201 - host.log
         return BUSY if error.error_code == "run-busy" else error.exit_code
-    keeper.record(host_started("detached", survives))
+    keeper.record(host_started(name, survives))
     ready()
-    thread = TrainingThread(training(spec), keeper)
+    thread = TrainingThread(training, keeper)
     thread.start()
     return _attend(thread, keeper, noted)
 
@@ -107,9 +123,12 @@ def _answer(work: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
 def _choice(request: dict[str, Any]) -> dict[str, Any]:
     """Try the families for a short, equal time."""
     from epochal.train.choose import choose
+    from epochal.train.mode import enter
 
+    project = parse_project(tomllib.loads(request["project"]))
+    enter(project.train.mode)  # for good: this process does nothing else
     choice = choose(
-        parse_project(tomllib.loads(request["project"])),
+        project,
         Path(request["snapshot"]),
         Path(request["split"]),
         float(request["budget_seconds"]),
@@ -121,17 +140,36 @@ def _choice(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trial(request: dict[str, Any]) -> dict[str, Any]:
-    """Take one real step and measure."""
-    from epochal.train.trial import try_one_step
+    """Take one real step, measure, and where they are asked for make the short trainings that show faults."""
+    from epochal.train.mode import enter
+    from epochal.train.trial import try_training
 
-    trial = try_one_step(
-        parse_project(tomllib.loads(request["project"])),
+    project = parse_project(tomllib.loads(request["project"]))
+    enter(project.train.mode)
+    trial = try_training(
+        project,
         Path(request["snapshot"]),
         Path(request["split"]),
         inputs=tuple(request["inputs"]),
         classes=tuple(request["classes"]),
+        folder=Path(request["folder"]),
+        probes=bool(request["probes"]),
+        report=lambda *facts: _say({"kind": "progress", **_named(facts)}),
     )
     return {"trial": plain(trial)}
+
+
+def _segment(request: dict[str, Any]) -> dict[str, Any]:
+    """Train a run that is to be verified from where it stands to a step."""
+    from epochal.train.segment import train_segment
+
+    segment = train_segment(
+        Path(request["folder"]),
+        Path(request["project"]),
+        request["until"],
+        report=lambda text, share: _say({"kind": "progress", "text": text, "share": share}),
+    )
+    return {"segment": plain(segment), "pid": os.getpid()}
 
 
 def _die_with_input() -> None:
@@ -195,7 +233,7 @@ def _attend(thread: TrainingThread, keeper: Keeper, noted: list[int]) -> int:
     return 1 if ended.state in {"failed", "diverged"} else 0
 
 
-def _detached(folder: Path, token: str, survives: str, training: Callable[[RunSpec], Training]) -> int:
+def _detached(folder: Path, token: str, survives: str, begin: Callable[[RunSpec], tuple[str, Training]]) -> int:
     """Go on in a child that is nobody's, in a session of its own; return when it has the run, or with its exit code."""
     read_end, write_end = os.pipe()
     child = os.fork()
@@ -213,7 +251,7 @@ def _detached(folder: Path, token: str, survives: str, training: Callable[[RunSp
 
     code = 1
     try:
-        code = host(folder, token, survives, training, tell)
+        code = host(folder, token, survives, begin, tell)
     except Exception:  # noqa: BLE001 - an edge: the child must not go on as its parent
         sys.excepthook(*sys.exc_info())
     sys.stdout.flush()

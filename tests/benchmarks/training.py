@@ -1,15 +1,18 @@
 """How fast epochal trains, against a careful hand-written loop, a stock DataLoader and three libraries, in one run.
 
-54 inputs, 7 classes, batches of 512, 100,000 rows. All contenders (see peers.py) take the same number of steps with the
+54 inputs, 7 classes, batches of 512, 100,000 rows; `mlp` is 128-128, `mlp_dropout` the same with the share of units left
+out that it has by default. All contenders (see peers.py) take the same number of steps with the
 same network, loss and optimiser; they take turns, and each figure is the median of the repetitions. Prints one JSON
 object with --json: for each family `ratio_to_X`, above 1 where epochal is faster than X, at one thread and, as
-`ratio_to_X_best_threads`, each at the thread count that suits it best; and samples a second of each.
+`ratio_to_X_best_threads`, each at the thread count that suits it best; and samples a second of each. `load` is the
+one-minute load average as the repetitions begin, their median; this program itself is about 1 of it. It takes some
+nine minutes on two idle cores; `--threads 1` halves that.
 
 On epochal's side a ratio is the whole of what a run does from its first step to its last: the host's keeper with lock,
 signs of life and journal, windows, checkpoints (one after a second, one at the end), and the chart's feed: every record
 is read back and reduced as the workbench does, in the same thread and so at epochal's cost. Evaluation is excluded on
-both sides. `steps_ratio_to_loop` is the learner's steps alone, and `ratio_to_unfused_loop` the hand-written loop with
-AdamW as it comes, which is slower than the fused one all others take.
+both sides. `steps_ratio_to_loop` is the learner's steps alone, and `ratio_to_fused_loop` against the hand-written loop of
+someone who knows of the fused AdamW.
 
 On a GPU (--device cuda) threads make no difference: all is measured with one.
 """
@@ -47,8 +50,8 @@ from epochal.train.state import Plan, TrainState
 
 
 INPUTS, CLASSES, BATCH = 54, 7, 512
-EPOCHS = {"mlp": 4, "tabm": 1}
-"""Passes over the rows, as many as take a second or more."""
+EPOCHS = {"mlp": 6, "mlp_dropout": 6, "tabm": 1}
+"""Passes over the rows, as many as take some seconds."""
 
 Speeds = Mapping[tuple[str, int], list[float]]
 """Samples a second of a contender at a thread count, one for each repetition."""
@@ -87,8 +90,10 @@ def prepared_rows(num_rows: int) -> Prepared:
 class Bench:
     """One family's trainings, all from the same rows."""
 
-    def __init__(self, family: str, rows: int, device: torch.device) -> None:
-        self._family, self._device = family, device
+    def __init__(self, name: str, rows: int, device: torch.device) -> None:
+        self._family, _, dropout = name.partition("_")
+        self._options = {"dropout": 0.1 if dropout else 0.0} if self._family == "mlp" else {}
+        self._device = device
         self._prepared = prepared_rows(rows)
         self._dense: DenseRows = dense_rows(self._prepared)
         self._x = self._dense.train.numbers.to(device)
@@ -99,7 +104,7 @@ class Bench:
         project = parse_project(
             {
                 "name": "bench",
-                "model": {"family": self._family},
+                "model": {"family": self._family, **self._options},
                 "train": {
                     "epochs": epochs,
                     "batch_size": BATCH,
@@ -116,8 +121,13 @@ class Bench:
     def peer(self, train: peers.Peer, epochs: int) -> float:
         """Samples a second of another's loop."""
         plan = self._plan(epochs)
+        if self._family == "mlp":
+            sizes = {name: plan.options[name] for name in ("width", "depth", "dropout")}
+            module = peers.plain_network(INPUTS, CLASSES, **sizes).to(self._device)
+        else:
+            module = peers.WithoutCodes(self._made(plan).learner.module)  # type: ignore[attr-defined]
         job = peers.Job(
-            module=self._made(plan).learner.module,  # type: ignore[attr-defined]
+            module=module,
             x=self._x,
             y=self._y,
             batch_size=BATCH,
@@ -163,7 +173,7 @@ class Bench:
                 belongs={},
                 clock=SystemClock(),
                 look=lambda: "stop" in keeper.poll(),
-                take_checkpoint=lambda: False,
+                take_checkpoint=lambda: "",
             )
             with peers.Timed(self._device) as timed:
                 for event in loop.run():
@@ -188,14 +198,16 @@ def compare(
     for contender in contenders.values():
         contender(1)
     speeds: dict[tuple[str, int], list[float]] = {(name, n): [] for n in threads for name in contenders}
+    loads: list[float] = []
     for repetition in range(repetitions):
+        loads.append(os.getloadavg()[0])
         for (name, n), found in speeds.items():
             torch.set_num_threads(n)
             found.append(contenders[name](epochs))
         told = ", ".join(f"{name} {n} thr. {found[-1]:,.0f}/s" for (name, n), found in speeds.items())
-        print(f"repetition {repetition + 1} of {repetitions}: {told}", file=sys.stderr)
+        print(f"repetition {repetition + 1} of {repetitions}, load {loads[-1]:.1f}: {told}", file=sys.stderr)
     torch.set_num_threads(1)
-    return figures(speeds, tuple(others), threads)
+    return {"load": round(statistics.median(loads), 1), **figures(speeds, tuple(others), threads)}
 
 
 def figures(speeds: Speeds, others: tuple[str, ...], threads: list[int]) -> dict[str, float]:
@@ -208,7 +220,7 @@ def figures(speeds: Speeds, others: tuple[str, ...], threads: list[int]) -> dict
         pairs = zip(speeds[of, of_threads], speeds[to, to_threads], strict=True)
         return round(statistics.median(ours / theirs for ours, theirs in pairs), 3)
 
-    found: dict[str, float] = {"load": round(os.getloadavg()[0], 1)}
+    found: dict[str, float] = {}
     for name in others:
         found[f"ratio_to_{name}"] = ratio("run", 1, name, 1)
         found[f"ratio_to_{name}_best_threads"] = ratio("run", best("run"), name, best(name))
@@ -246,11 +258,11 @@ def main() -> int:
     libraries, missing = peers.installed_peers()
     if missing:
         names = ", ".join(missing)
-        print(f"not compared, as {names} is not installed: pip install -c constraints.txt '.[bench]'", file=sys.stderr)
-    loops = {"loop": peers.by_hand, "unfused_loop": peers.by_hand_unfused}
+        print(f"not installed: {names}; pip install -c constraints.txt '.[bench]' to compare them", file=sys.stderr)
+    loops = {"loop": peers.by_hand, "fused_loop": peers.by_hand_fused}
     results = {}
-    for family, others in {"mlp": {**loops, **libraries}, "tabm": loops}.items():
-        print(f"{family}: load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    for family, others in {"mlp": {**loops, **libraries}, "mlp_dropout": loops, "tabm": loops}.items():
+        print(f"{family}: at load {os.getloadavg()[0]:.1f}", file=sys.stderr)
         results[family] = compare(
             Bench(family, arguments.rows, device),
             others,

@@ -134,7 +134,17 @@ def test_an_ended_run_is_known_by_its_last_record_alone(spec, state):
 
     assert (info.status, info.note, info.value, info.value_step, info.step) == (state, "because", 0.5, 7, 9)
     assert info.can_resume is (state != "done")
-    assert set(info.as_row()) == {"run", "state", "family", "metric", "value", "started", "seconds", "path"}
+    assert set(info.as_row()) == {
+        "run",
+        "state",
+        "family",
+        "metric",
+        "value",
+        "started",
+        "seconds",
+        "world_size",
+        "path",
+    }
     assert set(info.as_result()) >= {
         "run", "state", "family", "task", "metric", "best", "steps", "epochs", "seconds", "samples_per_second",
         "world_size", "path",

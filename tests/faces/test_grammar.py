@@ -200,6 +200,7 @@ class TestAMistakeInTheProject:
         ("watch",),
         ("stop",),
         ("resume",),
+        ("checkpoint", "--list"),
         ("test",),
         ("predict", "new.csv"),
     )

@@ -354,6 +354,40 @@ def test_a_second_ctrl_c_stops_at_once(project):
     until(lambda: not is_alive(host))
 
 
+def test_a_third_ctrl_c_ends_a_process_that_does_not_answer(project):
+    with following(project, "--set", 'train.time_limit="1 h"') as process:
+        run = only_run(project)
+        until(lambda: state(run).step > 100)
+        host = read_sign(run).identity
+        os.kill(host.pid, signal.SIGSTOP)
+        for waiting in (1, 2, 2):
+            os.killpg(process.pid, signal.SIGINT)
+            until(lambda waiting=waiting: len(list((run / "commands").glob("*.json"))) == waiting)
+        said, noticed = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 130
+    assert "ctrl-c again ends its process" in noticed
+    assert "ended the run's process without a checkpoint" in noticed
+    assert "interrupted" in said
+    assert is_alive(host) is False
+
+
+def test_a_key_pressed_three_times_ends_a_process_that_does_not_answer(terminal, project):
+    face = begin(terminal, project)
+    run = only_run(project)
+    checkpointed(run)
+    host = read_sign(run).identity
+    os.kill(host.pid, signal.SIGSTOP)
+    face.wait_for("stuck")
+
+    for words in ("s again stops at once", "s again ends its process", "ended the run's process without a checkpoint"):
+        face.press("s")
+        face.wait_for(words)
+
+    face.wait_for("interrupted")
+    assert is_alive(host) is False
+
+
 def test_a_lost_terminal_leaves_a_followed_run_alone(terminal, project):
     face = terminal("train", str(project))
     run = only_run(project)

@@ -17,7 +17,7 @@ from epochal.core.events import CommandTaken, HostStarted, Resumed, RunEnded, St
 from epochal.core.settings import Columns, Model, Project, Source
 from epochal.journal.record import journal_file
 from epochal.journal.tail import read_journal
-from epochal.runs.control import acknowledged, kill_host, send
+from epochal.runs.control import acknowledged, ask_to_stop, kill_host, send
 from epochal.runs.follow import Follower, log_lines
 from epochal.runs.identity import is_alive, kill, my_identity
 from epochal.runs.launch import make_run, start
@@ -90,6 +90,7 @@ def test_a_run_goes_from_its_start_to_done_and_everyone_reads_the_same(spec, tmp
         "value": 0.4,
         "started": spec.created,
         "seconds": pytest.approx(0.8),
+        "world_size": 1,
         "path": str(spec.folder),
     }
     assert info.as_result()["best"] == {"value": 0.4, "step": 40}
@@ -235,6 +236,63 @@ def test_a_second_request_ends_a_run_that_does_not_listen(spec, monkeypatch):
 
     assert status(spec, "stopped").status_note == "stopped at once, without a checkpoint"
     until(lambda: is_alive(read_sign(spec.folder).identity) is False)
+
+
+def test_a_third_request_ends_the_process_of_a_run_that_heeds_none(spec, endless):
+    pid = start(spec, command=HOST)
+    status(spec, "running")
+    os.kill(pid, signal.SIGSTOP)
+
+    assert [ask_to_stop(spec.folder) for _ in range(3)] == ["stop", "stop-now", "killed"]
+
+    status(spec, "interrupted")
+
+
+def test_requests_of_an_earlier_host_do_not_make_the_next_ones_firmer(spec, endless):
+    start(spec, command=HOST)
+    status(spec, "running")
+    assert ask_to_stop(spec.folder) == "stop"
+    status(spec, "stopped")
+    until(lambda: not run_info(spec.folder).alive and not is_alive(read_sign(spec.folder).identity))
+    start(spec, command=HOST)
+    status(spec, "running")
+
+    assert ask_to_stop(spec.folder) == "stop"
+    status(spec, "stopped")
+
+
+def test_the_command_asked_three_times_says_what_each_does(spec, endless):
+    pid = start(spec, command=HOST)
+    status(spec, "running")
+    os.kill(pid, signal.SIGSTOP)
+    (spec.project_folder / "project.toml").write_text('name = "p"\n')
+    command = [sys.executable, "-m", "epochal", "stop", str(spec.project_folder)]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
+    asking = []
+    for number in (1, 2):
+        asking.append(subprocess.Popen(command, **streams))
+        until(lambda number=number: len(list((spec.folder / "commands").glob("*.json"))) == number)
+    asking.append(subprocess.Popen(command, **streams))
+
+    said = [process.communicate(timeout=60) for process in asking]
+
+    words = ("again stops at once", "again ends its process", "ended the run's process without a checkpoint")
+    assert all(word in errors for word, (_out, errors) in zip(words, said, strict=True))
+    assert [process.returncode for process in asking] == [3, 3, 3]
+    assert is_alive(read_sign(spec.folder).identity) is False
+
+
+def test_a_run_inside_a_workbench_is_not_ended_with_it(spec, workbench):
+    status(spec, "running")
+    workbench.send_signal(signal.SIGSTOP)
+    ask_to_stop(spec.folder)
+    ask_to_stop(spec.folder)
+
+    with pytest.raises(RunError) as refused:
+        ask_to_stop(spec.folder)
+
+    assert refused.value.error_code == "cannot-kill"
+    assert workbench.poll() is None
 
 
 def test_the_last_resort_ends_a_host_that_does_not_even_answer(spec, endless):

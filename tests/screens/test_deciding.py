@@ -246,7 +246,7 @@ class TestSettings:
         session.open(file.folder)
         session.choice = Choice(chosen="mlp", reason="", candidates=(), options={"width": 64})
         app = Workbench(session, first="model")
-        async with app.run_test(size=(120, 40)) as pilot:
+        async with app.run_test(size=(120, 60)) as pilot:
             await until(lambda: "Settings of mlp" in screen_text(app), pilot)
             marked = [line for line in screen_text(app).splitlines() if "  * " in line]
             assert any("* 7" in line and "seed" in line for line in marked)
@@ -265,7 +265,7 @@ class TestSettings:
         session.open(file.folder)
         session.choice = Choice(chosen="linear", reason="", candidates=())
         app = Workbench(session, first="model")
-        async with app.run_test(size=(120, 40)) as pilot:
+        async with app.run_test(size=(120, 60)) as pilot:
             await until(lambda: "1 000 000" in screen_text(app), pilot)
             await pilot.press("tab")
             await until(lambda: "Expected:" in _next(app), pilot)

@@ -186,6 +186,21 @@ class TestPictures:
 
         assert "┈trivial 0.400┈" in text
 
+    @pytest.mark.parametrize(("ascii_only", "sign"), [(False, "┊"), (True, ":")])
+    def test_a_seam_stands_upright_behind_the_curve(self, ascii_only, sign):
+        chart = Chart(
+            x=Scale(0, 10, (0, 10)),
+            y=Scale(0, 1, (0, 1)),
+            curves=(Curve(role="train", xs=(0, 10), ys=(0.5, 0.5)),),
+            seams=(5.0, 50.0),
+            ascii=ascii_only,
+        )
+        rows = ["".join(text for text, _ in line) for line in draw(chart, 41, 9)][:-2]
+        places = {row.index(sign, 6) for row in rows if sign in row[6:]}
+
+        assert len(places) == 1
+        assert sum(sign in row[6:] for row in rows) == len(rows) - 1
+
     def test_the_linux_console_gets_ascii(self):
         chart = Chart(
             x=Scale(0, 10, (0, 10)),
@@ -223,3 +238,18 @@ def test_train_validation_and_another_run_are_told_apart_without_colour(ascii_on
         return "".join(text for row in draw(chart, 60, 12) for text, name in row if name == role)
 
     assert len({drawn(role) for role in ("train", "validation", "old")}) == 3
+
+
+class TestStages:
+    def test_stand_as_lines_with_their_words_behind_the_curves(self):
+        chart = Chart(
+            x=Scale(0, 8, (0.0, 4.0, 8.0)),
+            y=Scale(0, 1, (0.0, 1.0)),
+            curves=(Curve(role="train", xs=(0.0, 8.0), ys=(0.0, 0.0)),),
+            stages=((4.0, "50%"), (8.0, "100%")),
+        )
+        lines = ["".join(text for text, _ in line) for line in draw(chart, 40, 8)]
+
+        assert "╎50%" in lines[0]
+        assert "100%" not in lines[0]  # no room for it
+        assert sum("╎" in line for line in lines) >= 5

@@ -21,6 +21,7 @@ from epochal.journal.record import Record
 from epochal.journal.reduce import MAX_NOTICES, RunState, reduce, reduce_all
 from epochal.journal.series import Log, Series
 from epochal.runs.identity import Identity
+from epochal.runs.memory import kills
 from epochal.runs.signs import Sign
 from epochal.runs.state import judge
 from epochal.runs.survival import Logind
@@ -229,6 +230,49 @@ def verdict(said="running", given=None, *, alive=True, halted=False, monotonic=1
     return judge(said, "", given, alive=alive, halted=halted, monotonic=monotonic, wall=wall)
 
 
+class TestSeams:
+    def test_stand_where_a_run_went_on_although_it_could_not_exactly(self):
+        before = fold(HOST, TRAINING, *(steps(n) for n in range(1, 13)))
+
+        after = fold(HOST, Resumed(from_step=10, folder="c", seam="torch was 1, now 2"), TRAINING, state=before)
+
+        assert (before.seams, after.seams) == ((), (10,))
+        assert fold(HOST, Resumed(from_step=11, folder="c"), state=after).seams == (10,)
+
+    def test_go_when_the_run_goes_on_from_before_them(self):
+        seamed = fold(HOST, TRAINING, steps(1), Resumed(from_step=10, folder="c", seam="torch"), steps(11))
+
+        assert fold(HOST, Resumed(from_step=5, folder="c"), state=seamed).seams == ()
+        assert fold(HOST, Resumed(from_step=10, folder="c"), state=seamed).seams == ()
+        assert fold(HOST, Resumed(from_step=0, folder=""), state=seamed).seams == ()
+
+
+class TestCheckpoints:
+    def test_that_a_resume_made_void_are_none(self):
+        saved = [CheckpointSaved(step=n, epoch=n / 10, folder=f"c{n}", sha256="0") for n in (10, 20, 30)]
+        state = fold(HOST, TRAINING, *saved, Resumed(from_step=20, folder="c20"))
+
+        assert [c.step for c in state.checkpoints] == [10, 20]
+        assert fold(Resumed(from_step=0, folder=""), state=state).checkpoints == ()
+
+    def test_that_are_not_healthy_are_not_gone_on_from_while_others_are_there(self):
+        good = CheckpointSaved(step=10, epoch=1.0, folder="c", sha256="0")
+        bad = CheckpointSaved(step=20, epoch=2.0, folder="d", sha256="0", healthy=False)
+
+        assert fold(HOST, good, bad).goes_on_from == good
+        assert fold(HOST, bad).goes_on_from == bad
+        assert fold(HOST).goes_on_from is None
+
+
+def test_the_kernels_count_is_read_from_either_kind_of_file(tmp_path):
+    (tmp_path / "two").write_text("low 0\nhigh 3\noom 4\noom_kill 2\noom_group_kill 0\n")
+    (tmp_path / "one").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 7\n")
+    (tmp_path / "none").write_text("oom_kill\n")
+
+    assert [kills(str(tmp_path / name)) for name in ("two", "one", "none", "absent")] == [2, 7, None, None]
+    assert kills("") is None
+
+
 class TestVerdict:
     @pytest.mark.parametrize("said", ["starting", "running", "stopping"])
     def test_a_living_host_is_believed(self, said):
@@ -241,6 +285,15 @@ class TestVerdict:
 
     def test_a_dead_host_without_an_end_was_interrupted_and_never_done(self):
         assert verdict(given=sign(), alive=False) == ("interrupted", "its process ended without a word")
+
+    @pytest.mark.parametrize(("kills", "words"), [(3, "probably out of memory"), (2, "without a word"), (None, "word")])
+    def test_a_dead_host_whose_group_lost_a_process_to_the_kernel_was_killed_for_memory(self, kills, words):
+        found = judge(
+            "running", "", sign(memory="/x", memory_kills=2), alive=False, halted=False, monotonic=1.0, wall=1.0,
+            memory_kills=kills,
+        )  # fmt: skip
+        assert found[0] == "interrupted"
+        assert words in found[1]
 
     def test_a_run_nobody_ever_had_was_interrupted(self):
         assert verdict("starting", None, alive=False)[0] == "interrupted"

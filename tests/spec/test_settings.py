@@ -79,6 +79,10 @@ class TestAProject:
             ({"model": {"family": "tabm", "embeddings": "x"}}, ("model", "embeddings")),
             ({"train": {"devices": []}}, ("train", "devices")),
             ({"train": {"devices": [-1]}}, ("train", "devices")),
+            ({"train": {"devices": [0, 0]}}, ("train", "devices")),
+            ({"train": {"devices": 0}}, ("train", "devices")),
+            ({"train": {"devices": True}}, ("train", "devices")),
+            ({"train": {"host": "slurm"}}, ("train", "host")),
             ({"split": {"values": {"a": []}}}, ("split", "values")),
         ],
     )
@@ -93,7 +97,7 @@ class TestAProject:
         assert project(goal={"task": "regression"}).metric == "rmse"
         assert project(goal={"metric": "f1"}).metric == "f1"
 
-    @pytest.mark.parametrize("family", FAMILIES)
+    @pytest.mark.parametrize("family", [n for n, f in FAMILIES.items() if not f.open])
     def test_takes_every_option_of_every_family_at_its_default(self, family):
         options = {o.name: o.default for o in FAMILIES[family].options}
         read = project(model={"family": family, **options})
@@ -199,3 +203,61 @@ class TestTheCatalogue:
     def test_refuses_an_option_beyond_its_range(self):
         with pytest.raises(SettingsError, match="dropout"):
             check_options(FAMILIES["mlp"], {"dropout": 0.95})
+
+
+class TestAModelOfOnesOwn:
+    def model(self, **keys):
+        return parse_project({"name": "p", "model": {"family": "own", **keys}}).model
+
+    def test_names_its_class_and_keeps_every_other_key_for_it(self):
+        model = self.model(module="nets/model.py:Net", width=64, layers=[32, 16], act="relu", bias=False)
+
+        assert model.options == {
+            "module": "nets/model.py:Net",
+            "width": 64,
+            "layers": (32, 16),
+            "act": "relu",
+            "bias": False,
+        }
+
+    def test_goes_to_a_document_and_back(self):
+        project = parse_project({"name": "p", "model": {"family": "own", "module": "m.py:Net", "layers": [1, 2]}})
+
+        assert parse_project(to_document(project)) == project
+        assert to_document(project)["model"]["layers"] == [1, 2]
+
+    def test_without_a_class_is_refused_with_how_to_name_it(self):
+        with pytest.raises(SettingsError, match="does not say which class") as refused:
+            self.model(width=3)
+
+        assert (refused.value.path, refused.value.error_code) == (("model", "family"), "missing-key")
+        assert 'module = "FILE.py:CLASS"' in refused.value.fix
+
+    @pytest.mark.parametrize(
+        "module", ["model.py", "../m.py:Net", "/m.py:Net", "my-model.py:Net", "m.py:", 3, "m.txt:N"]
+    )
+    def test_is_named_by_a_file_in_the_project_and_a_class(self, module):
+        with pytest.raises(SettingsError) as refused:
+            self.model(module=module)
+
+        assert refused.value.path == ("model", "module")
+
+    @pytest.mark.parametrize("value", [{"a": 1}, [[1]], float("inf"), None])
+    def test_takes_scalars_and_lists_of_them(self, value):
+        with pytest.raises(SettingsError, match="`width`"):
+            self.model(module="m.py:Net", width=value)
+
+    @pytest.mark.parametrize("key", ["my-key", "class", "2nd"])
+    def test_takes_keys_that_can_be_arguments(self, key):
+        with pytest.raises(SettingsError, match="cannot be an argument"):
+            self.model(module="m.py:Net", **{key: 1})
+
+    def test_is_taken_by_naming_its_class(self):
+        project = with_setting(
+            parse_project({"name": "p", "model": {"family": "mlp", "width": 8}}), "model.module", "m.py:N"
+        )
+
+        assert (project.model.family, project.model.options) == ("own", {"module": "m.py:N"})
+
+    def test_is_never_offered_unasked(self):
+        assert "own" not in [f.name for task in TASKS for f in families_for(task)]

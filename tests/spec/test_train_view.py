@@ -39,9 +39,9 @@ def evaluation(epoch, loss, value):
     )
 
 
-def seen(*events, family="mlp", metric="accuracy", task="classification", waits=""):
-    """The view of a run that said these events."""
-    training = replace(TRAINING, metric=metric, task=task)
+def seen(*events, family="mlp", metric="accuracy", task="classification", waits="", **training_too):
+    """The view of a run that said these events, and in `training_too` more of how it trains."""
+    training = replace(TRAINING, metric=metric, task=task, **training_too)
     records = [Record(n, e.kind, 0, "t", e) for n, e in enumerate([HOST, STRONG, training, *events])]
     state = reduce_all(RunState(), records)
     state = replace(state, status="paused", status_note=waits) if waits else state
@@ -162,6 +162,13 @@ class TestTheSentence:
 
         assert (system["host"], system["machine"]) == ("detached on m, process 1", "cpu")
         assert (system["computes on"], system["rows"]) == ("the CPU, 1 thread", "1 920 train, 270 validation")
+
+    def test_says_how_many_ranks_share_its_batches(self):
+        on_gpus = seen(ranks=4, device="cuda:2", threads=2)
+
+        assert dict(on_gpus.system)["computes on"] == "the GPU, 4 ranks, 2 threads each"
+        assert ("on the GPU, 4 ranks", "quiet") in on_gpus.facts
+        assert ("on the CPU, 2 ranks", "quiet") in seen(ranks=2).facts
 
     @pytest.mark.parametrize(
         ("state", "words"),

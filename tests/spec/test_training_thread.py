@@ -283,7 +283,7 @@ def test_a_run_that_is_asked_to_stop_on_a_full_disk_has_room_to_say_how_it_ended
 
 
 def test_a_run_that_waits_for_room_is_stopped_at_once_by_a_second_request(tmp_path):
-    asked = "['stop'] False True\n['stop'] True False\n"
+    asked = "['stop'] False True\n['stop', 'stop-now'] True False\n"
 
     # It has more to say than the room that is kept for its end.
     assert _on_a_full_disk(tmp_path, STOPPED, 2000) == f"{asked}gave up ['stop', 'stop-now']\n[]\n"

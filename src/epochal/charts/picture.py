@@ -13,7 +13,7 @@ from epochal.charts.thin import Points, bin_width, thin
 
 
 Run = tuple[str, str]
-"""Characters and their role: a curve's own, or axis, label, level, seam, mark."""
+"""Characters and their role: a curve's own, or axis, label, level, seam, stage, mark."""
 
 _DASHES, _DOTS = (3, 2), (1, 3)
 """Columns of dots that are drawn and left out, of a cell's two."""
@@ -50,6 +50,8 @@ class Chart:
     """Single points: x, y and the character that stands there."""
     seams: tuple[float, ...] = ()
     """Where a thin upright line stands, behind everything else."""
+    stages: tuple[tuple[float, str], ...] = ()
+    """Where something else begins: an upright line with a word at its top."""
     x_title: str = ""
     ascii: bool = False
 
@@ -78,7 +80,7 @@ def draw(chart: Chart, width: int, height: int) -> Picture:
 def _canvas(chart: Chart, width: int, height: int) -> list[list[Run]]:
     bits = [[0] * width for _ in range(height)]
     roles = [["label"] * width for _ in range(height)]
-    span = chart.x.high - chart.x.low
+    span = math.log10(chart.x.high / chart.x.low) if chart.x.log else chart.x.high - chart.x.low
     for one in chart.curves:
         points = _visible(one, chart.x, bin_width(span, width)) if one.joined else (tuple(one.xs), tuple(one.ys))
         rows = curve(points, chart.x, chart.y, width=width, height=height, joined=one.joined)
@@ -93,10 +95,7 @@ def _canvas(chart: Chart, width: int, height: int) -> list[list[Run]]:
         [(_character(b, role, ascii_only=chart.ascii), role) for b, role in zip(*pair, strict=True)]
         for pair in zip(bits, roles, strict=True)
     ]
-    for value, text in chart.levels:
-        _level(cells, chart, value, text)
-    for value in chart.seams:
-        _seam(cells, chart, value)
+    _lines(cells, chart)
     for x, y, sign in chart.marks:
         place, at = chart.x.place(x), _row(chart.y, y, height)
         if 0 <= place <= 1 and at is not None:
@@ -104,9 +103,23 @@ def _canvas(chart: Chart, width: int, height: int) -> list[list[Run]]:
     return cells
 
 
+def _lines(cells: list[list[Run]], chart: Chart) -> None:
+    """What stands behind the curves."""
+    for value, text in chart.levels:
+        _level(cells, chart, value, text)
+    for value in chart.seams:
+        _upright(cells, chart, value, ":" if chart.ascii else "┊", "seam")
+    for value, text in chart.stages:
+        _stage(cells, chart, value, text)
+
+
 def _visible(one: Curve, x: Scale, width: float) -> Points:
     """The thinned points inside the limits, with one beyond at the left so that the line enters from there."""
-    xs, ys = thin(one.xs, one.ys, width)
+    if x.log:  # decades are as wide as each other, and so are bins
+        decades, ys = thin([math.log10(v) for v in one.xs], one.ys, width)
+        xs = tuple(10.0**v for v in decades)
+    else:
+        xs, ys = thin(one.xs, one.ys, width)
     first = next((i for i, value in enumerate(xs) if value >= x.low), len(xs))
     last = next((i for i, value in enumerate(xs) if value > x.high), len(xs))
     first = max(0, first - 1)
@@ -134,14 +147,26 @@ def _level(cells: list[list[Run]], chart: Chart, value: float, text: str) -> Non
             cells[row][start + i] = (character, "level")
 
 
-def _seam(cells: list[list[Run]], chart: Chart, value: float) -> None:
+def _upright(cells: list[list[Run]], chart: Chart, value: float, sign: str, role: str) -> int | None:
+    """A thin line where nothing else is; returns its column, None when it lies outside."""
     place = chart.x.place(value)
     if not 0 <= place <= 1:
-        return
+        return None
     column = _cell(place, len(cells[0]))
     for row in cells:
         if row[column][0] == " ":
-            row[column] = (":" if chart.ascii else "┊", "seam")
+            row[column] = (sign, role)
+    return column
+
+
+def _stage(cells: list[list[Run]], chart: Chart, value: float, text: str) -> None:
+    column = _upright(cells, chart, value, "!" if chart.ascii else "╎", "stage")
+    top = cells[0]
+    if column is None or column + 1 + len(text) > len(top):
+        return
+    if all(top[column + 1 + i][0] == " " for i in range(len(text))):
+        for i, character in enumerate(text):
+            top[column + 1 + i] = (character, "stage")
 
 
 def _row(scale: Scale, value: float, height: int) -> int | None:
@@ -177,7 +202,7 @@ def _x_axis(chart: Chart, width: int, corner: str, across: str, down: str) -> tu
         column = _cell(place, width)
         if not 0 <= place <= 1:
             continue
-        text = label(value, step)
+        text = label(value, value if chart.x.log else step)
         start = min(max(0, column - len(text) // 2), width - len(text))
         if start <= used + 1 or start + len(text) > end:
             continue

@@ -136,8 +136,9 @@ def apply_sets(project: Project, sets: dict[str, Any]) -> Project:
     """The project with every --set applied, whatever their order. Raises SettingsError naming the --set.
 
     One may need another (`split.kind=column` needs `split.column`): what cannot be yet is tried again after the others.
+    The family comes first: it drops what it has no use for, but nothing that was asked for together with it.
     """
-    waiting = list(sets.items())
+    waiting = sorted(sets.items(), key=lambda item: item[0] != "model.family")
     while waiting:
         failed: list[tuple[tuple[str, Any], SettingsError]] = []
         for key, value in waiting:

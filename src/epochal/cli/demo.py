@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if console.as_json:
             console.document({"name": arguments.name, "path": str(arguments.into)})
         else:
-            console.say(f"copied {arguments.name} to {arguments.into}. Next: epochal train {arguments.into}")
+            console.say(f"copied {arguments.name} to {arguments.into}. Next: {_next(arguments.into)}")
         return 0
     folder = Path(arguments.name)
     if (folder / "project.toml").exists():
@@ -41,6 +41,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from epochal.cli import workbench
 
     return workbench.run(argparse.Namespace(path=f"./{folder}", theme=""), console)
+
+
+def _next(folder: Path) -> str:
+    """What to type next: a model that is the sample's own code runs only after a person has seen it."""
+    from epochal.core.tasks import OWN
+    from epochal.project.read import read_project
+
+    if read_project(folder).model.family == OWN:
+        return f"epochal trust {folder} shows the model's code and asks; then epochal train {folder}"
+    return f"epochal train {folder}"
 
 
 def _list(console: Console) -> int:

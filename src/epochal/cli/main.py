@@ -26,6 +26,8 @@ from epochal.cli import (
     stop,
     test,
     train,
+    trust,
+    verify_resume,
     watch,
     workbench,
 )
@@ -46,8 +48,10 @@ VERBS: dict[str, ModuleType] = {
     "stop": stop,
     "resume": resume,
     "checkpoint": checkpoint,
+    "verify-resume": verify_resume,
     "test": test,
     "predict": predict,
+    "trust": trust,
     "doctor": doctor,
 }
 """Each verb's module: `SUMMARY`, `prepare(parser)` and `run(arguments, console) -> exit code`."""
@@ -58,13 +62,11 @@ READER_GONE = 128 + 13
 LATER = {
     "pause": "use `epochal stop` and `epochal resume`",
     "compare": "`epochal runs` lists the runs side by side, `epochal test` judges each",
-    "verify-resume": "`epochal resume` goes on from the newest complete checkpoint",
     "drift": "`epochal predict` notes what it has not seen",
     "export": "`epochal predict` uses the model; its weights lie in runs/*/bundle/model.safetensors",
     "label": "label in the source, or map values with `epochal clean DIR map_values`",
     "sweep": "`epochal train --set` tries one value after the other",
     "card": "`epochal test` writes card.md into the run's report/",
-    "trust": "models of a person's own come with it",
 }
 """Verbs that are planned, and what to use meanwhile."""
 

@@ -10,6 +10,7 @@ import argparse
 
 from epochal.cli.arguments import add_json, add_project, add_run, run_of
 from epochal.cli.console import Console
+from epochal.cli.launching import add_launch, check_launch, print_launch
 
 
 SUMMARY = "continue a stopped or interrupted run"
@@ -20,7 +21,9 @@ def prepare(parser: argparse.ArgumentParser) -> None:
     add_project(parser)
     add_run(parser)
     parser.add_argument(
-        "--host", choices=("detached", "thread"), help="the process it goes on in (default: the run's own [train] host)"
+        "--host",
+        choices=("detached", "thread", "torchrun"),
+        help="the process it goes on in (default: the run's own; torchrun for more than one device)",
     )
     parser.add_argument(
         "--follow",
@@ -28,6 +31,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="follow it until it ends (default), or print the run and return",
     )
+    add_launch(parser)
     way = parser.add_mutually_exclusive_group()
     way.add_argument(
         "--anyway",
@@ -43,16 +47,21 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Check that it can go on, start a host, follow."""
     from epochal.cli.following import follow, follows, say_started
-    from epochal.runs.resume import resume
+    from epochal.project import trust
+    from epochal.runs.launch import host_of
+    from epochal.runs.resume import Way, refuse_resume, resume
     from epochal.workbench import operations
     from epochal.workbench.data_client import DataClient
 
+    check_launch(arguments)
     info = run_of(arguments)
+    trust.demand_same(info.spec)
     with DataClient() as client:
         operations.ensure_snapshot(client, info.spec, console.progress)
-    host = arguments.host or info.spec.project.train.host
-    followed = follows(host, console, wanted=arguments.follow)
-    pid = resume(
-        info.folder, host, way="anyway" if arguments.anyway else "from-start" if arguments.from_start else "exactly"
-    )
+    way: Way = "anyway" if arguments.anyway else "from-start" if arguments.from_start else "exactly"
+    if arguments.print_launch:
+        refuse_resume(info, way)
+        return print_launch(info.spec, console, meet=arguments.meet, way=way)
+    followed = follows(host_of(info.spec, arguments.host), console, wanted=arguments.follow)
+    pid = resume(info.folder, arguments.host, way=way)
     return follow(info.spec, console) if followed else say_started(info.spec, pid, console)

@@ -65,6 +65,8 @@ class TrainingStarted(Event):
     rows_validation: int
     parameters: int
     resumed_from_step: int = 0
+    ranks: int = 1
+    """Processes that share each batch; `device` and `threads` are those of the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,18 @@ class EpochDone(Event):
     """The chosen metric."""
     best: bool
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageStarted(Event):
+    """Rows are fed gradually, and from this step on more of them."""
+
+    kind: ClassVar[str] = "stage"
+    step: int
+    number: int
+    """From 1."""
+    of: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +220,7 @@ EVENTS: dict[str, type[Event]] = {
         TrainingStarted,
         StepsDone,
         EpochDone,
+        StageStarted,
         BaselineDone,
         CheckpointSaved,
         Resumed,

@@ -11,10 +11,12 @@ from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
 from epochal.core.errors import SettingsError
-from epochal.core.fields import as_date, duration_seconds, is_int, is_number
+from epochal.core.fields import as_date, duration_seconds
+from epochal.core.options import check_options, check_own
 from epochal.core.steps import nearest, parse_step
 from epochal.core.tables import FORMAT, TABLES, Columns, Goal, Model, Project, Source, SplitSettings, Train
-from epochal.core.tasks import FAMILIES, TASKS, Family, families_for
+from epochal.core.tasks import FAMILIES, MODULE, OWN, TASKS, families_for
+from epochal.core.useless import without_idle
 
 
 __all__ = [
@@ -144,38 +146,11 @@ def _read_model(table: Any) -> Model:
             path=("model", next(iter(rest))),
             fix='write family = "…" in [model]',
         )
-    if head.family:
+    if head.family and FAMILIES[head.family].open:
+        rest = check_own(rest)
+    elif head.family:
         check_options(FAMILIES[head.family], rest)
     return Model(family=head.family, options=rest)
-
-
-def check_options(family: Family, options: Mapping[str, Any]) -> None:
-    """Refuse a setting the family does not have, or a value it cannot take. Raises SettingsError."""
-    known = {o.name: o for o in family.options}
-    for key, value in options.items():
-        path = ("model", key)
-        if key not in known:
-            close = nearest(key, ("family", *known))
-            raise SettingsError(
-                f"family {family.name} has no setting `{key}`",
-                path=path,
-                fix=f"did you mean `{close}`?" if close else f"it has {', '.join(known) or 'none'}",
-                code="unknown-key",
-            )
-        option = known[key]
-        if option.choices:
-            ok, expected = value in option.choices, f"one of {', '.join(option.choices)}"
-        elif isinstance(option.default, bool):
-            ok, expected = isinstance(value, bool), "true or false"
-        else:
-            whole = isinstance(option.default, int)
-            low = -float("inf") if option.low is None else option.low
-            high = float("inf") if option.high is None else option.high
-            ok = (is_int(value) if whole else is_number(value)) and low <= value <= high
-            ok = ok or (option.default == "auto" and value == "auto")
-            expected = f"a {'whole ' if whole else ''}number from {low:g} to {high:g}"
-        if not ok:
-            raise SettingsError(f"`{key}` is {value!r}", path=path, fix=f"expected {expected}: {option.meaning}")
 
 
 def _check_together(project: Project) -> None:
@@ -234,7 +209,7 @@ def to_document(project: Project) -> dict[str, Any]:
     document["split"] = table_of(project.split)
     document["model"] = {
         **({"family": project.model.family} if project.model.family else {}),
-        **project.model.options,
+        **{k: list(v) if isinstance(v, tuple) else v for k, v in project.model.options.items()},
     }
     document["train"] = table_of(project.train)
     return {k: v for k, v in document.items() if v not in ({}, [])}
@@ -265,6 +240,9 @@ def with_setting(project: Project, dotted: str, value: Any) -> Project:
 
     None takes a setting out. Raises SettingsError when there is no such setting or the value cannot be.
 
+    Another family drops the settings of [train] that it has no use for, so that nobody is trapped between families;
+    `epochal.core.useless.said_of_idle` says which.
+
     What was recorded of another split stays until the next build, which drops it and says so
     (`epochal.core.split.followed`): dropped here, nobody would hear of it.
     """
@@ -285,11 +263,14 @@ def with_setting(project: Project, dotted: str, value: Any) -> Project:
         else:
             if parts[0] == "model" and parts[1] == "family" and value != table.get("family"):
                 table = {}
+            if dotted == f"model.{MODULE}" and value is not None and table.get("family") != OWN:
+                table = {"family": OWN}  # only a model of one's own has a class
             table[parts[1]] = value
             if value is None:
                 del table[parts[1]]
         document[parts[0]] = table
-    return parse_project(document)
+    changed = parse_project(document)
+    return changed if changed.model.family == project.model.family else without_idle(changed)
 
 
 def _with_source(sources: Sequence[Mapping[str, Any]], dotted: str, value: Any) -> list[dict[str, Any]]:

@@ -154,8 +154,8 @@ class Model:
     """[model]: the family and its settings."""
 
     family: str = text_key("", meaning="The kind of model.", choices=("", *FAMILIES))
-    options: Mapping[str, int | float | str | bool] = field(default_factory=dict)
-    """The family's settings that were changed, by name."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The family's settings that were changed, by name: scalars, and for a person's own model tuples of scalars too."""
 
     def option(self, name: str) -> Any:
         """A setting of the family: what was set, else its default."""
@@ -171,40 +171,6 @@ class Train:
     epochs: int | str = auto_int_key("auto", 1, 1_000_000, meaning="Passes over the rows; auto fits the budget.")
     batch_size: int | str = auto_int_key("auto", 1, 1_000_000, meaning="Rows in each step.")
     learning_rate: float | str = number_key("auto", 1e-9, 100, meaning="How far each step goes.", auto=True)
-    optimiser: str = text_key("adamw", meaning="What takes the steps.", choices=("adamw", "sgd"))
-    momentum: float = number_key(0.9, 0, 0.999, meaning="sgd: how much of the last steps is kept up.")
-    schedule: str = text_key(
-        "one-cycle",
-        meaning="How the learning rate moves; plateau halves it when validation no longer gets better.",
-        choices=("one-cycle", "cosine", "constant", "plateau"),
-    )
-    warm_up: float | str = number_key(
-        "auto", 0, 0.9, meaning="Share of the steps in which the learning rate rises.", auto=True
-    )
-    clip_norm: float = number_key(5.0, 0, 1e9, meaning="Longer gradients are shortened to this; 0: never.")
-    label_smoothing: float = number_key(
-        0.0, 0, 0.9, meaning="Classification: share of each label spread over all classes."
-    )
-    ema: float = number_key(
-        0.0, 0, 0.99999, meaning="Decay of a running average of the weights that is judged and kept; 0: none."
-    )
-    weight_decay: float | str = number_key("auto", 0, 100, meaning="How strongly weights are held small.", auto=True)
-    precision: str = text_key(
-        "auto", meaning="The numbers it computes with.", choices=("auto", "float32", "bfloat16", "float16")
-    )
-    patience: int | str = auto_int_key(
-        "auto", 1, 1_000_000, meaning="Evaluations without a better metric before it stops early."
-    )
-    class_weights: str = text_key("none", meaning="balanced: rare classes count more.", choices=("none", "balanced"))
-    sampling: str = text_key(
-        "natural", meaning="balanced: rare classes come as often as common ones.", choices=("natural", "balanced")
-    )
-    accumulate: int = int_key(
-        1,
-        1,
-        1_000_000,
-        meaning="Pieces each batch is computed in, to save memory; the gradients are the whole batch's.",
-    )
     budget: str = setting(
         "5 min",
         check=is_duration,
@@ -216,6 +182,58 @@ class Train:
         check=lambda v: v == "" or is_duration(v),
         expected='a duration such as "8 h"',
         meaning="A hard limit on training, resumes included: then it is done.",
+    )
+    patience: int | str = auto_int_key(
+        "auto", 1, 1_000_000, meaning="Evaluations without a better metric before it stops early."
+    )
+    class_weights: str = text_key("none", meaning="balanced: rare classes count more.", choices=("none", "balanced"))
+    sampling: str = text_key(
+        "natural", meaning="balanced: rare classes come as often as common ones.", choices=("natural", "balanced")
+    )
+    label_smoothing: float = number_key(
+        0.0, 0, 0.9, meaning="Classification: share of each label spread over all classes."
+    )
+    feed: str = text_key(
+        "all", meaning="gradual: trusted or easy rows first, the rest in stages.", choices=("all", "gradual")
+    )
+    feed_by: str = text_key(
+        meaning="gradual: the column that says it, such as trust; without, a first small model's loss."
+    )
+    feed_first: str = text_key("high", meaning="gradual: which values of feed_by come first.", choices=("high", "low"))
+    feed_stages: int = int_key(4, 2, 100, meaning="gradual: stages, the last of which has all rows.")
+    schedule: str = text_key(
+        "one-cycle",
+        meaning="How the learning rate moves; plateau halves it when validation no longer gets better.",
+        choices=("one-cycle", "cosine", "constant", "plateau"),
+    )
+    warm_up: float | str = number_key(
+        "auto", 0, 0.9, meaning="Share of the steps in which the learning rate rises.", auto=True
+    )
+    optimiser: str = text_key("adamw", meaning="What takes the steps.", choices=("adamw", "sgd"))
+    momentum: float = number_key(0.9, 0, 0.999, meaning="sgd: how much of the last steps is kept up.")
+    weight_decay: float | str = number_key("auto", 0, 100, meaning="How strongly weights are held small.", auto=True)
+    clip_norm: float = number_key(5.0, 0, 1e9, meaning="Longer gradients are shortened to this; 0: never.")
+    ema: float = number_key(
+        0.0, 0, 0.99999, meaning="Decay of a running average of the weights that is judged and kept; 0: none."
+    )
+    precision: str = text_key(
+        "auto", meaning="The numbers it computes with.", choices=("auto", "float32", "bfloat16", "float16")
+    )
+    compile: str = text_key(
+        "auto",
+        meaning="Whether torch compiles the steps; auto: in long runs where it is measured to pay.",
+        choices=("auto", "on", "off"),
+    )
+    mode: str = text_key(
+        "exact",
+        meaning="exact: a resumed run is the uninterrupted one, to the bit; fast: whatever is quickest.",
+        choices=("exact", "fast"),
+    )
+    accumulate: int = int_key(
+        1,
+        1,
+        1_000_000,
+        meaning="Pieces each batch is computed in, to save memory; the gradients are the whole batch's.",
     )
     first_checkpoint: str = setting(
         "30 s",
@@ -229,11 +247,10 @@ class Train:
         expected='a duration such as "5 min"',
         meaning="Then a checkpoint this often, or each epoch, whichever is later.",
     )
-    feed: str = text_key("all", meaning="Which rows come first.", choices=("all",))
     devices: str | int | tuple[int, ...] = setting(
         "auto",
-        check=lambda v: v in {"auto", "cpu"} if isinstance(v, str) else is_int(v) or _int_list(v),
-        expected='"auto", "cpu", or a list of GPU numbers such as [0]',
+        check=lambda v: v in {"auto", "cpu"} if isinstance(v, str) else _is_count(v) or _are_gpus(v),
+        expected='"auto", "cpu", a number of ranks such as 2, or a list of GPU numbers such as [0, 3]',
         meaning="Where it computes.",
     )
     memory: str = setting(
@@ -242,14 +259,35 @@ class Train:
         expected='"auto", or a size such as "4 GB"',
         meaning="What the rows may take; more of them are read from disk in blocks. auto: what is free.",
     )
+    threads: int | str = auto_int_key(
+        "auto", 1, 1024, meaning="Compute threads on a CPU; auto: one, unless several are measured to pay."
+    )
     seed: int = int_key(0, 0, 2**53, meaning="Of the weights, the order and everything random.")
     host: str = text_key(
-        "detached", meaning="The process the training thread lives in.", choices=("detached", "thread")
+        "detached",
+        meaning="The process the training lives in.",
+        choices=("detached", "thread", "torchrun"),
     )
 
+    @property
+    def num_ranks(self) -> int:
+        """Processes that share each batch on one machine: one for each device."""
+        if isinstance(self.devices, str):
+            return 1
+        return self.devices if isinstance(self.devices, int) else len(self.devices)
 
-def _int_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and bool(value) and all(is_int(v) and v >= 0 for v in value)
+
+MOST_RANKS = 1024
+
+
+def _is_count(value: Any) -> bool:
+    return is_int(value) and 1 <= value <= MOST_RANKS
+
+
+def _are_gpus(value: Any) -> bool:
+    if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= MOST_RANKS:
+        return False
+    return all(is_int(v) and 0 <= v < MOST_RANKS for v in value) and len(set(value)) == len(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

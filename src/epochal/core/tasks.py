@@ -60,6 +60,8 @@ class Family:
     options: tuple[Option, ...] = field(default=())
     idle: tuple[str, ...] = ()
     """Settings of [train] that mean nothing to it."""
+    open: bool = False
+    """Whether it is a person's own code: it takes further settings, which only that code knows, and is never tried unasked."""
 
 
 METRICS: dict[str, Metric] = {
@@ -153,6 +155,11 @@ TASKS: dict[str, Task] = {
 
 _TABLE_TASKS = ("classification", "regression")
 
+OWN = "own"
+"""The family whose model is a person's own class …"""
+MODULE = "module"
+"""… and the setting that names it."""
+
 FAMILIES: dict[str, Family] = {
     f.name: f
     for f in (
@@ -224,15 +231,34 @@ FAMILIES: dict[str, Family] = {
                 "label_smoothing",
                 "ema",
                 "sampling",
+                "feed",
+                "feed_by",
+                "feed_first",
+                "feed_stages",
+                "compile",
                 "accumulate",
                 "precision",
                 "devices",
             ),
+        ),
+        Family(
+            name=OWN,
+            title="your own model",
+            tasks=_TABLE_TASKS,
+            why="your own torch module",
+            options=(
+                Option(
+                    name=MODULE,
+                    default="",
+                    meaning="FILE.py:CLASS in the project's folder; every other key is a setting handed to the class.",
+                ),
+            ),
+            open=True,
         ),
     )
 }
 
 
 def families_for(task: str) -> tuple[Family, ...]:
-    """The families that can learn `task`, in the order they are offered."""
-    return tuple(f for f in FAMILIES.values() if task in f.tasks)
+    """The families that can learn `task` and may be tried unasked, in the order they are offered."""
+    return tuple(f for f in FAMILIES.values() if task in f.tasks and not f.open)

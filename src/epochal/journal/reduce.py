@@ -21,6 +21,7 @@ from epochal.core.events import (
     Resumed,
     RunEnded,
     RunStatus,
+    StageStarted,
     StepsDone,
     TrainingStarted,
 )
@@ -87,10 +88,12 @@ class RunState:
     resumes: tuple[Resumed, ...] = ()
     seams: tuple[int, ...] = ()
     """Steps from which on a run that was gone on with all the same is not what an uninterrupted one would be."""
+    stages: tuple[StageStarted, ...] = ()
+    """Where more rows were fed, when they are fed gradually."""
     baselines: Mapping[str, BaselineDone] = field(default_factory=dict)
     """By name: trivial, strong."""
     checkpoints: tuple[CheckpointSaved, ...] = ()
-    """Those the journal tells of, in order; older ones may have been deleted since."""
+    """Those the journal tells of and no resume made void, in order; older ones may have been deleted since."""
     notices: tuple[Noticed, ...] = ()
     commands: tuple[CommandTaken, ...] = ()
     """Requests taken by the present host."""
@@ -106,6 +109,12 @@ class RunState:
     damaged: int = 0
     """Lines that were no record, and records that are missing between others."""
     last_n: int = -1
+
+    @property
+    def goes_on_from(self) -> CheckpointSaved | None:
+        """The checkpoint from which a resume would go on, as far as the journal tells; None: from the beginning."""
+        healthy = [c for c in self.checkpoints if c.healthy]
+        return next(reversed(healthy or self.checkpoints), None)
 
     @property
     def samples_per_second(self) -> float:
@@ -237,6 +246,9 @@ class _Draft:
     def take_baseline(self, event: BaselineDone) -> None:
         self.values["baselines"] = {**self.get("baselines"), event.name: event}
 
+    def take_stage(self, event: StageStarted) -> None:
+        self.values["stages"] = (*self.get("stages"), event)
+
     def take_checkpoint(self, event: CheckpointSaved) -> None:
         self.values["checkpoints"] = (*self.get("checkpoints"), event)
 
@@ -257,6 +269,8 @@ class _Draft:
 
     def take_resume(self, event: Resumed) -> None:
         self.values["resumes"] = (*self.get("resumes"), event)
+        stand = (c for c in self.get("checkpoints") if event.folder and c.step <= event.from_step)
+        self.values["checkpoints"] = tuple(stand)
         self._go_back(event.from_step)
         if event.seam:
             self.values["seams"] = (*self.get("seams"), event.from_step)
@@ -276,6 +290,7 @@ class _Draft:
         best = max((i for i, flag in enumerate(kept.column("best")) if flag), default=None)
         self.values.update(
             seams=tuple(step for step in self.get("seams") if step < from_step),
+            stages=tuple(stage for stage in self.get("stages") if stage.step < from_step),
             steps=kept_steps,
             evaluations=kept,
             metrics=Log(list(metrics)[:num_evaluations]),
@@ -303,6 +318,7 @@ _TAKE: dict[type[Event], Any] = {
     PhaseStarted: _Draft.take_phase,
     TrainingStarted: _Draft.take_training,
     EpochDone: _Draft.take_epoch,
+    StageStarted: _Draft.take_stage,
     BaselineDone: _Draft.take_baseline,
     CheckpointSaved: _Draft.take_checkpoint,
     Resumed: _Draft.take_resume,

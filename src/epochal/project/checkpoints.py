@@ -183,11 +183,14 @@ def best_of(checkpoints: Iterable[Checkpoint], metric: str) -> Checkpoint | None
     return best
 
 
-def to_keep(checkpoints: Iterable[Checkpoint], metric: str) -> set[Path]:
-    """The folders that rotation leaves: the newest two healthy whole ones, the best whole one, the pinned."""
+def to_keep(checkpoints: Iterable[Checkpoint], metric: str, written: Path) -> set[Path]:
+    """The folders that rotation leaves: the newest two healthy whole ones, the best whole one, the pinned.
+
+    `written` was just read back: it stays, and its files are not read once more.
+    """
     newest_first = sorted(checkpoints, key=lambda c: -c.step)
-    kept = {c.folder for c in newest_first if c.pinned}
-    whole: dict[Path, bool] = {}
+    kept = {written, *(c.folder for c in newest_first if c.pinned)}
+    whole = {written: True}
 
     def stands(checkpoint: Checkpoint) -> bool:
         if checkpoint.folder not in whole:

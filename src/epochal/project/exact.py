@@ -28,6 +28,8 @@ _COMPUTE = ("torch", "numpy", "lightgbm", "tabm", "rtdl_num_embeddings")
 _OTHERS = ("scikit-learn", "pyarrow", "duckdb", "safetensors")
 _KERNEL_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
 """What a CPU can do that makes libraries take other kernels."""
+_KERNEL_SETTINGS = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA", "NVIDIA_TF32_OVERRIDE")
+"""Of the environment: what a person tells libraries of the kernels to take."""
 _FREE = ("host", "budget", "time_limit", "first_checkpoint", "checkpoint_every", "memory")
 """Of [train]: decides when and where, not what is computed."""
 _CPUINFO = Path("/proc/cpuinfo")
@@ -53,8 +55,11 @@ def facts_of(spec: RunSpec, device_name: str = "") -> dict[str, str]:
         "python": ".".join(platform.python_version_tuple()[:2]),
         **_versions(_COMPUTE),
         "cpu": cpu_name(),
+        **{name: os.environ[name] for name in _KERNEL_SETTINGS if name in os.environ},
         **_settings(spec),
     }
+    if spec.world_size > 1:
+        facts["world size"] = str(spec.world_size)
     return {**facts, "device name": device_name} if device_name else facts
 
 

@@ -86,6 +86,11 @@ class ProjectPaths:
         return self.cache / "choices"
 
     @property
+    def checks(self) -> Path:
+        """What checks before a run said."""
+        return self.cache / "checks"
+
+    @property
     def locks(self) -> Path:
         """Lock files of writers."""
         return self.cache / "locks"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,17 @@ from epochal.core.settings import Project, parse_project, table_of, to_document
 
 
 FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCode:
+    """The person's own code a run is made of: which class, and every file of the project that it could import."""
+
+    module: str
+    """FILE.py:CLASS."""
+    digest: str
+    files: Mapping[str, str]
+    """Path in the project, and sha256."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +57,17 @@ class RunSpec:
     """As `data --ledger --json` said when the run was made."""
     notices: tuple[str, ...] = ()
     """What the build said when the run was made: a source or the split that had changed, rows dealt out otherwise."""
+    nodes: int = 1
+    """Machines it trains on together."""
+    code: RunCode | None = None
+    """For a model of a person's own."""
+    home: Path | None = None
+    """The project's folder, for a run that is tried elsewhere and thrown away; never written."""
+
+    @property
+    def world_size(self) -> int:
+        """Ranks that share each batch, on all machines."""
+        return self.nodes * self.project.train.num_ranks
 
     @property
     def number(self) -> int:
@@ -60,7 +82,7 @@ class RunSpec:
     @property
     def project_folder(self) -> Path:
         """The project the run belongs to."""
-        return self.folder.parent.parent
+        return self.home or self.folder.parent.parent
 
 
 def write_run(spec: RunSpec) -> None:
@@ -78,6 +100,8 @@ def write_run(spec: RunSpec) -> None:
         "environment": dict(spec.environment),
         "ledger": dict(spec.ledger),
         "notices": list(spec.notices),
+        "nodes": spec.nodes,
+        **({"code": asdict(spec.code)} if spec.code is not None else {}),
         "settings": {**to_document(spec.project), "train": table_of(spec.project.train, defaults=True)},
     }
     fsio.write_text(spec.folder / "run.toml", tomli_w.dumps(document))
@@ -104,11 +128,21 @@ def read_run(folder: Path) -> RunSpec:
             environment=document["environment"],
             ledger=document["ledger"],
             notices=tuple(document.get("notices", ())),
+            nodes=_nodes(document, path),
+            code=RunCode(**document["code"]) if "code" in document else None,
         )
     except FileNotFoundError:
         raise RunError("this folder holds no run", where=str(path), fix="see `epochal runs`") from None
-    except (OSError, KeyError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RunError(f"run.toml cannot be read: {error}", where=str(path), fix="see `epochal doctor`") from error
+
+
+def _nodes(document: Mapping[str, Any], path: Path) -> int:
+    """Machines of a run; one for runs of versions that knew no more. Raises RunError."""
+    nodes = document.get("nodes", 1)
+    if not isinstance(nodes, int) or nodes < 1:
+        raise RunError(f"`nodes` is {nodes!r}, not a number of machines", where=str(path), fix="see `epochal doctor`")
+    return nodes
 
 
 def with_resolved(spec: RunSpec, resolved: Mapping[str, Any]) -> RunSpec:

@@ -177,6 +177,9 @@ def _model(spec: RunSpec) -> Iterator[str]:
     yield f"{plain(title)} ({plain(spec.family)}), learnt from {len(spec.inputs)} columns:"
     yield ""
     yield ", ".join(plain(name) for name in spec.inputs[:200]) + (" …" if len(spec.inputs) > 200 else "")
+    if spec.code is not None:
+        yield ""
+        yield f"The model is the project's own code: {plain(spec.code.module)}, sha256 of all its files {spec.code.digest}."
     options = spec.resolved.get("options")
     settings = {
         **spec.project.model.options,
@@ -213,6 +216,7 @@ def _provenance(spec: RunSpec, view: ReviewView, bundle_sha256: str) -> Iterator
         "split": spec.split_id,
         "test rows": view.fingerprint,
         "model (bundle.toml, sha256)": bundle_sha256,
+        **({f"code {name}": sha256 for name, sha256 in spec.code.files.items()} if spec.code is not None else {}),
         **{f"source {s.name or s.uri}": s.sha256 for s in spec.project.sources if s.sha256},
         **{str(k): str(v) for k, v in spec.environment.items()},
     }

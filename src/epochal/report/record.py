@@ -35,6 +35,11 @@ def record_text(spec: RunSpec, view: ReviewView, *, bundle_sha256: str) -> str:
             "sources": [
                 {"name": s.name, "uri": s.uri, "licence": s.licence, "sha256": s.sha256} for s in spec.project.sources
             ],
+            **(
+                {"code": {"module": spec.code.module, "digest": spec.code.digest, "files": dict(spec.code.files)}}
+                if spec.code is not None
+                else {}
+            ),
             "environment": dict(spec.environment),
         },
         "notices": list(view.notices),

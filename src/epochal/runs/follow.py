@@ -76,9 +76,9 @@ class Follower:
 
 def _where_it_goes_on(state: RunState) -> str:
     """What resuming an interrupted run would do, as far as its journal tells."""
-    if not state.checkpoints:
+    if state.goes_on_from is None:
         return "without a checkpoint: a resume begins anew"
-    at, back = grouped(state.step), grouped(state.checkpoints[-1].step)
+    at, back = grouped(state.step), grouped(state.goes_on_from.step)
     return f"at step {at}: a resume goes on from step {back}"
 
 

@@ -148,7 +148,7 @@ class Keeper:
         if now:
             self.stop_now.set()
         with self._state_lock:
-            self._asked.append("stop" if now else event.verb)
+            self._asked += ["stop", "stop-now"] if now else [event.verb]
 
     def _take(self, command: Command) -> None:
         """Hand a request over once, then note and acknowledge it, on a full disk as soon as there is room.
@@ -173,7 +173,7 @@ class Keeper:
         return self._stop_asked
 
     def poll(self) -> Sequence[str]:
-        """The verbs asked since the last call. Given to the training."""
+        """The verbs asked since the last call: a stop at once as "stop" and "stop-now". Given to the training."""
         with self._state_lock:
             asked, self._asked = self._asked, []
         return asked

@@ -18,9 +18,13 @@ from epochal import fsio
 from epochal.core.errors import EpochalError, RunError
 from epochal.core.events import RunEnded
 from epochal.core.settings import Project, with_setting
+from epochal.core.tasks import FAMILIES
+from epochal.project.code import read_files, write_files
 from epochal.project.exact import environment
+from epochal.project.going import Way
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, write_run
+from epochal.project.trust import run_code
 from epochal.runs.control import Inbox
 from epochal.runs.follow import log_lines
 from epochal.runs.identity import my_identity
@@ -29,7 +33,6 @@ from epochal.runs.signs import Sign, read_sign, write_sign
 from epochal.runs.state import run_folders, run_info
 from epochal.runs.survival import Survival, survival
 from epochal.runs.thread_host import start_here
-from epochal.train.going import Way
 
 
 READY_SECONDS = 20.0
@@ -43,16 +46,24 @@ HOST_COMMAND = (sys.executable, "-P", "-m", "epochal.host")
 
 
 def make_run(
-    folder: Path, project: Project, built: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+    folder: Path,
+    project: Project,
+    built: Mapping[str, Any],
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    nodes: int = 1,
 ) -> RunSpec:
     """Make the next run's folder with its run.toml; nothing is started.
 
     `project` are the settings in force, `overrides` those that differ from project.toml for this run; `built` is what
     the data host answered (`Built` as a mapping): snapshot_id, split_id, inputs, classes, ledger, settings,
-    notices. What it recorded of the split is frozen into the run. Safe for two starters at once. Raises NotSaved.
+    notices. What it recorded of the split is frozen into the run, and so are the hashes of the project's own
+    code where its model is made of it. Safe for two starters at once. Raises NotSaved, Untrusted, and RunError for a
+    family or a host that cannot share its batches as `devices` and `nodes` ask.
     """
     if not project.model.family:
         raise RunError("no family is chosen", where="[model]", fix='write family = "…" in [model]', code="no-family")
+    refuse_sharing(project, nodes)
     paths = ProjectPaths(folder)
     for key, value in built.get("settings", {}).items():
         if key.startswith("split."):
@@ -73,11 +84,54 @@ def make_run(
             environment=environment(),
             ledger=dict(built.get("ledger", {})),
             notices=tuple(built.get("notices", ())),
+            nodes=nodes,
+            code=run_code(folder, project),
         )
         paths.runs.mkdir(parents=True, exist_ok=True)
         with fsio.new_folder(spec.folder) as making:
             write_run(replace(spec, folder=making))
+            if spec.code is not None:
+                write_files(making / "code", read_files(folder, spec.code.files))
     return spec
+
+
+def refuse_sharing(project: Project, nodes: int = 1) -> None:
+    """Refuse what cannot be shared as [train] devices and the number of nodes ask. Raises RunError."""
+    train, family = project.train, project.model.family
+    ranks = nodes * train.num_ranks
+    if ranks > 1 and family and (FAMILIES[family].open or "devices" in FAMILIES[family].idle):
+        raise RunError(
+            f"{family} computes on one device and {ranks} were asked for",
+            where="[train] devices",
+            fix='write devices = "auto", or take another family',
+            code="one-device",
+        )
+    if ranks > 1 and train.host == "thread":
+        raise RunError(
+            f"the thread host is one process and {ranks} devices were asked for",
+            where="[train] host",
+            fix='write host = "torchrun", or devices = "auto"',
+            code="one-device",
+        )
+    if nodes > 1 and train.devices == "auto":
+        raise RunError(
+            "how many ranks each node has must be said when there are several nodes",
+            where="[train] devices",
+            fix="write devices = 4, or as many as each node has",
+            code="no-devices",
+        )
+
+
+def host_of(spec: RunSpec, asked: str | None = None) -> str:
+    """The host a run lives in: what is asked, else what its settings say; for several devices it is torchrun.
+
+    Raises RunError where that cannot be.
+    """
+    project = spec.project
+    if asked:
+        project = replace(project, train=replace(project.train, host=asked))
+    refuse_sharing(project, spec.nodes)
+    return "torchrun" if spec.world_size > 1 else project.train.host
 
 
 def start(
@@ -85,11 +139,18 @@ def start(
 ) -> int:
     """Start the run's host, or start it anew after it ended; returns its process number once it has the run.
 
-    `host` is "detached" or "thread"; by default what the run's settings say. `way` is how it may go on. What the run will survive is known before
+    `host` is "detached", "thread" or "torchrun"; by default what the run's settings say. `way` is how it may go on. What the run will survive is known before
     by `survival.survival(host)`. `command` is the program that takes `epochal.host`'s arguments. Raises RunError: run-busy when another host has the run, start-failed when the host
     died before it had it (the journal then says failed, with the end of its log).
     """
-    chosen = host or spec.project.train.host
+    chosen = host_of(spec, host)
+    if spec.nodes > 1:
+        raise RunError(
+            f"run {spec.name} is for {spec.nodes} nodes, which are not started from here",
+            where=str(spec.folder),
+            fix=f"`epochal resume {spec.project_folder} {spec.number} --print-launch` prints the line for each node",
+            code="many-nodes",
+        )
     if run_info(spec.folder).alive:
         raise _busy(spec)
     Inbox(spec.folder).clear()
@@ -98,7 +159,7 @@ def start(
         return os.getpid()
     token = secrets.token_hex(8)
     write_sign(spec.folder, Sign(identity=my_identity(), role="starter", token=token))
-    code = _spawn(spec, token, survival("detached"), (*command, "--way", way))
+    code = _spawn(spec, token, survival(chosen), (*command, "--way", way, "--host", chosen))
     sign = read_sign(spec.folder)
     if code == 0 and sign is not None and sign.token == token:
         return sign.identity.pid

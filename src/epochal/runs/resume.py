@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from epochal.core.errors import RunError
+from epochal.journal.told import checkpoints_told
+from epochal.project.going import Way, going_on
 from epochal.runs.launch import start
-from epochal.runs.state import run_info
-from epochal.train.going import Way, going_on
+from epochal.runs.state import RunInfo, run_info
 
 
-__all__ = ["Way", "resume"]
+__all__ = ["Way", "refuse_resume", "resume"]
 
 
 def resume(run_folder: Path, host: str | None = None, *, way: Way = "exactly") -> int:
@@ -22,13 +23,18 @@ def resume(run_folder: Path, host: str | None = None, *, way: Way = "exactly") -
     "from-start").
     """
     info = run_info(run_folder)
+    refuse_resume(info, way)
+    return start(info.spec, host, way=way)
+
+
+def refuse_resume(info: RunInfo, way: Way = "exactly") -> None:
+    """Refuse a run that cannot go on in the `way` asked. Raises RunError, as `resume` does."""
     if info.status == "done":
         raise RunError(
             f"run {info.name} is done",
-            where=str(run_folder),
+            where=str(info.folder),
             fix=f"train a new one: `epochal train {info.spec.project_folder}`",
             code="run-done",
         )
     if info.spec.resolved and not info.alive:
-        going_on(info.spec, way)
-    return start(info.spec, host, way=way)
+        going_on(info.spec, checkpoints_told(info.folder), way)

@@ -94,6 +94,7 @@ class RunInfo:
             "value": self.value,
             "started": self.spec.created,
             "seconds": self.seconds,
+            "world_size": self.spec.world_size,
             "path": str(self.folder),
         }
 
@@ -110,7 +111,7 @@ class RunInfo:
             "epochs": self.epochs,
             "seconds": self.seconds,
             "samples_per_second": self.samples_per_second,
-            "world_size": 1,
+            "world_size": self.spec.world_size,
             "path": str(self.folder),
             **({"reason": self.note} if self.note else {}),
         }
@@ -137,7 +138,7 @@ def judge(
     if said in {"done", "stopped", "diverged", "failed", "paused"}:
         return said, note
     if sign is None:
-        return "interrupted", "nothing is known of its host"
+        return "interrupted", "it was not started yet, or nothing is known of its host"
     if alive is False:
         return "interrupted", _how_it_ended(sign, memory_kills)
     if alive is None:

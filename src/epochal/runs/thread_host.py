@@ -18,11 +18,11 @@ from pathlib import Path
 from epochal.core.clock import SystemClock
 from epochal.core.errors import EpochalError
 from epochal.core.events import Event, HostStarted, PhaseStarted, RunEnded, Waiting
+from epochal.project.going import Way
 from epochal.project.runfile import RunSpec
 from epochal.runs.identity import my_identity
 from epochal.runs.keeper import Keeper
 from epochal.runs.survival import THREAD
-from epochal.train.going import Way
 
 
 Poll = Callable[[], Sequence[str]]

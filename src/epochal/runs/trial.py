@@ -1,4 +1,4 @@
-"""Asking what a run would cost: a child process takes one real step and measures."""
+"""Asking what a run would meet and cost: a child process takes a real step, tries short trainings, and measures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from epochal.runs.child import Report, ask_child
 TRY_COMMAND = (sys.executable, "-P", "-m", "epochal.host", "--try")
 
 
-def try_one_step(
+def try_training(
     folder: Path,
     project: Project,
     *,
@@ -26,12 +26,14 @@ def try_one_step(
     split_id: str,
     inputs: Sequence[str],
     classes: Sequence[str],
+    probes: bool = True,
     report: Report | None = None,
     cancelled: threading.Event | None = None,
 ) -> dict[str, Any]:
-    """What `epochal.train.trial` answers, as data: healthy, loss, seconds, memory_bytes, disk_bytes, notes.
+    """What `epochal.train.trial` answers, as data: the fields of its `Trial`.
 
-    Ids, inputs and classes are what the build says: the step is one that a run would take.
+    Ids, inputs and classes are what the build says: the step is one that a run would take. `probes` asks for the short
+    trainings of `epochal.train.checks` too; then it takes some seconds, at most about half a minute.
     Raises Cancelled, RunError (code trial-failed), or the error that a run would meet.
     """
     paths = ProjectPaths(folder)
@@ -41,11 +43,13 @@ def try_one_step(
         "split": str(paths.splits / split_id),
         "inputs": list(inputs),
         "classes": list(classes),
+        "folder": str(paths.folder),
+        "probes": probes,
     }
     answer = ask_child(
         [*TRY_COMMAND, str(paths.folder)],
         request,
-        what="the trial step",
+        what="the trial",
         code="trial-failed",
         fix="see `epochal doctor` for memory and versions",
         report=report,

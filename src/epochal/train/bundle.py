@@ -27,16 +27,21 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from epochal import fsio
+from epochal.core.tasks import OWN
+from epochal.project.code import read_code, read_files, write_files
+from epochal.project.trust import demand_state
 from epochal.show import safe
 from epochal.train.baselines import Strong, Trivial, load_baselines, save_baselines
 from epochal.train.bundle_files import BadBundle, listed_files, verify_files
 from epochal.train.families.networks import NETWORKS
 from epochal.train.families.trees import TreeTarget, predict_trees
-from epochal.train.feed import MemoryRows
+from epochal.train.feed import Held, MemoryRows
 from epochal.train.judging import outputs_of, prediction
 from epochal.train.make import Made, Prepared
 from epochal.train.network import Shape
 from epochal.train.objective import Target
+from epochal.train.own.make import new_rows, open_own
+from epochal.train.own.model import OwnNetwork
 from epochal.train.prepare import Preparation, Raw, load_preparation, save_preparation
 from epochal.train.reference import reference_statistics
 
@@ -116,7 +121,7 @@ class Predictor:
     def predict(self, table: pa.Table) -> Predictions:
         """Predict every row, in order. Raises RunError (missing-columns) when the table lacks an input."""
         raw = self.preparation.raw(table)
-        return self._as_predictions(self._scores(raw), half_width=self.half_width)
+        return self._as_predictions(self._scores(raw, table), half_width=self.half_width)
 
     def baselines(self, table: pa.Table) -> dict[str, Predictions]:
         """What the baselines say: "trivial" and "strong"."""
@@ -141,13 +146,17 @@ class Predictor:
             notes.append("; ".join(said))
         return notes
 
-    def _scores(self, raw: Raw) -> np.ndarray:
+    def _scores(self, raw: Raw, table: pa.Table) -> np.ndarray:
         if isinstance(self.model, lgb.Booster):
             return predict_trees(self.model, _tree_target(self.target, len(self.classes)), raw)
         dense = self.preparation.dense(raw)
         if not len(dense.codes):
             return np.empty((0, len(self.classes)) if self.classes else 0)
-        outputs = outputs_of(self.model, MemoryRows({"numbers": dense.numbers, "codes": dense.codes}))
+        batch = {"numbers": dense.numbers, "codes": dense.codes}
+        rows: Held = MemoryRows(batch)
+        if isinstance(self.model, OwnNetwork):
+            rows = new_rows(self.model, table, kinds=_kinds(self.facts), dense=batch)
+        outputs, _targets = outputs_of(self.model, rows)
         return prediction(self.model, self.target, outputs)
 
     def _as_predictions(self, scores: np.ndarray, half_width: float | None = None) -> Predictions:
@@ -201,6 +210,8 @@ def write_bundle(
         fsio.write_text(temporary / "reference.json", json.dumps(reference, ensure_ascii=False, indent=1) + "\n")
         if validation is not None:
             _write_tables(temporary / "validation.parquet", validation)
+        if prepared.own is not None:
+            write_files(temporary / "code", prepared.own.contents)
         (temporary / "baselines").mkdir()
         save_baselines(temporary / "baselines", trivial, strong)
         weights = next(p for p in sorted(temporary.iterdir()) if p.name in {"model.safetensors", "model.txt"})
@@ -219,7 +230,8 @@ def write_bundle(
                 "outputs": prepared.shape.outputs,
             },
             "target": {"mean": made.target.mean, "spread": made.target.spread},
-            "options": dict(options),
+            "options": {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()},
+            **({"code": read_code(temporary / "code").digest} if prepared.own is not None else {}),
             **({"interval": {"share": INTERVAL, "half_width": half_width}} if half_width is not None else {}),
             "files": listed_files(temporary),
         }
@@ -235,7 +247,11 @@ def _write_tables(path: Path, tables: Iterator[pa.Table]) -> None:
 
 
 def load_bundle(folder: Path) -> Predictor:
-    """Read a finished model. Raises BadBundle when it is not there, damaged, or of another format."""
+    """Read a finished model.
+
+    Raises BadBundle when it is not there, damaged, or of another format; Untrusted and OwnModelError for one that is
+    made of a project's own code.
+    """
     folder = Path(folder)
     try:
         facts = tomllib.loads((folder / "bundle.toml").read_text(encoding="utf-8"))
@@ -290,7 +306,11 @@ def _load_model(folder: Path, facts: Mapping[str, Any], preparation: Preparation
         raise BadBundle("the model does not fit its preparation", where=str(folder), fix="train again")
     extra = "fitted.safetensors"
     fitted: dict[str, Tensor] = load_tensors((folder / extra).read_bytes()) if extra in facts["files"] else {}
-    module = NETWORKS[facts["family"]].build(shape, facts["options"], fitted)
+    module = (
+        _own_network(folder, facts, preparation)
+        if facts["family"] == OWN
+        else NETWORKS[facts["family"]].build(shape, facts["options"], fitted)
+    )
     own = module.state_dict()
     with safe_open(path, framework="pt") as stored:
         found = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118 - no mapping
@@ -298,6 +318,32 @@ def _load_model(folder: Path, facts: Mapping[str, Any], preparation: Preparation
         raise BadBundle("the weights do not fit the model they are said to be of", where=str(path), fix="train again")
     module.load_state_dict(load_tensors(path.read_bytes()))
     return module.eval()
+
+
+def _own_network(folder: Path, facts: Mapping[str, Any], preparation: Preparation) -> OwnNetwork:
+    """A person's model from the bundle's copy of its code, once that is trusted. Raises Untrusted, OwnModelError."""
+    code = read_code(folder / "code")
+    if code.digest != facts["code"]:
+        raise BadBundle(
+            "the model's code is not the one it was saved with", where=str(folder / "code"), fix="train again"
+        )
+    project = folder.absolute().parents[2]
+    demand_state(project, code.digest, str(facts["run"]))
+    own = open_own(
+        folder / "code",
+        read_files(folder / "code", code.files),
+        facts["options"],
+        folder=project,
+        preparation=preparation,
+        task=facts["task"],
+        classes=tuple(facts["classes"]),
+        kinds=_kinds(facts),
+    )
+    return own.build()
+
+
+def _kinds(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {column["name"]: column["kind"] for column in facts["columns"]}
 
 
 __all__ = [

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from epochal import fsio
 from epochal.core.errors import RunError
 from epochal.project import checkpoints
@@ -96,7 +98,7 @@ def _write(target: Path, state: TrainState, belongs: Mapping[str, str], facts: M
 def load_checkpoint(folder: Path, state: TrainState, belongs: Mapping[str, str]) -> None:
     """Go on from a checkpoint.
 
-    Raises BadCheckpoint when it is damaged or was made from other data.
+    Raises BadCheckpoint when it is damaged, was made from other data, or cannot be read by this version.
     """
     found = read_checkpoint(folder)
     if found is None or not is_whole(folder):
@@ -108,10 +110,20 @@ def load_checkpoint(folder: Path, state: TrainState, belongs: Mapping[str, str])
             where=str(folder),
             fix="start a new run with `epochal train`",
         )
-    state.learner.load(folder)
     counted = found.counters
-    # What is absent or was no number stands at its default, which for figures is NaN.
-    state.counters = Counters(**{f.name: counted[f.name] for f in fields(Counters) if counted.get(f.name) is not None})
+    try:
+        state.learner.load(folder)
+        # What is absent or was no number stands at its default, which for figures is NaN.
+        known = {f.name: counted[f.name] for f in fields(Counters) if counted.get(f.name) is not None}
+        state.counters = Counters(**known)
+    except (KeyError, ValueError, TypeError, RuntimeError, OSError, SafetensorError) as error:
+        # Whole, and yet not what is looked for: another version wrote it, and a person goes on all the same.
+        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else "it says no more"
+        raise BadCheckpoint(
+            f"the checkpoint does not fit the model of this version: {type(error).__name__}: {first}",
+            where=str(folder),
+            fix="bring the version that wrote it back, or start a new run with `epochal train`",
+        ) from error
 
 
 def _demand_room(run_folder: Path) -> None:
@@ -123,7 +135,7 @@ def _demand_room(run_folder: Path) -> None:
 
 def _rotate(run_folder: Path, written: Path, metric: str) -> None:
     """Delete what is neither just written nor among the newest healthy ones nor the best nor pinned, and what is none."""
-    kept = checkpoints.to_keep(checkpoints.checkpoints_of(run_folder), metric) | {written}
+    kept = checkpoints.to_keep(checkpoints.checkpoints_of(run_folder), metric, written)
     for folder in checkpoints.folders_of(run_folder):
         if folder not in kept and not (folder / checkpoints.PIN).exists():
             fsio.remove_folder(folder)

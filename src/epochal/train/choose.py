@@ -167,6 +167,8 @@ def choose(
     torch.set_num_threads(1)
     try:
         families = families_for(data.task)
+        if project.train.num_ranks > 1:
+            families = tuple(f for f in families if "devices" not in f.idle)
         each = min(SHARE * budget_seconds, MOST_SECONDS) / len(families)
         divided, method = divide(data, kind, seed, max(1, min(FOLDS, int(each / _FOLD_SECONDS))))
         folds = [_prepared(d) for d in divided]
@@ -211,9 +213,16 @@ def _try_family(
 ) -> _Tried:
     """Train on every fold within `seconds` in all, and estimate what the whole training would cost."""
     end = clock.monotonic() + seconds
-    draft = replace(draft_plan(project, family, whole.prepared), device="cpu")
+    draft = replace(draft_plan(project, family, whole.prepared), device="cpu", feed="all")
     rate = measure(whole.prepared, family, draft, whole.dense, seconds=min(0.3, seconds / 10))
-    fitted, rate, _ = fit_to_budget(project, family, draft, rate, prepared=whole.prepared, dense=whole.dense)
+    fitted, rate, _ = fit_to_budget(
+        project,
+        family,
+        draft,
+        rate,
+        prepared=whole.prepared,
+        rate_of=lambda plan: measure(whole.prepared, family, plan, whole.dense),
+    )
     steps_per_epoch = 1 if family == "trees" else num_batches(whole.prepared.data.train.total, fitted.batch_size)
     results = []
     for i, fold in enumerate(folds):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import torch
 
 from epochal.core.errors import RunError
+from epochal.train.team import SOLO, Team
 
 
 _SMALL_ROWS = 20_000
@@ -22,29 +24,42 @@ class NoDevice(RunError):
     exit_code = 2
 
 
-def choose_device(wanted: str | int | tuple[int, ...], num_rows: int) -> tuple[torch.device, str]:
-    """The device and in words why. `wanted` as in [train] devices.
+def choose_device(wanted: str | int | tuple[int, ...], num_rows: int, team: Team = SOLO) -> tuple[torch.device, str]:
+    """This rank's device and in words why. `wanted` as in [train] devices. All ranks call it together.
 
-    Raises NoDevice for a GPU that is not there, or for more than one.
+    Raises NoDevice for a GPU that is not there.
     """
     if wanted == "cpu":
         return torch.device("cpu"), "as set"
     if isinstance(wanted, str):
         return _automatic(num_rows)
-    numbers = wanted if isinstance(wanted, tuple) else tuple(range(wanted))
-    if len(numbers) != 1:
+    here = torch.cuda.device_count()
+    if isinstance(wanted, int):
+        if not here:
+            return torch.device("cpu"), "no GPU here: ranks on the CPU"
+        numbers = _idlest(team)
+        if wanted > here:
+            raise NoDevice(
+                f"{wanted} devices were asked for and {here} GPUs are here",
+                where="[train] devices",
+                fix="ask for fewer",
+            )
+        return torch.device("cuda", numbers[team.local_rank]), "among the idlest GPUs"
+    missing = [number for number in wanted if number >= here]
+    if missing:
         raise NoDevice(
-            f"{len(numbers)} devices were asked for",
-            where="[train] devices",
-            fix="this version trains on one: name it, such as devices = [0]",
+            f"there is no GPU {missing[0]} here ({here} found)", where="[train] devices", fix='write devices = "auto"'
         )
-    if numbers[0] >= torch.cuda.device_count():
-        raise NoDevice(
-            f"there is no GPU {numbers[0]} here ({torch.cuda.device_count()} found)",
-            where="[train] devices",
-            fix='write devices = "auto"',
-        )
-    return torch.device("cuda", numbers[0]), "as set"
+    return torch.device("cuda", wanted[team.local_rank]), "as set"
+
+
+def _idlest(team: Team) -> list[int]:
+    """The GPUs of this machine, the idlest first, as its first rank sees them: the ranks must not take the same one."""
+    free = [torch.cuda.mem_get_info(number) for number in range(torch.cuda.device_count())]
+    mine = sorted(range(len(free)), key=lambda n: (free[n][0] <= _IDLE_SHARE * free[n][1], n))
+    seen = team.said_by_all(json.dumps(mine).encode())
+    order: list[int] = json.loads(seen[team.rank - team.local_rank])
+    return order
 
 
 def device_here(name: str, wanted: str | int | tuple[int, ...]) -> str:
@@ -103,17 +118,18 @@ def _automatic(num_rows: int) -> tuple[torch.device, str]:
     return torch.device("cpu"), f"{busy} GPUs are in use by others" if busy else "no GPU here"
 
 
-def free_on_device(wanted: str | int | tuple[int, ...], num_rows: int) -> int | None:
+def free_on_device(wanted: str | int | tuple[int, ...], num_rows: int, team: Team = SOLO) -> int | None:
     """Bytes free on the GPU that would be chosen; None for a device that shares the machine's memory.
 
-    Raises NoDevice as `choose_device` does, where there is a GPU.
+    All ranks call it together. Raises NoDevice as `choose_device` does, where there is a GPU.
     """
     if not torch.cuda.is_available():
         return None
-    device, _ = choose_device(wanted, num_rows)
+    device, _ = choose_device(wanted, num_rows, team)
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
 
 
-def usable_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores(team: Team = SOLO) -> int:
+    """Cores this process may use; ranks of one machine share them fairly."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // team.local_size)

@@ -30,7 +30,8 @@ class ReluDropout(nn.Module):
         """The units after both."""
         if not self.training or not self._dropped:
             return functional.relu(units)
-        if units.device.type != "cpu":
+        # torch's compiler draws cheaply itself, and cannot look at drawn numbers as smaller ones.
+        if units.device.type != "cpu" or torch.compiler.is_compiling():
             return functional.dropout(functional.relu(units), self._dropped / _STEPS)
         kept = _random_bits(units) >= self._dropped - _STEPS // 2
         return units * (kept & (units.detach() > 0)).to(units.dtype).mul_(self._scale)

@@ -149,6 +149,23 @@ def numbers(encoder: Encoder, values: pa.ChunkedArray) -> np.ndarray:
     return np.empty((len(values), 0))
 
 
+def plain(kind: str, values: pa.ChunkedArray) -> np.ndarray:
+    """A column of a kind as a person's own code takes it, whatever type it was read as.
+
+    Numbers and booleans are float64 with NaN for missing, dates datetime64[us] with NaT, all else objects with None.
+    """
+    if kind in {"number", "boolean"}:
+        return _floats(values)
+    if kind == "date":
+        seconds = _seconds(values)
+        known = np.isfinite(seconds)
+        micros = np.where(known, np.round(np.where(known, seconds, 0) * 1e6), 0).astype(np.int64)
+        return np.where(known, micros.astype("datetime64[us]"), np.datetime64("NaT", "us"))
+    found = np.empty(len(values), dtype=object)
+    found[:] = values.to_pylist()
+    return found
+
+
 def codes(encoder: CategoryEncoder, values: pa.ChunkedArray) -> np.ndarray:
     """The code of each value, int64: 0 for one that is not known."""
     index = pc.index_in(_texts(values), value_set=pa.array(encoder.categories, pa.string()))

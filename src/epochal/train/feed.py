@@ -51,8 +51,9 @@ def num_batches(rows: int, batch_size: int) -> int:
 class MemoryFeed:
     """Batches from tensors held in memory, or on the device: slices of blocks gathered by the epoch's order."""
 
-    def __init__(self, rows: Batch, order: Order, batches: int) -> None:
-        self.steps_per_epoch = batches
+    def __init__(self, rows: Batch, order: Order, batches: int, *, even: bool = False) -> None:
+        """`even` batches are equal to the row, for what is made for one size: some rows then sit an epoch out."""
+        self.steps_per_epoch, self._even = batches, even
         self._rows, self._order_of = rows, order
         self._device = next(iter(rows.values())).device
         per_batch = max(1, num_rows(rows) // batches * row_bytes(rows))
@@ -69,15 +70,37 @@ class MemoryFeed:
             self._order = torch.from_numpy(self._order_of(epoch)).to(self._device)
             self._epoch, self._first, self._last = epoch, 0, 0
         if not self._first <= position < self._last:
-            self._first = position
-            self._last = min(position + self._batches_at_once, self.steps_per_epoch)
+            # Blocks begin at the same places however a step is come to, and so their batches lie alike in memory:
+            # products over numbers that lie otherwise are rounded otherwise.
+            self._first = position - position % self._batches_at_once
+            self._last = min(self._first + self._batches_at_once, self.steps_per_epoch)
             self._block_start = self._place(self._first)
             self._block = gathered(self._rows, self._order[self._block_start : self._place(self._last)])
         start = self._block_start
         return piece(self._block, self._place(position) - start, self._place(position + 1) - start)
 
     def _place(self, position: int) -> int:
+        if self._even:
+            return position * (len(self._order) // self.steps_per_epoch)
         return position * len(self._order) // self.steps_per_epoch
+
+
+class Heard:
+    """A feed that tells every batch it gives."""
+
+    def __init__(self, feed: Feed, heard: Callable[[Batch], None]) -> None:
+        self._feed, self._heard = feed, heard
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one pass."""
+        return self._feed.steps_per_epoch
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, told."""
+        batch = self._feed.batch(step)
+        self._heard(batch)
+        return batch
 
 
 class MemoryRows:

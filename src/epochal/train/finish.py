@@ -16,14 +16,22 @@ from epochal.train.state import TrainState
 
 
 def finish(
-    spec: RunSpec, *, prepared: Prepared, made: Made, state: TrainState, trivial: Trivial, strong: Strong
+    spec: RunSpec,
+    *,
+    prepared: Prepared,
+    made: Made,
+    state: TrainState,
+    trivial: Trivial,
+    strong: Strong,
+    prediction: np.ndarray | None,
 ) -> None:
-    """Restore the best weights, write `bundle/`. Raises NotSaved."""
-    state.learner.recall()
+    """Write `bundle/` of a learner that is the best it was. Raises NotSaved.
+
+    `prediction` is what it says of the validation rows; None where there are none.
+    """
     data = prepared.data
     half_width, validation = None, None
-    if len(data.validation):
-        prediction = state.learner.evaluate().prediction
+    if prediction is not None:
         validation = _validation_tables(prepared, prediction)
         if data.task == "regression":
             half_width = interval_half_width(prepared.truth - prediction)

@@ -7,8 +7,8 @@ checkpoints and, at the end, the bundle. Stopping is a request that checkpoints 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -16,37 +16,26 @@ import numpy as np
 import torch
 
 from epochal.core.clock import Clock, SystemClock
-from epochal.core.events import (
-    BaselineDone,
-    Event,
-    Noticed,
-    PhaseStarted,
-    Resumed,
-    RunEnded,
-    TrainingStarted,
-)
+from epochal.core.events import BaselineDone, Event, Noticed, PhaseStarted, RunEnded, TrainingStarted
 from epochal.fsio import NotSaved
-from epochal.project.exact import facts_of
-from epochal.project.runfile import RunSpec, with_resolved
-from epochal.show import grouped
+from epochal.project.going import Way
+from epochal.project.runfile import RunSpec
 from epochal.train import baselines, scoring
-from epochal.train.allowed import keep_heap_for_steps, keep_heap_small
 from epochal.train.baselines import Strong, Trivial
-from epochal.train.blocks import source_of_run
-from epochal.train.checkpoint import load_checkpoint
-from epochal.train.device import device_here, device_title, free_on_device
+from epochal.train.begin import Begun, begin, loop_of, positive_of, prepare_rows, where_it_goes_on, write_rows
 from epochal.train.finish import finish
-from epochal.train.going import Going, Way, going_on
-from epochal.train.holding import sizes_for
-from epochal.train.loop import Loop, Outcome
-from epochal.train.make import DenseRows, Made, Prepared, dense_rows, make_learner, prepare
-from epochal.train.plan import make_plan
+from epochal.train.loop import Outcome
+from epochal.train.make import Prepared
+from epochal.train.mode import enter, leave
 from epochal.train.room import when_there_is_room
-from epochal.train.rows import read_training
-from epochal.train.state import Plan, TrainState, plan_from
-from epochal.train.streamed import looked_over, written
+from epochal.train.state import TrainState
+from epochal.train.team import SOLO, Team
 
 
+FAST = (
+    "fast mode: whatever is quickest here is computed, so a second run or a resumed one may differ from this; "
+    'mode = "exact" in [train] promises that they do not'
+)
 Events = Generator[Event, None, None]
 
 
@@ -74,107 +63,65 @@ class Requests:
         return asked
 
 
-@dataclass(slots=True)
-class Ready:
-    """What the phases before the first step made."""
-
-    prepared: Prepared
-    trivial: Trivial
-    strong: Strong
-    dense: DenseRows | None = None
-    plan: Plan | None = None
-    made: Made | None = None
-    state: TrainState | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
-    """What going on to the bit depends on."""
-    resumed_from: int = 0
-
-
 def fit(
-    spec: RunSpec, poll: Callable[[], Sequence[str]], clock: Clock | None = None, *, way: Way = "exactly"
+    spec: RunSpec,
+    poll: Callable[[], Sequence[str]],
+    clock: Clock | None = None,
+    *,
+    way: Way = "exactly",
+    team: Team = SOLO,
 ) -> Events:
     """Train one run and yield what happens; the last event is RunEnded.
 
     `poll` returns the verbs asked since it was last called: "stop", "checkpoint", "pin". A run that was resolved before
-    goes on where it was. Raises EpochalError for data or settings that cannot be trained, and RunError for a run that
+    goes on where it was. Every rank of a team goes through this; only the first is asked, writes and knows all that
+    happens. Raises EpochalError for data or settings that cannot be trained, and RunError for a run that
     cannot go on in the `way` asked: before its data is read.
     """
     clock = clock or SystemClock()
     started = clock.monotonic()
     requests = Requests(poll)
-    threads = torch.get_num_threads()
+    threads, mode = torch.get_num_threads(), spec.project.train.mode
+    enter(mode)
     try:
-        spec, start = yield from _where_it_goes_on(spec, way)
+        if mode == "fast":
+            yield Noticed(code="fast-mode", text=FAST)
+        spec, start = yield from where_it_goes_on(spec, way, team)
         yield PhaseStarted(name="reading")
-        prepared = yield from _prepare(spec, requests)
-        if prepared is None or requests.look():
+        for notice in spec.notices:
+            yield Noticed(code="data", text=notice, severity="warning")
+        prepared = yield from prepare_rows(spec, requests.look, team)
+        if prepared is None or team.said(requests.look):
             yield _stopped_early()
             return
-        found = yield from _baselines(spec, prepared, requests)
-        if found is None or requests.look():
+        found = (yield from _baselines(spec, prepared, requests)) if team.first else None
+        if team.said(lambda: found is None or requests.look()):
             yield _stopped_early()
             return
-        if prepared.streamed is not None and spec.family != "trees":
-            files = yield from written(prepared.streamed, prepared.preparation, spec.project_folder, requests.look)
-            if files is None:
-                yield _stopped_early()
-                return
-            prepared = replace(prepared, streamed=files)
-        ready = Ready(prepared, *found)
-        spec = yield from _plan(spec, ready, start, clock.monotonic() - started)
-        yield from _train(spec, ready, requests, clock)
+        prepared = yield from write_rows(spec, prepared, requests.look)
+        if prepared is None:
+            yield _stopped_early()
+            return
+        begun = yield from begin(
+            spec, prepared, start, spent=clock.monotonic() - started, look=requests.look, team=team
+        )
+        if begun.state.learner.behind:
+            yield _ended(
+                begun.state,
+                Outcome(
+                    state="stopped",
+                    reason="stopped while rounds were grown again; a resume goes on from the same checkpoint",
+                ),
+            )
+            return
+        yield from _train(begun, found, requests, clock)
     finally:
+        leave(mode)
         torch.set_num_threads(threads)
 
 
 def _stopped_early() -> RunEnded:
     return RunEnded(state="stopped", reason="stopped before the first step; there is nothing to keep")
-
-
-def _prepare(spec: RunSpec, requests: Requests) -> Generator[Event, None, Prepared | None]:
-    for notice in spec.notices:
-        yield Noticed(code="data", text=notice, severity="warning")
-    source = source_of_run(spec)
-    on_device = spec.family != "trees" and not spec.resolved
-    device_free = free_on_device(spec.project.train.devices, source.split.train) if on_device else None
-    sizes = sizes_for(source, spec.project.train.memory, spec.resolved, device_free)
-    streamed = None
-    if sizes is None:
-        data = read_training(spec)
-    else:
-        keep_heap_small()
-        yield Noticed(code="read-in-blocks", text=sizes.words)
-        looked = yield from looked_over(source, sizes, requests.look)
-        if looked is None:
-            return None
-        data, streamed = looked
-    for part, rows in (("training", data.train), ("validation", data.validation)):
-        if rows.left_out:
-            yield Noticed(
-                code="target-missing",
-                text=f"{rows.left_out} {part} rows have no target and are left out",
-                severity="warning",
-            )
-    yield PhaseStarted(
-        name="preparing", detail=f"{len(data.columns)} inputs, {grouped(data.train.total)} rows to learn from"
-    )
-    if len(data.train) < data.train.total:
-        fitted = f"scales, categories and baselines are fitted on {grouped(len(data.train))}"
-        yield Noticed(code="sampled", text=f"{fitted} of {grouped(data.train.total)} training rows")
-    prepared = prepare(data, streamed)
-    if prepared.preparation.skipped:
-        yield Noticed(
-            code="inputs-skipped",
-            text=f"nothing can be learnt from {', '.join(prepared.preparation.skipped)}: no values",
-            severity="warning",
-        )
-    if not len(data.validation):
-        yield Noticed(
-            code="no-validation",
-            text="there are no validation rows: nothing stops early and the last weights are taken",
-            severity="warning",
-        )
-    return prepared
 
 
 def _baselines(
@@ -207,76 +154,14 @@ def _judged(prepared: Prepared, name: str, baseline: Trivial | Strong, seconds: 
         blocks = [baseline.predict(raw) for raw in prepared.raw_validation()]
         predicted = np.concatenate(blocks or [baseline.predict(prepared.validation)])
         title, note = baselines.STRONG_TITLE, baseline.note
-    metrics = scoring.score(data.task, truth, predicted, positive=_positive(prepared))
+    metrics = scoring.score(data.task, truth, predicted, positive=positive_of(prepared))
     return BaselineDone(name=name, title=title, metrics=metrics, seconds=seconds, note=note)
 
 
-def _positive(prepared: Prepared) -> int:
-    return prepared.data.positive if prepared.data.task == "classification" else 0
-
-
-def _where_it_goes_on(spec: RunSpec, way: Way) -> Generator[Event, None, tuple[RunSpec, Going | None]]:
-    """Where a run that was begun before goes on, or the refusal; None for one that begins."""
-    if not spec.resolved:
-        return spec, None
-    if way == "anyway":
-        device = device_here(str(spec.resolved["device"]), spec.project.train.devices)
-        if device != spec.resolved["device"]:
-            spec = with_resolved(spec, {**spec.resolved, "device": device})
-    going = going_on(spec, way, device_name=device_title(str(spec.resolved["device"])))
-    for words in going.passed_over:
-        yield Noticed(code="checkpoint-passed-over", text=words, severity="warning")
-    if going.seam:
-        text = f"from step {going.step} on it is not what an uninterrupted run would be: {going.seam}"
-        yield Noticed(code="seam", text=text, severity="warning")
-    return spec, going
-
-
-def _plan(spec: RunSpec, ready: Ready, going: Going | None, spent: float) -> Generator[Event, None, RunSpec]:
-    """Resolve "auto", or take it from an earlier start of this run; make the learner and its state."""
-    family = spec.family
-    if ready.prepared.streamed is not None:
-        keep_heap_for_steps()
-    ready.dense = None if family == "trees" else dense_rows(ready.prepared)
-    if going is not None:
-        ready.plan = plan_from(spec.resolved)
-    else:
-        yield PhaseStarted(name="probing", detail=f"fitting {family} to the budget of {spec.project.train.budget}")
-        planned = make_plan(spec.project, family, ready.prepared, ready.dense, seconds_spent=spent)
-        streamed = ready.prepared.streamed
-        preparation = ready.prepared.preparation
-        ready.plan = planned.plan if streamed is None else streamed.planned(planned.plan, preparation)
-        for note in planned.notes:
-            yield Noticed(code="fitted-to-budget", text=note)
-        spec = with_resolved(spec, ready.plan.as_resolved())
-    torch.set_num_threads(ready.plan.threads)
-    ready.made = make_learner(ready.prepared, family, ready.plan, ready.dense)
-    ready.state = TrainState(learner=ready.made.learner, plan=ready.plan, metric=spec.project.metric)
-    ready.facts = facts_of(spec, device_title(ready.plan.device))
-    if going is not None:
-        yield _resume(spec, ready, going)
-    return spec
-
-
-def belongs_to(spec: RunSpec) -> dict[str, str]:
-    """What a checkpoint must agree on with the run that takes it."""
-    return {"snapshot": spec.snapshot_id, "split": spec.split_id, "family": spec.family, "run": spec.name}
-
-
-def _resume(spec: RunSpec, ready: Ready, going: Going) -> Resumed:
-    if going.checkpoint is None or ready.state is None:
-        return Resumed(from_step=0, folder="")
-    load_checkpoint(going.checkpoint.folder, ready.state, belongs_to(spec))
-    ready.resumed_from = ready.state.learner.step
-    folder = str(going.checkpoint.folder.relative_to(spec.folder))
-    return Resumed(from_step=ready.resumed_from, folder=folder, seam=going.seam)
-
-
-def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Events:
-    assert ready.plan is not None  # noqa: S101 - made by _plan, for the type checker
-    assert ready.made is not None  # noqa: S101
-    assert ready.state is not None  # noqa: S101
-    plan, state, data = ready.plan, ready.state, ready.prepared.data
+def _train(begun: Begun, compared: tuple[Trivial, Strong] | None, requests: Requests, clock: Clock) -> Events:
+    """The steps and their end; the first rank has the baselines that the model is compared with, and writes it."""
+    spec, state, data = begun.spec, begun.state, begun.prepared.data
+    plan = state.plan
     yield PhaseStarted(name="training")
     yield TrainingStarted(
         task=data.task,
@@ -291,20 +176,10 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
         rows_train=data.train.total,
         rows_validation=data.validation.total,
         parameters=state.learner.num_parameters,
-        resumed_from_step=ready.resumed_from,
+        resumed_from_step=begun.resumed_from,
+        ranks=begun.team.size,
     )
-    loop = Loop(
-        spec=spec,
-        state=state,
-        task=data.task,
-        truth=ready.prepared.truth,
-        positive=_positive(ready.prepared),
-        belongs=belongs_to(spec),
-        clock=clock,
-        look=requests.look,
-        take_checkpoint=requests.take_checkpoint,
-        facts=ready.facts,
-    )
+    loop = loop_of(begun, clock, look=requests.look, take_checkpoint=requests.take_checkpoint)
     outcome: Outcome = yield from loop.run()
     if outcome.state == "done" and not state.learner.step:
         yield Noticed(
@@ -315,27 +190,46 @@ def _train(spec: RunSpec, ready: Ready, requests: Requests, clock: Clock) -> Eve
     if outcome.state == "done" or (outcome.state == "stopped" and state.learner.step):
         yield PhaseStarted(name="finishing", detail="keeping the best model")
         yield from loop.settle()
-        try:
-            yield from when_there_is_room(
-                partial(
-                    finish,
-                    spec,
-                    prepared=ready.prepared,
-                    made=ready.made,
-                    state=state,
-                    trivial=ready.trivial,
-                    strong=ready.strong,
-                ),
-                "the model",
+        state.learner.recall()
+        prediction = state.learner.evaluate().prediction if len(data.validation) else None
+        if compared is not None:
+            yield from _finish(
+                begun,
+                compared,
+                prediction=prediction,
                 look=requests.look,
                 clock=clock,
+                stopped=outcome.state == "stopped",
             )
-        except NotSaved as error:
-            if outcome.state == "done":
-                raise
-            # A stopped run has its checkpoint: a resume can still make the model.
-            yield Noticed(code=error.error_code, text=f"the model was {error.what}; {error.fix}", severity="error")
     yield _ended(state, outcome)
+
+
+def _finish(
+    begun: Begun,
+    compared: tuple[Trivial, Strong],
+    *,
+    prediction: np.ndarray | None,
+    look: Callable[[], bool],
+    clock: Clock,
+    stopped: bool,
+) -> Events:
+    """Write the bundle. Raises NotSaved, but not for a stopped run: it has its checkpoint, and a resume can make the model."""
+    write = partial(
+        finish,
+        begun.spec,
+        prepared=begun.prepared,
+        made=begun.made,
+        state=begun.state,
+        trivial=compared[0],
+        strong=compared[1],
+        prediction=prediction,
+    )
+    try:
+        yield from when_there_is_room(write, "the model", look=look, clock=clock)
+    except NotSaved as error:
+        if not stopped:
+            raise
+        yield Noticed(code=error.error_code, text=f"the model was {error.what}; {error.fix}", severity="error")
 
 
 def _ended(state: TrainState, outcome: Outcome) -> RunEnded:

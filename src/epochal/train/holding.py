@@ -14,6 +14,7 @@ from typing import Any
 
 from epochal.core.errors import RunError
 from epochal.core.fields import size_bytes
+from epochal.core.settings import Project
 from epochal.core.split import PARTS
 from epochal.show import grouped
 from epochal.snapshot.manifest import SnapshotColumn
@@ -148,6 +149,25 @@ def too_little(needed: int, allowed: int, what: str, instead: str = "") -> RunEr
         where="[train] memory",
         fix=f"{instead}end what else takes memory, raise the limit this process runs under, or leave out columns",
         code="too-little-memory",
+    )
+
+
+def refuse_in_blocks(project: Project, num_ranks: int = 1) -> None:
+    """Refuse what cannot be done with rows that are read in blocks. Raises RunError (needs-all-rows)."""
+    num_ranks = max(num_ranks, project.train.num_ranks)
+    if num_ranks > 1:
+        raise needs_all_rows(f"each of {num_ranks} ranks holds all rows", 'write devices = "auto" in [train]')
+    if project.train.feed == "gradual" and project.model.family != "trees":
+        raise needs_all_rows("feeding rows gradually takes an order of all rows", 'write feed = "all" in [train]')
+
+
+def needs_all_rows(what: str, instead: str) -> RunError:
+    """The error for what takes all rows at once where they do not fit into memory."""
+    return RunError(
+        f"{what}, and they do not fit into memory",
+        where="[train] memory",
+        fix=f"{instead}, or let them be held: a larger `memory`, or a device with more of it",
+        code="needs-all-rows",
     )
 
 

@@ -5,7 +5,8 @@ Shapes: B rows of a batch, N of all, K members (strengths of a linear model, net
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,33 +14,71 @@ from torch import Tensor, nn
 
 from epochal.train.families.linear import LinearHeads
 from epochal.train.feed import Held
-from epochal.train.objective import Objective, Target
+from epochal.train.objective import Loss, Objective, Target
+from epochal.train.team import SOLO, Team
 
 
 _KEPT_ROWS = 1 << 16
 """A linear model's outputs are kept for so many rows, until its strength is known; of more they are computed again."""
 
 
-def judged(module: nn.Module, objective: Objective, target: Target, rows: Held) -> tuple[Tensor, np.ndarray]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What was said of one batch."""
+
+    outputs: Tensor
+    """(B, K, O)."""
+    target: Tensor
+    """(B,); empty for rows without."""
+    rows: Tensor | None = None
+    """Which rows these are, where batches may come in any order."""
+    own_loss: Tensor | None = None
+    """(1,): where the model brings its own."""
+
+
+@torch.no_grad()
+def judged(
+    module: nn.Module,
+    objective: Objective,
+    target: Target,
+    rows: Held,
+    *,
+    own_loss: Loss | None = None,
+    shared_by: Team = SOLO,
+) -> tuple[Tensor, np.ndarray]:
     """Each member's loss, shape (K,), and the answers: probabilities (N, classes), or numbers (N,).
 
-    A linear model first takes the strength that does best.
+    `own_loss` stands in place of the objective's. Ranks that each hold a part of the rows judge all of them. A linear
+    model first takes the strength that does best.
     """
-    kept: list[tuple[Tensor, Tensor]] | None = None
+    kept: Sequence[_Said] | None = None
+    count = len(rows)
+    if shared_by.size > 1:
+        kept = [_joined(list(_said(module, rows)), shared_by)]
+        count = len(kept[0].outputs)
     if isinstance(module, LinearHeads):
-        kept = list(_outputs(module, rows)) if len(rows) <= _KEPT_ROWS else None
-        module.choose(torch.cat([objective.row_losses(o, truth) for o, truth in kept or _outputs(module, rows)]))
+        kept = list(_said(module, rows)) if kept is None and count <= _KEPT_ROWS else kept
+        module.choose(torch.cat([objective.row_losses(s.outputs, s.target) for s in kept or _said(module, rows)]))
     # One array from the beginning: answers that come one by one between a batch's tensors leave a heap full of holes.
     answers, place = np.empty(0), 0
     means = _Mean()
-    for outputs, truth in kept or _outputs(module, rows):
-        means.add(objective.loss(outputs, truth), objective.weight(truth))
-        said = prediction(module, target, outputs)
+    for said in kept or _said(module, rows, own_loss):
+        if said.own_loss is None:
+            means.add(objective.loss(said.outputs, said.target), objective.weight(said.target))
+        else:
+            means.add(said.own_loss.double(), torch.tensor(float(len(said.outputs)), dtype=torch.float64))
+        found = prediction(module, target, said.outputs)
         if not place:
-            answers = np.empty((len(rows), *said.shape[1:]))
-        answers[place : place + len(said)] = said
-        place += len(said)
+            answers = np.empty((count, *found.shape[1:]))
+        answers[slice(place, place + len(found)) if said.rows is None else said.rows.cpu().numpy()] = found
+        place += len(found)
     return means.value, answers
+
+
+def _joined(parts: Sequence[_Said], team: Team) -> _Said:
+    """What all ranks said, as one."""
+    outputs, target = torch.cat([s.outputs for s in parts]), torch.cat([s.target for s in parts])
+    return _Said(outputs=team.joined(outputs), target=team.joined(target))
 
 
 class _Mean:
@@ -54,6 +93,7 @@ class _Mean:
         """Take in one batch; one of rows that do not count has no mean of its own."""
         self._count += 1
         self._first = loss_K if self._first is None else self._first
+        weight = weight.to(loss_K.device)
         self._sum = self._sum.to(loss_K) + torch.where(weight > 0, loss_K * weight, 0.0)
         self._weight = self._weight.to(weight) + weight
 
@@ -64,16 +104,31 @@ class _Mean:
 
 
 @torch.no_grad()
-def _outputs(module: nn.Module, rows: Held) -> Iterator[tuple[Tensor, Tensor]]:
-    """The outputs (B, K, O) of each batch, and its targets (B,); none for rows without."""
+def _said(module: nn.Module, rows: Held, own_loss: Loss | None = None) -> Iterator[_Said]:
+    """What the module says of each batch."""
     module.eval()
     for batch in rows.batches():
-        yield module(batch).float(), batch.get("target", torch.empty(0))
+        outputs = module(batch).float()
+        yield _Said(
+            outputs=outputs,
+            target=batch.get("target", torch.empty(0)),
+            rows=batch.get("rows"),
+            own_loss=None if own_loss is None else own_loss(outputs, batch),
+        )
 
 
-def outputs_of(module: nn.Module, rows: Held) -> Tensor:
-    """The outputs (N, K, O) of all rows, which may have no targets."""
-    return torch.cat([outputs for outputs, _ in _outputs(module, rows)])
+def outputs_of(module: nn.Module, rows: Held) -> tuple[Tensor, Tensor]:
+    """The outputs (N, K, O) of all rows in their order, and their targets (N,), which may be empty.
+
+    Batches that say by `rows` which rows they hold may come in any order.
+    """
+    said = list(_said(module, rows))
+    outputs, target = torch.cat([s.outputs for s in said]), torch.cat([s.target for s in said])
+    places = [s.rows for s in said if s.rows is not None]
+    if not places:
+        return outputs, target
+    order = torch.argsort(torch.cat(places))
+    return outputs[order], target[order] if len(target) else target
 
 
 def prediction(module: nn.Module, target: Target, outputs_NKO: Tensor) -> np.ndarray:

@@ -1,13 +1,14 @@
 """A network's whole state as files of a checkpoint: safetensors and JSON, no pickle, parameters by their names.
 
-model (parameters and buffers), best, average, optimiser (moments and step counts), random (each generator that a step
-draws from) and learner.json (what is counted, the loss scale too). What a run does not use is not there.
+model (parameters and buffers), best, average, optimiser (moments and step counts), random (torch's generators, in a file
+for each rank), foreign (Python's and numpy's, where a person's own code is run) and learner.json (what is counted, the
+loss scale too). What a run does not use is not there.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ class Parts:
     best: Mapping[str, Tensor] | None
     device: torch.device
     counted: Mapping[str, int | float]
+    foreign: bool = False
+    """Whether steps may draw from other generators than torch's."""
+    rank: int = 0
+    others: Sequence[bytes] = ()
+    """The random state of each further rank, as the content of its file."""
 
 
 def save(parts: Parts, folder: Path) -> None:
@@ -45,7 +51,11 @@ def save(parts: Parts, folder: Path) -> None:
     if parts.averaged is not None:
         _write(folder / "average.safetensors", parts.averaged.shadow)
     _write(folder / "optimiser.safetensors", parts.optimiser.state())
-    _write(folder / "random.safetensors", seeds.random_state(parts.device))
+    _write(folder / random_file(0), seeds.random_state(parts.device))
+    for rank, state in enumerate(parts.others, start=1):
+        fsio.write_bytes(folder / random_file(rank), state)
+    if parts.foreign:
+        _write(folder / "foreign.safetensors", seeds.foreign_state())
     document: dict[str, Any] = {**parts.counted}
     if parts.averaged is not None:
         document["average_updates"] = parts.averaged.num_updates
@@ -64,7 +74,9 @@ def load(parts: Parts, folder: Path) -> dict[str, Any]:
     if parts.scale is not None:
         for name, value in document["loss_scale"].items():
             setattr(parts.scale, name, value)
-    seeds.set_random_state(_read(folder / "random.safetensors"), parts.device)
+    seeds.set_random_state(_read(folder / random_file(parts.rank)), parts.device)
+    if parts.foreign:
+        seeds.set_foreign_state(_read(folder / "foreign.safetensors"))
     return document
 
 
@@ -79,9 +91,19 @@ def save_weights(module: nn.Module, folder: Path) -> None:
     _write(folder / "model.safetensors", module.state_dict())
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def random_file(rank: int) -> str:
+    """The name of the file of a rank's random state; the first rank's is that of a run of one process."""
+    return f"random-{rank:04d}.safetensors" if rank else "random.safetensors"
+
+
+def packed(tensors: Mapping[str, Tensor]) -> bytes:
+    """Tensors as the content of a file."""
     # Cloned: weights that share memory, such as tied ones, are written once for each name.
-    fsio.write_bytes(path, save_tensors({n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}))
+    return save_tensors({n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()})
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    fsio.write_bytes(path, packed(tensors))
 
 
 def _read(path: Path) -> dict[str, Tensor]:

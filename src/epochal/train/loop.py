@@ -1,20 +1,22 @@
 """The loop over windows: when to evaluate, report, checkpoint and end.
 
-What is computed depends on the plan alone; the clock decides only how often it is told and saved.
+What is computed depends on the plan alone; the clock decides only how often it is told and saved. Of a team every rank
+goes through it, and the first decides for all.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from epochal.core.clock import Clock
 from epochal.core.errors import RunError
-from epochal.core.events import CheckpointSaved, EpochDone, Event, Noticed, StepsDone
+from epochal.core.events import CheckpointSaved, EpochDone, Event, Noticed, StageStarted, StepsDone
 from epochal.core.settings import duration_seconds
 from epochal.fsio import NotSaved, lacks_room
 from epochal.project.checkpoints import last_healthy
@@ -22,7 +24,10 @@ from epochal.project.runfile import RunSpec
 from epochal.show import grouped
 from epochal.train.checkpoint import BadCheckpoint, save_checkpoint
 from epochal.train.room import when_there_is_room
+from epochal.train.stages import Stage
 from epochal.train.state import TrainState, Verdict, Window, advance, judge
+from epochal.train.team import SOLO, Team
+from epochal.train.threads import ThreadWatch
 
 
 _WINDOW_SECONDS = 0.1
@@ -36,8 +41,7 @@ _FAILED_SAVES = 3
 """Checkpoints that could not be written, in a row, before the run gives up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How the loop ended."""
 
     state: Literal["done", "stopped", "diverged"]
@@ -94,6 +98,12 @@ class Loop:
     """Whether a checkpoint was asked for since, and one that is kept for ever."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What going on to the bit depends on, for the checkpoints."""
+    team: Team = SOLO
+    """Its first rank looks at the clock and at requests, and writes; the others do as it says."""
+    stages: tuple[Stage, ...] = ()
+    """In which rows are fed gradually."""
+    hear: Callable[[Window], None] | None = None
+    """Told every window as it is taken."""
     _tally: Tally = field(default_factory=Tally)
     _pending: list[EpochDone] = field(default_factory=list)
     _at_once: int = _TOLD_AT_ONCE
@@ -103,6 +113,7 @@ class Loop:
     _saved_epoch: float = 0.0
     _saved_any: bool = False
     _failed_saves: int = 0
+    _save_now: bool = False
     _steps_per_second: float = 0.0
 
     def run(self) -> Generator[Event, None, Outcome]:
@@ -110,23 +121,58 @@ class Loop:
         self._saved = self.clock.monotonic()
         self._saved_epoch = self.state.epoch
         outcome: Outcome | None = None
+        steps = 1
+        watch = ThreadWatch.of(self.state.plan, self.state.learner.threads)
+        begun = sum(self._begins(stage) < self.state.learner.step for stage in self.stages)
         while outcome is None:
+            begun = yield from self._begin_stages(begun)
             before = self.clock.monotonic()
-            window = advance(self.state, self._window_size())
+            window = advance(self.state, steps)
+            if self.hear is not None:
+                self.hear(window)
             verdict = self._judged(window)
             seconds = self.clock.monotonic() - before
             self.state.counters.seconds += seconds
             self._learn_rate(window, seconds)
             self._tally.add(window, seconds)
+            # Ranks keep their threads: one of them cannot see what the others' take.
+            if self.team.size == 1 and watch.give_up(window.count, seconds):
+                yield self._one_thread()
             for notice in window.notices:
                 yield Noticed(code=notice.code, text=notice.text, severity="warning")
             if verdict is not None:
                 self._keep(verdict)
             yield from self._tell()
-            outcome = self._outcome(window)
-            outcome = yield from self._checkpoints(outcome)
+            steps, save, pin, told = self.team.said(partial(self._decide, window))
+            outcome = Outcome(*told) if told else None
+            if save:
+                outcome = yield from self._checkpoint(outcome, pin=pin)
         yield from self._tell(everything=True)
         return outcome
+
+    def _one_thread(self) -> Noticed:
+        learner = self.state.learner
+        text = (
+            f"from step {learner.step + 1} on it computes with one thread: {learner.threads} were slower than one, "
+            "as others need the machine too"
+        )
+        learner.use_threads(1)
+        # What comes before is not computed anew with another count after a kill.
+        self._save_now = True
+        return Noticed(code="threads", text=text, severity="warning")
+
+    def _begins(self, stage: Stage) -> int:
+        return stage.from_epoch * self.state.learner.steps_per_epoch
+
+    def _begin_stages(self, begun: int) -> Generator[Event, None, int]:
+        """Tell of the stages that have begun since `begun` of them had. Patience starts anew with each."""
+        for stage in self.stages[begun:]:
+            if self._begins(stage) > self.state.learner.step:
+                break
+            begun += 1
+            self.state.counters.without_better = 0
+            yield StageStarted(step=self._begins(stage), number=stage.number, of=stage.of, rows=stage.rows)
+        return begun
 
     def settle(self) -> Generator[Event, None, None]:
         """Judge the weights of an end that came before the first evaluation, so that a model can be kept.
@@ -134,7 +180,7 @@ class Loop:
         Called after the last checkpoint, which therefore knows nothing of it: a resume computes as if nobody had looked.
         """
         if len(self.truth) and self.state.learner.step and self.state.counters.best_step is None:
-            self._keep(judge(self.state, self.task, self.truth, self.positive))
+            self._keep(judge(self.state, self.task, self.truth, self.positive, self.team))
             yield from self._tell(everything=True)
 
     def _window_size(self) -> int:
@@ -149,7 +195,7 @@ class Loop:
         """The evaluation, if this step ends with one."""
         if not window.healthy or not self.state.evaluation_due or not len(self.truth):
             return None
-        return judge(self.state, self.task, self.truth, self.positive)
+        return judge(self.state, self.task, self.truth, self.positive, self.team)
 
     def _keep(self, verdict: Verdict) -> None:
         """Hold an evaluation until it may be told: of several the best, if it is the best so far, and the last."""
@@ -180,6 +226,16 @@ class Loop:
             pending, self._pending = self._pending, []
             yield from pending
 
+    def _decide(self, window: Window) -> tuple[int, bool, bool, Outcome | None]:
+        """What comes now: steps of the next window, whether to save, whether to keep that for ever, and the end if any."""
+        outcome = self._outcome(window)
+        asked = self.take_checkpoint()
+        if outcome is not None and outcome.state == "diverged":
+            return 1, False, False, outcome._replace(reason=f"{outcome.reason}; {self._where_it_goes_on()}")
+        # At every healthy end too: then a resume or a longer run can follow.
+        save = outcome is not None or bool(asked) or self._save_now or self._save_due()
+        return self._window_size(), save, asked == "pin", outcome
+
     def _outcome(self, window: Window) -> Outcome | None:
         """Whether and why it ends here."""
         state, train = self.state, self.spec.project.train
@@ -199,24 +255,23 @@ class Loop:
             return Outcome(state="stopped", reason=f"{_FAILED_SAVES} checkpoints in a row could not be written")
         return None
 
-    def _checkpoints(self, outcome: Outcome | None) -> Generator[Event, None, Outcome | None]:
-        """Save when asked, when due, and at every healthy end: then a resume or a longer run can follow.
+    def _checkpoint(self, outcome: Outcome | None, *, pin: bool) -> Generator[Event, None, Outcome | None]:
+        """Save; returns the outcome, with what a person must know of the checkpoints then. All ranks come here together."""
+        self.state.learner.gather()
+        if self.team.first:
+            outcome = yield from self._save(outcome, pin=pin)
+        told = self.team.said(lambda: outcome)
+        return Outcome(*told) if told else None
 
-        Returns the outcome, with what a person must know of the checkpoints then.
-        """
-        asked = self.take_checkpoint()
-        if outcome is not None and outcome.state == "diverged":
-            return replace(outcome, reason=f"{outcome.reason}; {self._where_it_goes_on()}")
-        if outcome is None and not asked and not self._save_due():
-            return None
+    def _save(self, outcome: Outcome | None, *, pin: bool) -> Generator[Event, None, Outcome | None]:
+        """Write it, and tell."""
+        self._save_now = False
         # First all that came before it: a resume takes the curve up to the checkpoint from the journal.
         yield from self._tell(everything=True)
         self._saved, self._saved_epoch = self.clock.monotonic(), self.state.epoch
         try:
             saved = yield from when_there_is_room(
-                lambda: save_checkpoint(
-                    self.spec.folder, self.state, self.belongs, facts=self.facts, pinned=asked == "pin"
-                ),
+                lambda: save_checkpoint(self.spec.folder, self.state, self.belongs, facts=self.facts, pinned=pin),
                 f"the checkpoint of step {self.state.learner.step}",
                 look=self.look,
                 clock=self.clock,
@@ -231,7 +286,7 @@ class Loop:
             sha256=saved.sha256,
             best=self.state.counters.best_step == saved.step,
             healthy=saved.healthy,
-            pinned=asked == "pin",
+            pinned=pin,
         )
         return outcome
 
@@ -245,7 +300,7 @@ class Loop:
         if outcome is None or outcome.state == "done" or self._failed_saves > _FAILED_SAVES:
             return outcome
         text = f"{outcome.reason}; its checkpoint could not be written: {error.what}; {self._where_it_goes_on()}"
-        return replace(outcome, reason=text)
+        return outcome._replace(reason=text)
 
     def _where_it_goes_on(self) -> str:
         """What a resume would find, in words."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from epochal.core.settings import Project
+from epochal.project.code import read_files
 from epochal.train import seeds
 from epochal.train.batch import Batch, moved
 from epochal.train.device import same_device
@@ -16,14 +19,22 @@ from epochal.train.families.networks import NETWORKS
 from epochal.train.families.trees import BoostingLearner, TreeTarget, fit_tree_target, tree_rows
 from epochal.train.feed import Feed, Held, MemoryFeed, MemoryRows, num_batches
 from epochal.train.gradient import GradientLearner
+from epochal.train.holding import needs_all_rows
 from epochal.train.network import Shape
 from epochal.train.objective import Target, fit_target
 from epochal.train.order import row_order
+from epochal.train.own.make import Own, make_own, open_own
 from epochal.train.prepare import Dense, Preparation, Raw, fit_preparation
 from epochal.train.rows import TrainingData
+from epochal.train.stages import ranked_by
 from epochal.train.state import Learner, Plan
 from epochal.train.streamed import Streamed
 from epochal.train.streamed_trees import tree_rows_from_disk
+from epochal.train.team import SOLO, Team
+
+
+_FIRST_MODEL_STEPS = 500
+"""What the first small model is trained for, whose loss says which rows are easy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +45,8 @@ class Prepared:
     preparation: Preparation
     train: Raw
     validation: Raw
+    own: Own | None = None
+    """The person's class, where the model is one of their own."""
     streamed: Streamed | None = None
     """Where the rows do not fit into memory: then those here are a sample."""
 
@@ -88,8 +101,49 @@ def dense_rows(prepared: Prepared) -> DenseRows:
     )
 
 
-def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None = None) -> Made:
-    """A fresh learner: equal for equal data, plan and seed. Raises NoDevice when the plan's device is not here."""
+JUDGED_BY_PARTS_ROWS = 2048
+"""Ranks share so many validation rows or more; of fewer each judges all, which takes no longer and nobody waits."""
+
+
+def with_own(prepared: Prepared, project: Project, folder: Path, files: Mapping[str, str]) -> Prepared:
+    """What was prepared, with the class that the project in `folder` names; `files` are its trusted files by sha256.
+
+    Raises OwnModelError, SettingsError, and RunError: code-changed when a file is another now, needs-all-rows when it
+    makes tensors or batches of rows that do not fit into memory.
+    """
+    data = prepared.data
+    own = open_own(
+        folder,
+        read_files(folder, files),
+        project.model.options,
+        folder=folder,
+        preparation=prepared.preparation,
+        task=data.task,
+        classes=data.classes,
+        kinds={c.name: c.kind for c in data.columns},
+    )
+    if own.reader is not None:
+        if data.train.sampled_from:
+            made = "batches" if own.reader.makes_batches else "prepare"
+            raise needs_all_rows(f"`{made}` of the model is given all rows", f"take `{made}` out of the class")
+        own.reader.remember(data.train.inputs, data.validation.inputs)
+    return replace(prepared, own=own)
+
+
+def make_learner(
+    prepared: Prepared,
+    family: str,
+    plan: Plan,
+    dense: DenseRows | None = None,
+    *,
+    fitted: Mapping[str, Tensor] | None = None,
+    team: Team = SOLO,
+) -> Made:
+    """A fresh learner: equal for equal data, plan and seed, but for what each rank of a team drops out.
+
+    `fitted` is what a network takes from the rows beside its weights, where that was taken from more rows than these.
+    Raises NoDevice when the plan's device is not here.
+    """
     data, streamed = prepared.data, prepared.streamed
     if streamed is not None:
         target = streamed.target(plan.class_weights)
@@ -97,30 +151,94 @@ def make_learner(prepared: Prepared, family: str, plan: Plan, dense: DenseRows |
         target = fit_target(data.task, data.train.target, len(data.classes), plan.class_weights)
     if family == "trees":
         return Made(learner=_make_trees(prepared, plan, target), target=target, fitted={})
-    device = same_device(plan.device)
     rows = dense or dense_rows(prepared)
+    ranking = _ranking(prepared, plan, rows)
+    if prepared.own is not None:
+        own = make_own(prepared, prepared.own, plan=plan, target=target, dense=rows, ranking=ranking)
+        return Made(learner=own, target=target, fitted={})
+    device = same_device(plan.device)
     network = NETWORKS[family]
     seeds.seed_torch(plan.seed, "fit")
-    fitted = network.fit(rows.train.numbers, plan.options) if network.fit else {}
+    if fitted is None:
+        fitted = network.fit(rows.train.numbers, plan.options) if network.fit else {}
     seeds.seed_torch(plan.seed, "weights")
     module = network.build(prepared.shape, plan.options, fitted).to(device)
-    seeds.seed_torch(plan.seed, "steps")
+    seeds.seed_torch(plan.seed, "steps", *([team.rank] if team.rank else []))
     feed, validation = (
-        streamed.feed(plan, target, device) if streamed is not None else _in_memory(data, rows, plan, target, device)
+        streamed.feed(plan, target, device)
+        if streamed is not None
+        else _in_memory(data, rows, plan=plan, target=target, ranking=ranking, device=device, team=team)
     )
-    learner = GradientLearner(module=module, plan=plan, target=target, feed=feed, validation=validation, device=device)
+    learner = GradientLearner(
+        module=module,
+        plan=plan,
+        target=target,
+        feed=feed,
+        validation=validation,
+        device=device,
+        team=team,
+        judged_by_parts=_by_parts(len(data.validation), team),
+    )
     return Made(learner=learner, target=target, fitted=fitted)
 
 
 def _in_memory(
-    data: TrainingData, rows: DenseRows, plan: Plan, target: Target, device: torch.device
+    data: TrainingData,
+    rows: DenseRows,
+    *,
+    plan: Plan,
+    target: Target,
+    ranking: np.ndarray | None,
+    device: torch.device,
+    team: Team,
 ) -> tuple[Feed, Held | None]:
-    """What a network learns from and is judged by, where it all fits."""
+    """What a network learns from and what this rank judges it by, where it all fits."""
     train = _rows(rows.train, target, data.train.target, device)
-    feed = MemoryFeed(train, row_order(plan, data.train.target), num_batches(len(data.train), plan.batch_size))
+    order = row_order(plan, data.train.target, ranking)
+    feed = MemoryFeed(train, order, num_batches(len(data.train), plan.batch_size), even=plan.compiled)
     if not len(data.validation):
         return feed, None
-    return feed, MemoryRows(_rows(rows.validation, target, data.validation.target, device))
+    return feed, _judged(rows.validation, target, data.validation.target, device, team)
+
+
+def _by_parts(num_rows: int, team: Team) -> bool:
+    return team.size > 1 and num_rows >= JUDGED_BY_PARTS_ROWS
+
+
+def _judged(dense: Dense, target: Target, values: np.ndarray, device: torch.device, team: Team) -> MemoryRows:
+    """The validation rows that this rank judges."""
+    start, end = team.part(len(values)) if _by_parts(len(values), team) else (0, len(values))
+    mine = Dense(numbers=dense.numbers[start:end], codes=dense.codes[start:end])
+    return MemoryRows(_rows(mine, target, values[start:end], device))
+
+
+def _ranking(prepared: Prepared, plan: Plan, rows: DenseRows) -> np.ndarray | None:
+    """The training rows, those to be fed first first; None unless they are fed gradually."""
+    if plan.feed != "gradual":
+        return None
+    train = prepared.data.train
+    if plan.feed_by and train.beside is not None:
+        return ranked_by(train.beside, plan.feed_by, plan.feed_first)
+    batches = num_batches(len(train), plan.batch_size)
+    first = replace(
+        plan, feed="all", epochs=max(1, _FIRST_MODEL_STEPS // batches), learning_rate=0.02, options={"l2": "auto"}
+    )
+    learner = make_learner(replace(prepared, own=None), "linear", first, rows).learner
+    assert isinstance(learner, GradientLearner)  # noqa: S101 - a linear model is one
+    learner.advance(learner.total_steps)
+    learner.evaluate()
+    target = fit_target(prepared.data.task, train.target, len(prepared.data.classes), "none")
+    batch = _rows(rows.train, target, train.target, same_device(plan.device))
+    return np.argsort(learner.losses_of(MemoryRows(batch)), kind="stable")
+
+
+def steps_in_epoch(prepared: Prepared, family: str, batch_size: int) -> int:
+    """Steps in one pass over the training rows. Raises OwnModelError."""
+    if family == "trees":
+        return 1
+    if prepared.own is not None:
+        return prepared.own.steps(prepared, batch_size)
+    return num_batches(prepared.data.train.total, batch_size)
 
 
 def _rows(dense: Dense, target: Target, values: np.ndarray, device: torch.device) -> Batch:

@@ -38,7 +38,9 @@ class FirstLayer(nn.Module):
         super().__init__()
         bound = 1 / math.sqrt(max(1, shape.numbers + len(shape.cardinalities)))
         self.bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
-        self.weight = nn.Parameter(torch.empty(width, shape.numbers).uniform_(-bound, bound))
+        # Without numbers it is empty and takes no part, which ranks that wait for each gradient must know.
+        weight = torch.empty(width, shape.numbers).uniform_(-bound, bound)
+        self.weight = nn.Parameter(weight, requires_grad=shape.numbers > 0)
         self.has_numbers = shape.numbers > 0
         self.table: nn.EmbeddingBag | None = None
         if shape.cardinalities:

@@ -5,6 +5,7 @@ Shapes: B rows of a batch, K members (strengths of a linear model, networks of a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from epochal.train.batch import Batch
 from epochal.train.scoring import spread_of
+
+
+Loss = Callable[[Tensor, Batch], Tensor]
+"""A model's own loss: the mean over a batch's rows, shape (1,), of outputs (B, 1, O)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

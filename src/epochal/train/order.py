@@ -6,11 +6,15 @@ import numpy as np
 
 from epochal.train import seeds
 from epochal.train.feed import Order
+from epochal.train.stages import gradual, stages_of
 from epochal.train.state import Plan
 
 
-def row_order(plan: Plan, target: np.ndarray) -> Order:
-    """The order of a plan's epochs over the training rows; `target` as in `Rows`."""
+def row_order(plan: Plan, target: np.ndarray, ranking: np.ndarray | None = None) -> Order:
+    """The order of a plan's epochs over the training rows; `target` as in `Rows`, `ranking` for gradual feeding."""
+    if plan.feed == "gradual" and ranking is not None:
+        stages = stages_of(plan, len(target))
+        return lambda epoch: gradual(plan.seed, epoch, ranking, stages)
     if plan.sampling == "balanced":
         return lambda epoch: balanced(plan.seed, epoch, target)
     return lambda epoch: seeds.order(plan.seed, epoch, len(target))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,11 +14,12 @@ from epochal.core.errors import SettingsError
 from epochal.core.settings import Project, duration_seconds
 from epochal.core.tasks import FAMILIES
 from epochal.train.device import choose_device, usable_cores
-from epochal.train.families.networks import NETWORKS
-from epochal.train.feed import num_batches
-from epochal.train.make import DenseRows, Prepared
-from epochal.train.probe import PROBE_SECONDS, Rate, measure
+from epochal.train.families.networks import NETWORKS, OWN_NETWORK
+from epochal.train.faster import fastest
+from epochal.train.make import DenseRows, Prepared, steps_in_epoch
+from epochal.train.probe import Rate, measure
 from epochal.train.state import Plan, size
+from epochal.train.team import SOLO, Team
 
 
 _EVALUATIONS = 100
@@ -37,14 +38,13 @@ _EVALUATIONS_CHEAP_SECONDS = 2.0
 """All evaluations together are always worth this."""
 _TRAINING_SHARE = 0.6
 """Of the budget: the rest is for reading, baselines, and a machine that gets busier."""
-_WORTH_IT = 1.5
-"""Several threads must be so many times faster than one: a busy machine punishes them later."""
 _WARM_UP, _WARM_UP_STEPS = 0.1, 50
 _LADDERS: dict[str, tuple[dict[str, int], ...]] = {
     "linear": (),
     "mlp": ({"width": 64}, {"width": 32}),
     "tabm": ({"members": 4}, {"members": 4, "width": 64}),
     "trees": ({"leaves": 15}, {"leaves": 7}),
+    "own": (),
 }
 """Smaller sizes, tried in turn when the budget does not allow enough passes at the default ones."""
 
@@ -64,7 +64,8 @@ class Planned:
 def family_options(project: Project, family: str) -> dict[str, Any]:
     """Every setting of a family: those set for it, else its defaults."""
     given = _given(project, family)
-    return {o.name: given.get(o.name, o.default) for o in FAMILIES[family].options}
+    known = {o.name: given.get(o.name, o.default) for o in FAMILIES[family].options}
+    return {**known, **given} if FAMILIES[family].open else known
 
 
 def _given(project: Project, family: str) -> Mapping[str, Any]:
@@ -72,14 +73,18 @@ def _given(project: Project, family: str) -> Mapping[str, Any]:
     return project.model.options if project.model.family == family else {}
 
 
-def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
-    """A plan from settings and row count alone, before anything was measured.
+def draft_plan(
+    project: Project, family: str, prepared: Prepared, *, device: torch.device | None = None, team: Team = SOLO
+) -> Plan:
+    """A plan from settings and row count alone, before anything was measured; on `device` if it is chosen already.
 
-    Raises SettingsError for a precision the device cannot compute with, NoDevice for a device that is not there.
+    Raises SettingsError for a precision the device cannot compute with and for batches with too few rows for all ranks,
+    NoDevice for a device that is not there.
     """
     train = project.train
     num_rows = prepared.data.train.total
-    device = torch.device("cpu") if family == "trees" else choose_device(train.devices, num_rows)[0]
+    if device is None:
+        device = torch.device("cpu") if family == "trees" else choose_device(train.devices, num_rows)[0]
     options = family_options(project, family)
     if family == "trees":
         epochs = int(options["rounds"] if train.epochs == "auto" else train.epochs)
@@ -89,9 +94,15 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
         batch_size, steps, rate, decay = num_rows, epochs, options["rate"], 0.0
         rate = rate if train.learning_rate == "auto" else float(train.learning_rate)
     else:
-        network = NETWORKS[family]
+        network = OWN_NETWORK if FAMILIES[family].open else NETWORKS[family]
         batch_size = _batch_size(num_rows) if train.batch_size == "auto" else int(train.batch_size)
-        batches = num_batches(num_rows, batch_size)
+        batches = steps_in_epoch(prepared, family, batch_size)
+        if num_rows // batches < team.size:
+            raise SettingsError(
+                f"a batch of {num_rows // batches} rows cannot be shared by {team.size} ranks",
+                path=("train", "batch_size"),
+                fix="ask for fewer devices, or take larger batches",
+            )
         fewest, most = network.epochs
         wanted = min(most, max(fewest, math.ceil(network.steps / batches)))
         epochs = wanted if train.epochs == "auto" else int(train.epochs)
@@ -108,7 +119,7 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
         patience=1,
         precision=_precision(train.precision, device),
         device=str(device),
-        threads=1,
+        threads=1 if train.threads == "auto" else int(train.threads),
         seed=train.seed,
         class_weights=train.class_weights if prepared.data.task == "classification" else "none",
         optimiser=train.optimiser,
@@ -118,6 +129,10 @@ def draft_plan(project: Project, family: str, prepared: Prepared) -> Plan:
         label_smoothing=train.label_smoothing if prepared.data.task == "classification" else 0.0,
         ema=train.ema,
         sampling=train.sampling if prepared.data.task == "classification" else "natural",
+        feed="all" if family == "trees" else train.feed,
+        feed_by=train.feed_by,
+        feed_first=train.feed_first,
+        feed_stages=train.feed_stages,
         accumulate=train.accumulate,
         options=options,
     )
@@ -161,11 +176,11 @@ def _batch_size(num_rows: int) -> int:
 def _precision(wanted: str, device: torch.device) -> str:
     if wanted in {"auto", "float32"}:
         return "float32"
-    if wanted == "float16":
+    if wanted == "float16" and device.type == "cpu":
         raise SettingsError(
-            "float16 needs loss scaling, which small table networks gain nothing from",
+            "float16 is slower than float32 on a CPU, and less exact",
             path=("train", "precision"),
-            fix='write precision = "bfloat16" or "auto"',
+            fix='write precision = "auto"',
         )
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise SettingsError("this GPU has no bfloat16", path=("train", "precision"), fix='write precision = "float32"')
@@ -173,21 +188,36 @@ def _precision(wanted: str, device: torch.device) -> str:
 
 
 def make_plan(
-    project: Project, family: str, prepared: Prepared, dense: DenseRows | None, *, seconds_spent: float = 0.0
+    project: Project,
+    family: str,
+    prepared: Prepared,
+    dense: DenseRows | None,
+    *,
+    seconds_spent: float = 0.0,
+    device: torch.device | None = None,
+    team: Team = SOLO,
+    exchange_seconds: float = 0.0,
 ) -> Planned:
     """The plan, fitted to the budget by measuring a learner of its own that is then thrown away.
 
     `seconds_spent` of the budget are gone already. What a person set is never changed: only "auto" and sizes left at
-    their defaults are.
+    their defaults are. For a team its first rank measures alone, on as many rows a step as its part of a batch has, and
+    `exchange_seconds` come on top of each step.
     """
     started = time.perf_counter()
-    draft = draft_plan(project, family, prepared)
-    plan, rate, notes = _with_threads(prepared, family, draft, dense)
-    plan = _seldom_enough(plan, rate, _steps_per_epoch(plan, prepared, family), project.train.patience)
+    draft = draft_plan(project, family, prepared, device=device, team=team)
+
+    def rate_of(plan: Plan) -> Rate:
+        part = replace(plan, batch_size=max(1, plan.batch_size // team.size))
+        rate = measure(prepared, family, part, dense)
+        return replace(rate, seconds_per_step=rate.seconds_per_step + exchange_seconds)
+
+    steps_per_epoch = _steps_per_epoch(draft, prepared, family)
+    plan, rate, notes = fastest(project, family, prepared, draft, rate_of=rate_of, cores=usable_cores(team))
+    plan = _seldom_enough(plan, rate, steps_per_epoch, project.train.patience)
     plan, rate, more = fit_to_budget(
-        project, family, plan, rate, prepared=prepared, dense=dense, begun=started - seconds_spent
+        project, family, plan, rate, prepared=prepared, rate_of=rate_of, begun=started - seconds_spent
     )
-    steps_per_epoch = _steps_per_epoch(plan, prepared, family)
     limit = duration_seconds(project.train.time_limit) if project.train.time_limit else math.inf
     plan = _seen_in_time(plan, rate, steps_per_epoch, project.train.patience, limit)
     expected = plan.epochs * rate.of_epoch(steps_per_epoch, plan.evaluate_every)
@@ -219,12 +249,12 @@ def fit_to_budget(
     rate: Rate,
     *,
     prepared: Prepared,
-    dense: DenseRows | None,
+    rate_of: Callable[[Plan], Rate],
     begun: float | None = None,
 ) -> tuple[Plan, Rate, list[str]]:
     """The plan with sizes and passes that the budget allows, its rate, and what was changed in words.
 
-    `begun` is the moment from which the budget is spent, on the clock of `time.perf_counter`; None for now.
+    `rate_of` measures a plan; `begun` is the moment from which the budget is spent, on the clock of `time.perf_counter`; None for now.
     """
     train = project.train
     if train.epochs != "auto":
@@ -241,7 +271,7 @@ def fit_to_budget(
         if not changed:
             continue
         plan = replace(plan, options={**plan.options, **changed})
-        rate = measure(prepared, family, plan, dense)
+        rate = rate_of(plan)
         sizes = ", ".join(f"{k} {v}" for k, v in changed.items())
         notes.append(f"smaller to fit the budget of {train.budget}: {sizes}")
     left = max(1.0, budget - (time.perf_counter() - begun))
@@ -257,7 +287,7 @@ def fit_to_budget(
 
 
 def _steps_per_epoch(plan: Plan, prepared: Prepared, family: str) -> int:
-    return 1 if family == "trees" else num_batches(prepared.data.train.total, plan.batch_size)
+    return steps_in_epoch(prepared, family, plan.batch_size)
 
 
 def _affordable(plan: Plan, rate: Rate, prepared: Prepared, family: str, seconds: float) -> int:
@@ -269,18 +299,3 @@ def _enough(plan: Plan, family: str) -> int:
     """Passes under which a smaller model learns more in the same time."""
     fewest = 150 if family == "trees" else 10
     return min(plan.epochs, fewest)
-
-
-def _with_threads(prepared: Prepared, family: str, plan: Plan, dense: DenseRows | None) -> tuple[Plan, Rate, list[str]]:
-    """One thread, unless several were measured to be clearly faster."""
-    rate = measure(prepared, family, plan, dense)
-    cores = usable_cores()
-    expected = plan.epochs * rate.of_epoch(_steps_per_epoch(plan, prepared, family), plan.evaluate_every)
-    if cores == 1 or plan.device != "cpu" or expected < 10 * PROBE_SECONDS:
-        return plan, rate, []
-    several = replace(plan, threads=cores)
-    faster = measure(prepared, family, several, dense)
-    if rate.seconds_per_step > _WORTH_IT * faster.seconds_per_step:
-        gain = rate.seconds_per_step / faster.seconds_per_step
-        return several, faster, [f"{cores} threads: measured {gain:.1f} times as fast as one"]
-    return plan, rate, []

@@ -23,6 +23,7 @@ from epochal import fsio
 from epochal.core.errors import RunError
 from epochal.snapshot.manifest import SnapshotColumn
 from epochal.train import encoders
+from epochal.train.batch import aligned
 from epochal.train.encoders import CategoryEncoder, Encoder, NumberEncoder, TextEncoder
 from epochal.train.rows import NoTarget
 from epochal.train.scoring import spread_of
@@ -125,7 +126,8 @@ class Preparation:
         scaled = _scaled(self.scale, raw.numbers)[:, self.scale.kept]
         missing = np.isnan(raw.numbers[:, self.scale.indicated])
         numbers = np.concatenate([scaled, missing], axis=1).astype(np.float32)
-        return Dense(numbers=torch.from_numpy(numbers), codes=torch.from_numpy(np.ascontiguousarray(raw.codes)))
+        codes = np.ascontiguousarray(raw.codes)
+        return Dense(numbers=aligned(torch.from_numpy(numbers)), codes=aligned(torch.from_numpy(codes)))
 
     def far(self, table: pa.Table) -> dict[int, dict[str, tuple[float, float, float]]]:
         """Numbers that lie further outside their training range than it is wide: row, column, (value, low, high)."""

@@ -108,8 +108,12 @@ def training_data(
     classes: Sequence[str],
     beside: str = "",
 ) -> TrainingData:
-    """As `read_training`, for settings that belong to no run yet; the rows carry the column `beside`, if one is named."""
+    """As `read_training`, for settings that belong to no run yet; the rows carry the column `beside`, if one is named.
+
+    Without, they carry the column that says which are fed first, if one does.
+    """
     snapshot = open_snapshot(snapshot_folder)
+    beside = beside or (project.train.feed_by if project.train.feed == "gradual" else "")
     target = project.columns.target
     train, validation = (
         read_part(snapshot, split_folder, part, inputs=inputs, target=target, classes=classes, beside=beside)

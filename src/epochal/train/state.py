@@ -16,6 +16,7 @@ import numpy as np
 
 from epochal.core.tasks import METRICS
 from epochal.train import scoring
+from epochal.train.team import SOLO, Team
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,15 @@ class Plan:
     ema: float = 0.0
     """Decay of the running average of the weights that is judged and kept; 0 for none."""
     sampling: str = "natural"
+    feed: str = "all"
+    feed_by: str = ""
+    """gradual: the column that says which rows come first; empty: the loss of a first small model says it."""
+    feed_first: str = "high"
+    feed_stages: int = 4
+    one_thread_seconds: float = 0.0
+    """What a step took with one thread, its share of evaluations included, where several were measured to be faster."""
+    compiled: bool = False
+    """Whether torch compiles the steps."""
     accumulate: int = 1
     """Pieces in which each batch is computed."""
     sample_rows: int = 0
@@ -114,6 +124,8 @@ class Learner(Protocol):
     """A model while it learns. `step` counts what was done since the run began, over all resumes."""
 
     step: int
+    threads: int
+    """It computes with."""
 
     @property
     def total_steps(self) -> int:
@@ -136,17 +148,30 @@ class Learner(Protocol):
     def lower_rate(self) -> None:
         """Learn more slowly from now on."""
 
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many from now on, in the thread that calls."""
+
     def remember(self) -> None:
         """Keep the model as it is as the best so far."""
 
     def recall(self) -> None:
         """Make the best so far the model, if one was kept."""
 
+    def gather(self) -> None:
+        """Take in what only other ranks know, for the next save. All ranks call it."""
+
     def save(self, folder: Path) -> None:
         """Write all of its state into a folder."""
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote."""
+        """Go on from what `save` wrote. What `behind` says is then to be done before anything else."""
+
+    @property
+    def behind(self) -> int:
+        """Steps that must be done again until it is where `load` found it, as no file keeps what they made."""
+
+    def catch_up(self, count: int) -> None:
+        """Do at most `count` of these again."""
 
     def save_model(self, folder: Path) -> None:
         """Write the model alone, for the bundle."""
@@ -234,13 +259,13 @@ class Verdict:
     best: bool
 
 
-def judge(state: TrainState, task: str, truth: np.ndarray, positive: int) -> Verdict:
+def judge(state: TrainState, task: str, truth: np.ndarray, positive: int, team: Team = SOLO) -> Verdict:
     """Evaluate, score, and keep the model if it is the best so far.
 
-    Better is by the metric; among equals (accuracy on few rows has many) by the loss.
+    Better is by the metric; among equals (accuracy on few rows has many) by the loss. All ranks call it; the first scores.
     """
     evaluation = state.learner.evaluate()
-    metrics = scoring.score(task, truth, evaluation.prediction, positive=positive)
+    metrics = team.said(lambda: scoring.score(task, truth, evaluation.prediction, positive=positive))
     value = metrics.get(state.metric, math.nan)
     counters, metric = state.counters, METRICS[state.metric]
     same = value == counters.best_value or (math.isnan(value) and math.isnan(counters.best_value))

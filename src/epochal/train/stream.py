@@ -68,8 +68,10 @@ class StreamedFeed:
         as_target: AsTarget,
         batches: int,
         device: torch.device,
+        even: bool = False,
     ) -> None:
-        self.steps_per_epoch = batches
+        """`even` batches are equal to the row, as those of `MemoryFeed`."""
+        self.steps_per_epoch, self._even = batches, even
         self._files, self._windows, self._device = files, windows, device
         self._within, self._as_target = within, as_target
         self._slots = tuple(self._buffers() for _ in range(2))
@@ -87,13 +89,16 @@ class StreamedFeed:
         epoch, position = divmod(step, self.steps_per_epoch)
         start, end = self._place(position), self._place(position + 1)
         if epoch != self._epoch or not self._first <= start < self._last:
-            last = min(position + self._batches_at_once, self.steps_per_epoch)
-            self._group = self._gathered(epoch, start, self._place(last))
-            self._epoch, self._first, self._last = epoch, start, self._place(last)
+            # As those of `MemoryFeed`, groups begin at the same places however a step is come to.
+            first = position - position % self._batches_at_once
+            last = min(first + self._batches_at_once, self.steps_per_epoch)
+            self._epoch, self._first, self._last = epoch, self._place(first), self._place(last)
+            self._group = self._gathered(epoch, self._first, self._last)
         return piece(self._group, start - self._first, end - self._first)
 
     def _place(self, position: int) -> int:
-        return position * self._windows.rows // self.steps_per_epoch
+        rows = self._windows.rows
+        return position * (rows // self.steps_per_epoch) if self._even else position * rows // self.steps_per_epoch
 
     def _gathered(self, epoch: int, start: int, end: int) -> Batch:
         """Copies of rows start … end of an epoch, from one window or several."""

@@ -101,6 +101,7 @@ class Streamed:
             as_target=target.tensor,
             batches=num_batches(self.seen.rows, plan.batch_size),
             device=device,
+            even=plan.compiled,
         )
         at_once = max(_JUDGED_AT_ONCE, plan.batch_size)
         validation = self.files.validation

@@ -1,4 +1,4 @@
-"""A trial before a run: one real step on the longest rows, and what the whole run would cost.
+"""A trial before a run: one real step on the longest rows, short trainings that show faults, what the run would cost.
 
 It runs in a process of its own, touches nothing that lasts and never reads test rows.
 """
@@ -17,11 +17,16 @@ import pyarrow.compute as pc
 import torch
 
 from epochal.core.settings import Project
+from epochal.project.trust import demand
 from epochal.train.blocks import source_of
-from epochal.train.make import dense_rows, make_learner, prepare
-from epochal.train.plan import make_plan
+from epochal.train.checks.every import Report, every_check
+from epochal.train.checks.facts import Checks
+from epochal.train.holding import refuse_in_blocks
+from epochal.train.make import Prepared, dense_rows, make_learner, prepare, with_own
+from epochal.train.plan import Planned, make_plan
+from epochal.train.prepare import save_preparation
 from epochal.train.rows import Rows
-from epochal.train.state import TrainState, advance
+from epochal.train.state import TrainState, Window, advance
 from epochal.train.survey import data_that_fits
 
 
@@ -31,54 +36,104 @@ KEPT_CHECKPOINTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What one step showed."""
+    """What one step showed, and what the run would cost."""
 
     healthy: bool
     """False: the loss of the step was not finite."""
     loss: float
     seconds: float
     """Expected of the whole training, evaluations included."""
+    seconds_per_step: float
+    seconds_per_evaluation: float
     memory_bytes: int
     """Most that this process held resident, libraries included: what a host would."""
     disk_bytes: int
-    """Of checkpoints and bundle, measured by writing one."""
+    """Of all checkpoints that stand at once and the bundle."""
+    checkpoint_bytes: int
+    """Of one checkpoint, measured by writing it."""
+    bundle_bytes: int
+    """Of the model and its preparation, measured likewise, and of what it says of the validation rows."""
     notes: tuple[str, ...]
     """What the budget changed, in words."""
+    checks: Checks | None = None
+    """None: they were not asked for."""
 
 
-def try_one_step(
-    project: Project, snapshot_folder: Path, split_folder: Path, *, inputs: Sequence[str], classes: Sequence[str]
+def try_training(
+    project: Project,
+    snapshot_folder: Path,
+    split_folder: Path,
+    *,
+    inputs: Sequence[str],
+    classes: Sequence[str],
+    folder: Path | None = None,
+    probes: bool = True,
+    report: Report = lambda _text, _share: None,
 ) -> Trial:
-    """Prepare, plan and take one step with the rows that hold most. `inputs` and `classes` are those of the build.
+    """Prepare, plan, take one step with the rows that hold most, and unless `probes` is off run every check.
 
-    Raises EpochalError for data or settings that cannot be trained, as a run would.
+    `inputs` and `classes` are those of the build; `folder` is the project's, for a model that is its own code. Raises
+    EpochalError for data or settings that cannot be trained, as a run would.
     """
+    report("reading the rows", 0.0)
     source = source_of(project, snapshot_folder, split_folder, inputs=inputs, classes=classes)
     data = data_that_fits(project, source)
+    if data.train.sampled_from:
+        refuse_in_blocks(project)
     family = project.model.family
     prepared = prepare(data)
+    code = demand(folder, project) if folder is not None else None
+    if folder is not None and code is not None:
+        prepared = with_own(prepared, project, folder, code.files)
     dense = None if family == "trees" else dense_rows(prepared)
-    planned = make_plan(project, family, prepared, dense)
-    plan = planned.plan
-    torch.set_num_threads(plan.threads)
-    longest = replace(prepared, train=prepared.preparation.raw(_longest(data.train, plan.batch_size).inputs))
-    longest = replace(longest, data=replace(data, train=_longest(data.train, plan.batch_size)))
+    report("timing steps", 0.1)
+    # Whether compiling pays takes longer to find out than all the rest; without it, the time told is at most too long.
+    timed = replace(project, train=replace(project.train, compile="off"))
+    planned = make_plan(timed if project.train.compile == "auto" else project, family, prepared, dense)
+    torch.set_num_threads(planned.plan.threads)
+    window, checkpoint, model = _one_step(project, prepared, planned)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    bundle = model + data.validation.total * 8 * (3 + len(data.classes))
+    checks = every_check(prepared, family, planned.plan, dense, report) if probes else None
+    return Trial(
+        healthy=window.healthy,
+        loss=window.loss,
+        seconds=planned.seconds,
+        seconds_per_step=planned.rate.seconds_per_step,
+        seconds_per_evaluation=planned.rate.seconds_per_evaluation,
+        memory_bytes=memory,
+        disk_bytes=checkpoint * (KEPT_CHECKPOINTS + 1) + bundle,
+        checkpoint_bytes=checkpoint,
+        bundle_bytes=bundle,
+        notes=planned.notes,
+        checks=checks,
+    )
+
+
+def _one_step(project: Project, prepared: Prepared, planned: Planned) -> tuple[Window, int, int]:
+    """A step with the longest rows, and the bytes of a checkpoint and of model and preparation after it."""
+    # Compiling takes its time, and steps that are compiled for other numbers of rows may fail where a run's would not.
+    family, plan = project.model.family, replace(planned.plan, compiled=False)
+    rows = _longest(prepared.data.train, plan.batch_size)
+    raw = prepared.preparation.raw(rows.inputs)
+    longest = replace(prepared, data=replace(prepared.data, train=rows), train=raw)
     step_dense = None if family == "trees" else dense_rows(longest)
     state = TrainState(
         learner=make_learner(longest, family, plan, step_dense).learner, plan=plan, metric=project.metric
     )
     window = advance(state, 1)
     with tempfile.TemporaryDirectory() as folder:
-        state.learner.save(Path(folder))
-        size = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file())
-    return Trial(
-        healthy=window.healthy,
-        loss=window.loss,
-        seconds=planned.seconds,
-        memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        disk_bytes=size * (KEPT_CHECKPOINTS + 1),
-        notes=planned.notes,
-    )
+        checkpoint, bundle = Path(folder, "checkpoint"), Path(folder, "bundle")
+        for place in (checkpoint, bundle):
+            place.mkdir()
+        state.learner.save(checkpoint)
+        state.learner.save_model(bundle)
+        save_preparation(prepared.preparation, bundle)
+        return window, _size(checkpoint), _size(bundle)
+
+
+def _size(folder: Path) -> int:
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
 def _longest(rows: Rows, count: int) -> Rows:

@@ -29,6 +29,7 @@ class Glyphs:
     validation: str = "┅┅"
     overlay: str = "··"
     seam: str = "┊"
+    stage: str = "╎"
     blocks: str = " ▏▎▍▌▋▊▉█"
     """Eighths of a cell, for bars."""
     bars: str = "▁▂▃▄▅▆▇█"
@@ -53,6 +54,7 @@ ASCII = Glyphs(
     validation="++",
     overlay="..",
     seam=":",
+    stage="!",
     blocks=" ########",
     bars="._-=+*##",
     bar_left="[",

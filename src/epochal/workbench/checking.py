@@ -1,83 +1,212 @@
-"""Everything that can be known before a run: settings, problems of the data, one real step, what it will cost."""
+"""Everything that can be known before a run: settings, problems of the data, short trainings, what it will cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from epochal.core.errors import EpochalError
-from epochal.core.settings import to_document
-from epochal.data.protocol import FindProblems
+from epochal import fsio
+from epochal.core.errors import Cancelled, EpochalError
+from epochal.core.settings import Project, to_document
+from epochal.core.useless import CODE, Useless, useless_settings
+from epochal.data.protocol import Built, FindProblems
+from epochal.project import trust
 from epochal.project.file import ProjectFile
-from epochal.runs.trial import try_one_step
+from epochal.project.paths import ProjectPaths
+from epochal.runs.trial import try_training
 from epochal.workbench import operations
 from epochal.workbench.data_client import DataClient
+from epochal.workbench.machine import free_memory
+from epochal.workbench.verdicts import of_room, verdicts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A check that was made."""
+
+    document: Mapping[str, Any]
+    """As `check_project` gives it."""
+    project: Project
+    """The settings it was made of."""
+
+
+ORDER = ("error", "warning", "hint")
+"""Of severities, the worst first."""
+
+_FORM = 1
+"""Raised when what is kept means something else, so that older results are not shown as if they were today's."""
+
+Report = Callable[[str, float | None], None]
 
 
 def check_project(
-    client: DataClient, folder: Path, report: Callable[[str, float | None], None], *, tell: operations.Tell
+    client: DataClient,
+    folder: Path,
+    report: Report,
+    *,
+    tell: operations.Tell,
+    probes: bool = True,
+    cancelled: threading.Event | None = None,
 ) -> dict[str, Any]:
-    """The `check --json` document: problems (code, severity, where, what, fix, rows) and estimate.
+    """The `check --json` document: problems (code, severity, where, what, fix, rows), estimate and checks.
 
-    Raises SettingsError when project.toml itself cannot be read; what is found after that is listed, not raised.
-    Nothing of the project is changed.
+    With `probes` throw-away trainings are made in a process of their own, which takes up to about half a minute; without,
+    `checks` is empty. Raises SettingsError when project.toml itself cannot be read, Cancelled once `cancelled` is set;
+    what is found after that is listed, not raised. Nothing of the project is changed; the result is kept in its cache.
     """
-    file = ProjectFile.open(folder)
-    problems: list[dict[str, Any]] = []
-    try:
-        answer = client.ask(FindProblems(folder=str(file.folder), document=to_document(file.project)), progress=report)
-        problems += [_plain(p) for p in answer["problems"]]
-        estimate = _try(client, file, problems, report, tell)
-    except EpochalError as error:
-        problems.append(_as_problem(error))
-        estimate = {}
-    order = ("error", "warning", "hint")
-    return {"problems": sorted(problems, key=lambda p: order.index(p["severity"])), "estimate": estimate}
+    return check_file(client, ProjectFile.open(folder), report, tell=tell, probes=probes, cancelled=cancelled)[0]
 
 
-def _try(
+def check_file(
     client: DataClient,
     file: ProjectFile,
-    problems: list[dict[str, Any]],
-    report: Callable[[str, float | None], None],
+    report: Report,
+    *,
     tell: operations.Tell,
+    probes: bool = True,
+    cancelled: threading.Event | None = None,
+) -> tuple[dict[str, Any], Built | None]:
+    """As `check_project`, with the snapshot and split it was made on, unless they could not be made."""
+    project = file.project
+    problems: list[dict[str, Any]] = [_of_useless(u) for u in useless_settings(project)]
+    document: dict[str, Any] = {"problems": problems, "estimate": {}, "checks": {}}
+    built: Built | None = None
+    try:
+        request = FindProblems(folder=str(file.folder), document=to_document(project))
+        answer = client.ask(request, progress=report, cancelled=cancelled)
+        problems += [_plain(p) for p in answer["problems"]]
+        trust.demand(file.folder, project)
+        wanted, built = operations.build(client, file, tell=tell, project=project, report=report, cancelled=cancelled)
+        document |= _tried(file, wanted, built, problems, report, probes=probes, cancelled=cancelled)
+    except Cancelled:
+        raise
+    except EpochalError as error:
+        problems.append(_as_problem(error))
+    problems.sort(key=lambda p: ORDER.index(p["severity"]))
+    if built is not None and document["checks"]:
+        _keep(file, built, document)
+    return document, built
+
+
+def _tried(
+    file: ProjectFile,
+    project: Project,
+    built: Built,
+    problems: list[dict[str, Any]],
+    report: Report,
+    *,
+    probes: bool,
+    cancelled: threading.Event | None,
 ) -> dict[str, Any]:
-    project, built = operations.build(client, file, tell=tell, project=file.project, report=report)
+    """The document's estimate and checks; what they say is wrong joins the problems."""
     if not project.model.family:
-        problems.append(
-            {
-                "code": "no-family",
-                "severity": "hint",
-                "where": "[model]",
-                "what": "no family is chosen yet; the first run chooses one on evidence",
-                "fix": "epochal train, or 4 Model",
-                "rows": 0,
-            }
-        )
+        problems.append(_NO_FAMILY)
         return {}
-    report("taking one real step", None)
-    trial = try_one_step(
+    report("starting the trial", None)
+    trial = try_training(
         file.folder,
         project,
         snapshot_id=built.snapshot_id,
         split_id=built.split_id,
         inputs=built.inputs,
         classes=built.classes,
+        probes=probes,
         report=report,
+        cancelled=cancelled,
     )
     if not trial["healthy"]:
-        problems.append(
-            {
-                "code": "loss-not-finite",
-                "severity": "error",
-                "where": "[train]",
-                "what": "the loss of the first step is not a finite number",
-                "fix": "lower train.learning_rate, or look for extreme values in the data pane",
-                "rows": 0,
-            }
-        )
-    return {key: trial[key] for key in ("seconds", "memory_bytes", "disk_bytes")}
+        problems.append(_NOT_FINITE)
+    estimate = {
+        **{key: trial[key] for key in _ESTIMATED},
+        "disk_free_bytes": shutil.disk_usage(file.folder).free,
+        "memory_available_bytes": free_memory(),
+    }
+    checks: dict[str, Any] = trial["checks"] or {}
+    found = [*of_room(estimate), *(verdicts(checks, project) if checks else ())]
+    problems += [v.as_problem() for v in found if v.severity in ORDER]
+    return {"estimate": estimate, "checks": checks}
+
+
+_ESTIMATED = (
+    "seconds",
+    "memory_bytes",
+    "disk_bytes",
+    "checkpoint_bytes",
+    "bundle_bytes",
+    "seconds_per_step",
+    "seconds_per_evaluation",
+)
+
+_NO_FAMILY = {
+    "code": "no-family",
+    "severity": "hint",
+    "where": "[model]",
+    "what": "no family is chosen yet; the first run chooses one on evidence",
+    "fix": "epochal train, or 4 Model",
+    "rows": 0,
+}
+
+_NOT_FINITE = {
+    "code": "loss-not-finite",
+    "severity": "error",
+    "where": "[train]",
+    "what": "the loss of the first step is not a finite number",
+    "fix": "lower train.learning_rate, or look for extreme values in the data pane",
+    "rows": 0,
+}
+
+
+def last_check(file: ProjectFile, built: Built) -> dict[str, Any] | None:
+    """What the last check of this data with these settings said; None when there was none."""
+    try:
+        document = json.loads(_kept_at(file, built).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    whole = isinstance(document, dict) and {"problems", "estimate", "checks"} <= document.keys()
+    return document if whole else None
+
+
+def _keep(file: ProjectFile, built: Built, document: dict[str, Any]) -> None:
+    path = _kept_at(file, built)
+    with contextlib.suppress(
+        fsio.NotSaved, OSError
+    ):  # what cannot be kept is found out again; a full disk is told above
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fsio.write_text(path, json.dumps(document, ensure_ascii=False) + "\n")
+
+
+def _kept_at(file: ProjectFile, built: Built) -> Path:
+    """Where a check of this data with these settings is kept; the rows and their division have ids."""
+    asked = [_FORM, built.snapshot_id, built.split_id, list(built.inputs), decided(file.project)]
+    name = hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:16]
+    return ProjectPaths(file.folder).checks / f"{name}.json"
+
+
+def decided(project: Project) -> dict[str, Any]:
+    """What a check depends on of the settings: all but the name and what builds record."""
+    document = to_document(project)
+    sources = [{k: v for k, v in source.items() if k != "sha256"} for source in document.get("source", ())]
+    split = {k: v for k, v in document.get("split", {}).items() if k not in {"fingerprint", "cuts"}}
+    return {**document, "name": "", "source": sources, "split": split}
+
+
+def _of_useless(useless: Useless) -> dict[str, Any]:
+    table, _, name = useless.path.partition(".")
+    return {
+        "code": CODE,
+        "severity": "error",
+        "where": f"[{table}] {name}",
+        "what": f"{useless.path} = {useless.value} means nothing: {useless.why}",
+        "fix": useless.fix,
+        "rows": 0,
+    }
 
 
 def _plain(problem: dict[str, Any]) -> dict[str, Any]:

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from epochal.core.errors import EpochalError, RunError
 from epochal.core.settings import Model, Project, parse_project, with_setting
 from epochal.data.protocol import Built, Head, OpenView, Proposal, ReadHead, View
+from epochal.project import trust
 from epochal.project.file import ProjectFile, create_project
 from epochal.project.runfile import RunSpec
 from epochal.review.view import ReviewView, read_view
 from epochal.runs import choose as run_choose
 from epochal.runs import control, launch
 from epochal.runs.resume import Way, resume
-from epochal.workbench import operations
+from epochal.workbench import checking, operations
+from epochal.workbench.checking import Checked
 from epochal.workbench.evidence import asked_of, target_of
 
 
@@ -255,7 +257,7 @@ def measure(session: Session, *, again: bool = True) -> None:
 
 def _take(session: Session, choice: Choice) -> None:
     """Write the chosen family down, with the settings fitted to the budget."""
-    project = replace(session.project, model=Model(family=choice.chosen, options=choice.options))
+    project = operations.taken(session.project, Model(family=choice.chosen, options=choice.options))
     for dotted, value in choice.settings.items():
         project = with_setting(project, dotted, value)
     session.change(project, f"choose {choice.chosen}")
@@ -303,7 +305,43 @@ def take_family(session: Session, family: str) -> bool:
     """Take a family; its own settings start as suggested."""
     if session.project.model.family == family:
         return True
-    return session.change(replace(session.project, model=Model(family=family)), f"take {family}")
+    return session.change(operations.taken(session.project, Model(family=family)), f"take {family}")
+
+
+def check(session: Session) -> None:
+    """Check the settings as they are: short trainings in a process of their own."""
+    file = session.file
+    if file is None or _lacks_target(session):
+        return
+    cancelled = threading.Event()
+    project = file.project
+
+    def work(report: Progress) -> Checked:
+        document, _built = checking.check_file(session.data, file, report, tell=_teller(session), cancelled=cancelled)
+        return Checked(document=document, project=project)
+
+    def done(checked: Checked) -> None:
+        if session.file is file:
+            session.checked = checked
+            session.changed("check")
+
+    session.background("check", "looking at all rows", work, done, cancelled=cancelled)
+
+
+def check_holds(session: Session) -> bool:
+    """Whether the check that is known is of the settings as they are."""
+    checked = session.checked
+    return checked is not None and checking.decided(checked.project) == checking.decided(session.project)
+
+
+def recall_check(session: Session) -> None:
+    """Show what an earlier check of this data with these settings said, if there was one."""
+    built = session.built_here
+    if session.file is None or built is None or check_holds(session):
+        return
+    document = checking.last_check(session.file, built)
+    if document is not None:
+        session.checked = Checked(document=document, project=session.project)
 
 
 def train(session: Session, *, accept_split: bool = False) -> None:
@@ -376,6 +414,7 @@ def go_on(session: Session, info: RunInfo, way: Way = "exactly") -> None:
     """Resume a run in its own folder."""
 
     def work(report: Progress) -> int:
+        trust.demand_same(info.spec)
         operations.ensure_snapshot(session.data, info.spec, report)
         return resume(info.folder, way=way)
 

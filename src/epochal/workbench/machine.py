@@ -30,7 +30,7 @@ class Looked:
 
 def look_at_machine(folder: Path) -> list[Looked]:
     """Everything, in the order in which it usually fails. Changes nothing and imports nothing heavy."""
-    return [*_terminal(), *_python(), *_packages(), _gpu(), _disk(folder), _memory()]
+    return [*_terminal(), *_python(), *_packages(), _gpu(), _ranks(), _disk(folder), _memory()]
 
 
 def _terminal() -> Iterator[Looked]:
@@ -86,6 +86,16 @@ def _gpu() -> Looked:
     return Looked(what="gpu", found=safe("; ".join(line.strip() for line in answer.splitlines()), 300))
 
 
+def _ranks() -> Looked:
+    """What several devices can train together with: gloo comes with torch, NCCL with its builds for GPUs of NVIDIA."""
+    nccl = sorted(
+        f"NCCL {found.version}"
+        for found in metadata.distributions()
+        if (found.metadata["Name"] or "").startswith("nvidia-nccl")
+    )
+    return Looked(what="ranks", found=f"{nccl[0]} for GPUs, gloo for the CPU" if nccl else "gloo, for ranks on the CPU")
+
+
 def _disk(folder: Path) -> Looked:
     place = folder.absolute()
     while not place.exists():
@@ -100,12 +110,24 @@ def _disk(folder: Path) -> Looked:
     )
 
 
-def _memory() -> Looked:
+def free_memory() -> int | None:
+    """Bytes of memory that can be taken without swapping; None where the system does not say."""
+    return _memory_values().get("MemAvailable")
+
+
+def _memory_values() -> dict[str, int]:
+    """What /proc/meminfo says, in bytes; nothing where there is none."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
+        return {}
+    return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if len(line.split()) > 1}
+
+
+def _memory() -> Looked:
+    values = _memory_values()
+    if not values:
         return Looked(what="memory", found="unknown")
-    values = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if len(line.split()) > 1}
     free = values.get("MemAvailable", 0)
     enough = free > 2**30
     return Looked(

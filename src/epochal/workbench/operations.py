@@ -19,7 +19,9 @@ from epochal import fsio
 from epochal.core.errors import EpochalError, RunError, SettingsError
 from epochal.core.settings import Model, Project, Source, parse_project, to_document, with_setting
 from epochal.core.steps import nearest
+from epochal.core.useless import refuse_useless, said_of_idle, without_idle
 from epochal.data.protocol import Build, Built, PreparePrediction, Proposal, Propose, WritePredictions, body_of
+from epochal.project import trust
 from epochal.project.discover import shipped_projects
 from epochal.project.file import ProjectFile, create_project, ignore_cache
 from epochal.project.outputs import refuse_overwriting
@@ -154,7 +156,7 @@ def new_project(
         raise
     choice: Mapping[str, Any] = {}
     if not project.model.family:
-        choice = choose_family(file, built, report=report)
+        choice = choose_family(file, built, tell=tell, report=report)
     return Made(file=file, reasons=proposal.reasons, built=built, suspects=proposal.suspects, choice=choice)
 
 
@@ -254,9 +256,11 @@ def _with(source: Source, key: str, value: Any) -> Source:
 
 
 def choose_family(
-    file: ProjectFile, built: Built, *, project: Project | None = None, report: Report = quiet
+    file: ProjectFile, built: Built, *, tell: Tell, project: Project | None = None, report: Report = quiet
 ) -> Mapping[str, Any]:
     """Choose the family on evidence and write it down, unless the person took one meanwhile.
+
+    Settings that it has no use for are dropped, and that is told.
 
     `project` are the settings that were built, when they are not the file's.
 
@@ -275,11 +279,19 @@ def choose_family(
     if base.model.family:
         return choice
     model = Model(family=choice["family"], options=choice.get("options", {}))
-    chosen = replace(base, model=model)
+    chosen = taken(base, model)
     for dotted, value in choice.get("settings", {}).items():
         chosen = with_setting(chosen, dotted, value)
+    dropped = said_of_idle(base, chosen)
+    if dropped:
+        tell(dropped)
     file.change(chosen, f"choose {model.family}", base=base)
     return choice
+
+
+def taken(project: Project, model: Model) -> Project:
+    """The project with another model, without what its family has no use for."""
+    return without_idle(replace(project, model=model))
 
 
 def make_run(
@@ -292,8 +304,12 @@ def make_run(
     accept_split: bool = False,
     report: Report = quiet,
     cancelled: threading.Event | None = None,
+    nodes: int = 1,
 ) -> RunSpec:
-    """Prepare a run: data up to date, family chosen, run.toml frozen. It is not started yet."""
+    """Prepare a run: data up to date, family chosen, run.toml frozen. It is not started yet.
+
+    Raises SettingsError (code useless-setting) for settings that mean nothing.
+    """
     if not file.project.columns.target:
         raise SettingsError(
             "the project has no target",
@@ -302,6 +318,9 @@ def make_run(
             code="no-target",
         )
     wanted = file.project if adjust is None else adjust(file.project)
+    launch.refuse_sharing(wanted, nodes)
+    refuse_useless(wanted)
+    trust.demand(file.folder, wanted)
     if _same_rows(wanted, file.project):
         # What this run holds out is what the project holds out: recorded, so that changed data cannot move it unseen.
         recorded, built = build(client, file, tell=tell, accept_split=accept_split, report=report, cancelled=cancelled)
@@ -311,9 +330,9 @@ def make_run(
             client, file, tell=tell, project=wanted, accept_split=accept_split, report=report, cancelled=cancelled
         )
     if not project.model.family:
-        choose_family(file, built, project=project, report=report)
-        project = replace(project, model=file.project.model)
-    return launch.make_run(file.folder, project, body_of(built), overrides or {})
+        choose_family(file, built, tell=tell, project=project, report=report)
+        project = taken(project, file.project.model)
+    return launch.make_run(file.folder, project, body_of(built), overrides or {}, nodes=nodes)
 
 
 def _same_rows(one: Project, other: Project) -> bool:
@@ -362,11 +381,18 @@ def ensure_snapshot(client: DataClient, spec: RunSpec, report: Report = quiet) -
         )
 
 
+def _demand_model(spec: RunSpec) -> None:
+    """That the code a run's model is made of may run, when it is a person's own. Raises Untrusted."""
+    if spec.code is not None:
+        trust.demand_state(spec.project_folder, spec.code.digest, spec.name)
+
+
 def open_test_set(client: DataClient, run_folder: Path, report: Report = quiet) -> dict[str, Any]:
     """Open the test set for a run: counted, predicted, judged, written to its report. Returns the `test --json` document."""
     from epochal.ship import client as ship_client
 
     spec = read_run(run_folder)
+    _demand_model(spec)
     ensure_snapshot(client, spec, report)
     return ship_client.test_run(spec, report)
 
@@ -376,6 +402,7 @@ def predict(client: DataClient, run_folder: Path, uri: str, path: Path, report: 
     from epochal.ship import client as ship_client
 
     spec = read_run(run_folder)
+    _demand_model(spec)
     refuse_overwriting(path, spec.project_folder, spec.project, uri)
     cache = ProjectPaths(spec.project_folder).cache
     cache.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from epochal.core.errors import Cancelled, EpochalError
 from epochal.core.settings import Project, to_document, with_setting
 from epochal.core.split import said_of_change
+from epochal.core.useless import said_of_idle
 from epochal.workbench.evidence import Asked, asked_of
 from epochal.workbench.vitals import Vitals
 from epochal.workbench.watcher import Seen, Watcher, Wish
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from epochal.core.steps import Step
     from epochal.data.protocol import Built
     from epochal.project.file import ProjectFile
+    from epochal.project.trust import Standing
     from epochal.review.view import ReviewView
     from epochal.runs.state import RunInfo
+    from epochal.workbench.checking import Checked
     from epochal.workbench.data_client import DataClient
     from epochal.workbench.flow import Choice, Draft
     from epochal.workbench.intents import ShowRows
@@ -40,7 +43,8 @@ Progress = Callable[[str, float | None], None]
 """Told what is being done, in words, and the share done (None: unknown)."""
 
 Listener = Callable[[str], None]
-"""Told the topic that changed: project, job, runs, run, choice, ledger, problems, review, rows, notice, error."""
+"""Told the topic that changed: project, job, runs, run, choice, check, code, ledger, problems, review, rows, notice,
+error."""
 
 NOTICE_SECONDS = 12.0
 """After these a notice yields to what to do next."""
@@ -84,6 +88,8 @@ class Session:
     """The snapshot and split last made or found in this session."""
     built_of: Asked | None = None
     """What they were made of; None: of the project as it stands."""
+    checked: Checked | None = None
+    """The check that was last made or recalled."""
     choice: Choice | None = None
     """What a trial of the families said last."""
     choice_of: Asked | None = None
@@ -106,6 +112,8 @@ class Session:
     """The notice that was last seen to stand, and since when."""
     _jobs: int = 0
     """How many were begun; the newest is the one that is shown."""
+    code: Standing | None = None
+    """How the code of the project's own model stands, as last looked at; None before, or where there is none."""
     measured: Asked | None = None
     """What the families were last tried on, or were about to be, since the project was opened."""
     vitals: Vitals | None = field(default_factory=Vitals)
@@ -177,7 +185,7 @@ class Session:
 
         self.file = ProjectFile.open(folder)
         self.folder = Path(folder).absolute()
-        self.built = self.choice = None
+        self.built = self.choice = self.checked = self.code = None
         self.built_of = self.choice_of = self.measured = None
         self.columns = ()
         self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
@@ -187,7 +195,7 @@ class Session:
 
     def shut(self) -> None:
         """Let go of the project."""
-        self.file = self.folder = self.built = self.choice = None
+        self.file = self.folder = self.built = self.choice = self.checked = self.code = None
         self.reviews, self.seen, self.run_wanted = {}, Seen(), ""
 
     def built_now(self, built: Built, of: Asked) -> None:
@@ -297,9 +305,9 @@ class Session:
         except EpochalError as error:
             self.failed(error)
             return False
-        dropped = said_of_change(before, self.file.project)
-        if dropped:
-            self.notice = f"{self.notice}; {dropped}" if self.notice else dropped
+        for dropped in (said_of_change(before, self.file.project), said_of_idle(before, self.file.project)):
+            if dropped:
+                self.notice = f"{self.notice}; {dropped}" if self.notice else dropped
         self.changed("project")
         return True
 

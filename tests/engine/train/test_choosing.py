@@ -12,15 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from epochal.core.errors import SettingsError
 from epochal.core.settings import with_setting
 from epochal.core.tasks import FAMILIES
 from epochal.train.choose import choose
-from epochal.train.device import NoDevice, choose_device, same_device
+from epochal.train.device import NoDevice, choose_device, same_device, usable_cores
 from epochal.train.feed import num_batches
 from epochal.train.make import prepare
 from epochal.train.plan import draft_plan, make_plan
 from epochal.train.rows import read_training
 from epochal.train.state import plan_from
+from epochal.train.team import Team
 
 
 def folders(spec):
@@ -48,7 +50,7 @@ class TestAChoice:
         heard = []
         choice = tried(spec, 20.0, lambda share, text: heard.append((share, text)))
 
-        assert {c.family for c in choice.candidates} == set(FAMILIES)
+        assert {c.family for c in choice.candidates} == set(FAMILIES) - {"own"}
         assert [c.value for c in choice.candidates] == sorted((c.value for c in choice.candidates), reverse=True)
         assert choice.family == choice.candidates[0].family
         assert choice.candidates[0].value > 0.85 > choice.trivial
@@ -230,6 +232,19 @@ class TestAPlan:
         assert plan_from(plan.as_resolved()) == plan
         assert plan_from({**plan.as_resolved(), "later": 1}) == replace(plan)
 
+    def test_gives_ranks_of_one_machine_a_fair_part_of_its_cores(self, monkeypatch):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _process: set(range(8)), raising=False)
+
+        assert [usable_cores(Team(size=n, local_size=n)) for n in (1, 2, 3, 16)] == [8, 4, 2, 1]
+
+    def test_needs_a_row_of_each_batch_for_every_rank(self, prepared):
+        project, rows = prepared
+        project = with_setting(project, "train.batch_size", 3)
+
+        assert draft_plan(project, "tabm", rows, team=Team(size=2)).batch_size == 3
+        with pytest.raises(SettingsError, match="2 rows cannot be shared by 4 ranks"):
+            draft_plan(project, "tabm", rows, team=Team(size=4))
+
 
 class TestADevice:
     def test_is_the_cpu_when_asked_or_when_rows_are_few(self):
@@ -239,8 +254,12 @@ class TestADevice:
     def test_that_is_not_here_is_named(self):
         with pytest.raises(NoDevice, match="no GPU 99"):
             choose_device((99,), 100)
-        with pytest.raises(NoDevice, match="2 devices"):
-            choose_device((0, 1), 100)
+        with pytest.raises(NoDevice, match="no GPU 98"):
+            choose_device((98, 99), 100)
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="then ranks have GPUs")
+    def test_of_ranks_is_the_cpu_where_no_gpu_is(self):
+        assert choose_device(4, 10**7, Team(rank=3, size=4, local_rank=3, local_size=4))[0] == torch.device("cpu")
 
     def test_of_a_run_that_comes_back_is_the_same_or_none(self):
         assert same_device("cpu") == torch.device("cpu")

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from epochal.core.errors import RunError
-from epochal.train.batch import num_rows
+from epochal.train.batch import moved, num_rows
 from epochal.train.dropout import ReluDropout
 from epochal.train.feed import MemoryFeed, MemoryRows, num_batches
 from epochal.train.gradient import GradientLearner
@@ -295,6 +295,24 @@ class TestOrder:
             assert seen.tolist() == order(3, epoch, 4000).tolist()
         assert feed.batch(5)["target"].tolist() == order(3, 0, 4000)[5 * 4000 // 13 : 6 * 4000 // 13].tolist()
 
+    def test_a_batch_lies_in_memory_alike_however_it_is_come_to(self):
+        """Products over numbers that lie otherwise are rounded otherwise: a resume would be another run."""
+        data = {"numbers": torch.randn(450, 10), "target": torch.arange(450)}
+        straight, resumed = (MemoryFeed(data, lambda epoch: order(0, epoch, 450), 14) for _ in range(2))
+        before = [straight.batch(step) for step in range(28)]
+        for step in (8, 23):
+            batch = resumed.batch(step)
+            for name, values in batch.items():
+                assert torch.equal(values, before[step][name])
+                assert (values.data_ptr() - before[step][name].data_ptr()) % 64 == 0
+
+    def test_of_a_persons_arrays_lies_where_torchs_own_do(self):
+        numbers = np.zeros(1000, dtype=np.float32)
+        for start in range(16):
+            batch = moved({"x": torch.from_numpy(numbers[start : start + 100])}, torch.device("cpu"))
+
+            assert batch["x"].data_ptr() % 64 == 0
+
     def test_balanced_shows_every_class_as_often(self):
         classes = np.array([0] * 90 + [1] * 9 + [2])
         chosen = balanced(0, 4, classes)
@@ -423,3 +441,42 @@ class TestACheckpoint:
                 (lacking / "learner.json").write_text(json.dumps({**counted, item: initial[item]}))
 
             assert not torch.equal(later(lacking), expected), item
+
+
+class TestCompiledSteps:
+    # torch's compiler imports what torch itself calls deprecated.
+    @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+    def test_are_of_equal_rows_and_leave_the_weights_of_plain_ones(self):
+        if shutil.which("g++") is None:
+            pytest.skip("torch compiles for a CPU with a C++ compiler, and there is none")
+        data = rows()
+
+        def made(*, compiled):
+            return GradientLearner(
+                module=Net(),
+                plan=replace(PLAN, compiled=compiled),
+                target=Target(task="classification"),
+                feed=MemoryFeed(data, lambda epoch: order(0, epoch, ROWS), 7, even=True),
+                validation=MemoryRows(rows()),
+                device=torch.device("cpu"),
+            )
+
+        plain, compiled = made(compiled=False), made(compiled=True)
+        plain.advance(20)
+        window = compiled.advance(20)
+
+        assert window.samples == 20 * (ROWS // 7)
+        assert torch.allclose(weights(compiled.module), weights(plain.module), atol=1e-5)
+        assert compiled.evaluate().loss == pytest.approx(plain.evaluate().loss, abs=1e-4)
+
+    @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+    def test_drop_units_as_plain_ones_do(self):
+        if shutil.which("g++") is None:
+            pytest.skip("torch compiles for a CPU with a C++ compiler, and there is none")
+        torch.manual_seed(0)
+        layer = torch.compile(ReluDropout(0.25))
+        for count in (1000, 333):
+            dropped = layer(torch.ones(count, 1000))
+
+            assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=5e-3)
+            assert dropped.mean().item() == pytest.approx(1.0, abs=1e-2)

@@ -17,7 +17,7 @@ from epochal import fsio
 from epochal.train.prepare import Raw
 from epochal.train.scoring import spread_of
 from epochal.train.seeds import derived_seed
-from epochal.train.state import Evaluation, Plan, Window, size
+from epochal.train.state import Evaluation, Notice, Plan, Window, size
 
 
 _BIN_ROWS = 200_000
@@ -54,15 +54,30 @@ def tree_matrix(raw: Raw) -> np.ndarray:
 class BoostingLearner:
     """A booster and the rows it grows on."""
 
-    def __init__(self, *, plan: Plan, target: TreeTarget, train: TreeRows, validation: TreeRows | None) -> None:
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        target: TreeTarget,
+        train: TreeRows,
+        validation: TreeRows | None,
+        also: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`also` are settings of LightGBM's own, beside the plan's."""
         self.plan, self.target = plan, target
         self._train, self._validation = train, validation
-        self._parameters = parameters(plan, target)
+        self._parameters = {**parameters(plan, target), **(also or {})}
         self._booster = self._fresh()
         self._continues: lgb.Booster | None = None
         self._exhausted = False
         self._best: int | None = None
+        self.threads = plan.threads
         self.step = 0
+        self.behind = 0
+        """Rounds that must be grown again after a `load`."""
+        self._kept = ""
+        """The text of the trees that they should become."""
+        self._notices: tuple[Notice, ...] = ()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -94,6 +109,7 @@ class BoostingLearner:
                 break
             self.step += 1
             losses.append(self._booster.eval_train()[0][2])
+        notices, self._notices = self._notices, ()
         return Window(
             count=self.step - before,
             loss=float(np.mean(losses)) if losses else math.nan,
@@ -103,6 +119,7 @@ class BoostingLearner:
             grad_norm=None,
             samples=len(self._train.label) * (self.step - before),
             healthy=all(math.isfinite(loss) for loss in losses),
+            notices=notices,
         )
 
     def _grow(self) -> bool:
@@ -139,6 +156,12 @@ class BoostingLearner:
     def lower_rate(self) -> None:
         """Trees have one rate for all rounds."""
 
+    def use_threads(self, threads: int) -> None:
+        """Grow with so many from now on; the trees are the same."""
+        self.threads = threads
+        self._parameters = {**self._parameters, "num_threads": threads}
+        self._booster.reset_parameter({"num_threads": threads})
+
     def remember(self) -> None:
         """Keep the number of rounds as the best."""
         self._best = self.step
@@ -146,29 +169,55 @@ class BoostingLearner:
     def recall(self) -> None:
         """The rounds after the best are left out by `save_model`."""
 
+    def gather(self) -> None:
+        """Nothing: trees grow in one process."""
+
     def save(self, folder: Path) -> None:
         """Write the text model and the counters."""
         fsio.write_text(folder / "model.txt", self._text(-1))
-        fsio.write_text(folder / "learner.json", json.dumps({"step": self.step, "best": self._best}) + "\n")
+        fsio.write_text(
+            folder / "learner.json", json.dumps({"step": self.step, "best": self._best, "threads": self.threads}) + "\n"
+        )
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote.
 
-        LightGBM does not keep the state of its sampling, so where rows or columns are sampled the rounds are grown
-        again, which draws alike; so they are where rows are read in blocks, over which it cannot go on from a model.
+        LightGBM does not keep the state of its sampling, so where rows or columns are sampled the rounds are `behind`:
+        grown again they draw alike; so they are where rows are read in blocks, over which it cannot go on from a model.
         Else the text model is gone on from, which is equal to the bit.
         """
         counted = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
-        self._best = counted["best"]
+        self._best, self.threads = counted["best"], int(counted["threads"])
+        self._parameters = {**self._parameters, "num_threads": self.threads}
         sampled = min(size(self.plan.options, "row_share"), size(self.plan.options, "column_share")) < 1
         if sampled or isinstance(self._train.matrix, lgb.Sequence):
-            self._booster = self._fresh()
-            for _ in range(counted["step"]):
-                self._booster.update()
+            self._booster, self.behind = self._fresh(), counted["step"]
+            self._kept = (folder / "model.txt").read_text(encoding="utf-8")
         else:
             self._booster = lgb.Booster(model_file=str(folder / "model.txt"))
             self._continues = self._booster
         self.step = counted["step"]
+
+    def catch_up(self, count: int) -> None:
+        """Grow at most `count` of the rounds that are behind.
+
+        Should other trees come out, the checkpoint's are gone on from where LightGBM can: over rows in memory.
+        """
+        for _ in range(min(count, self.behind)):
+            self._booster.update()
+            self.behind -= 1
+        if self.behind or not self._kept:
+            return
+        if self._text(-1) != self._kept:
+            text = "grown again, the trees were others than those of the checkpoint: it goes on from"
+            if isinstance(self._train.matrix, lgb.Sequence):
+                text = f"{text} the new ones"
+            else:
+                self._booster = lgb.Booster(model_str=self._kept)
+                self._continues = self._booster
+                text = f"{text} the checkpoint's, and samples otherwise than it would have"
+            self._notices = (Notice(code="again-differs", text=text),)
+        self._kept = ""
 
     def save_model(self, folder: Path) -> None:
         """Write the trees up to the best round as LightGBM's own text."""

@@ -12,18 +12,21 @@ from textual.content import Content
 from epochal.core.errors import EpochalError
 from epochal.core.fields import duration_seconds
 from epochal.core.settings import Project, parse_project, to_document, with_setting
+from epochal.core.tasks import MODULE, OWN
 from epochal.tui.glyphs import glyphs
 from epochal.tui.paint import blank, cell, flowed, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
-from epochal.tui.screens.overlays import Ask, Item, Pick
+from epochal.tui.screens.overlays import Agree, Ask, Item, Pick, TextOverlay
 from epochal.tui.text import Part, content
 from epochal.tui.widgets.lines import Lines
-from epochal.workbench import flow
+from epochal.workbench import flow, own
+from epochal.workbench.verifying import rows_of, said_of, verify_here
 from epochal.workbench.views.forms import ungrouped
-from epochal.workbench.views.model import FamilyRow, ModelView, SettingRow, model_view, suggested_values
+from epochal.workbench.views.model import FamilyRow, ModelView, SettingRow, model_view, suggested_values, trust_lines
 
 
 if TYPE_CHECKING:
+    from epochal.runs.equality import Verification
     from epochal.workbench.keys import Command
 
 
@@ -66,6 +69,8 @@ class ModelScreen(StageScreen):
         if topic in {"all", "project"}:
             flow.recall_choice(session)
             flow.settle(session)
+        if topic in {"all", "project", "error"}:  # an error may be that the code is not what was trusted
+            own.look(session)
         busy = session.job.text if session.job is not None else ""
         self._view = model_view(
             session.project,
@@ -75,6 +80,7 @@ class ModelScreen(StageScreen):
             info=session.info,
             baselines=session.seen.state.baselines if session.seen.state else {},
             busy=busy,
+            code=session.code,
         )
         if topic in {"all", "choice"}:
             taken = next((n for n, f in enumerate(self._view.families) if f.taken), 0)
@@ -111,7 +117,12 @@ class ModelScreen(StageScreen):
 
     def holds(self, when: str) -> bool:
         """Whether a command's condition holds: families and settings take other keys."""
-        return {"families": not self._in_settings, "settings": self._in_settings}.get(when, True)
+        known = {
+            "families": not self._in_settings,
+            "settings": self._in_settings,
+            "untrusted": self._view is not None and self._view.untrusted,
+        }
+        return known.get(when, True)
 
     def as_here(self, command: Command) -> Command:
         """Enter changes a setting and trains a family; Tab leads to the other list."""
@@ -225,18 +236,57 @@ class ModelScreen(StageScreen):
             return
         if self._in_settings:
             self._change(view.settings[self._setting])
-        elif flow.take_family(self.session, view.families[self._family].name):
+        elif self._takes(view) and not self._held_up(view):
             flow.train(self.session)
             self.workbench.go("train")
 
     def do_model_use(self) -> None:
         """Take the family without training."""
         if self._view is not None and not self._in_settings:
-            flow.take_family(self.session, self._view.families[self._family].name)
+            self._takes(self._view)
+
+    def _takes(self, view: ModelView) -> bool:
+        """Take the family under the cursor; False when it is not taken yet, as its class must be named first."""
+        name = view.families[self._family].name
+        if name != OWN or view.family == OWN:
+            return flow.take_family(self.session, name)
+        self._ask(
+            f"model.{MODULE}",
+            "Your own model",
+            "model.py:Net",
+            "The file in the project's folder, and the class in it.",
+        )
+        return False
+
+    def _held_up(self, view: ModelView) -> bool:
+        """Whether code must be trusted first; then it is shown."""
+        held = view.families[self._family].name == OWN and view.untrusted
+        if held:
+            self.do_model_trust()
+        return held
+
+    def do_model_trust(self) -> None:
+        """Show the code that would run; Enter lets it."""
+        session, shown = self.session, self.session.code
+        if shown is None or shown.trusted:
+            self.refuse("no code of the project waits to be trusted", "family own is made of the project's code")
+            return
+
+        def took(agreed: bool | None) -> None:
+            if agreed:
+                own.let_run(session, shown)
+
+        self.workbench.push_screen(Agree("Let these files run?", trust_lines(shown)), took)
 
     def do_model_measure(self) -> None:
         """Try every family."""
         flow.measure(self.session)
+
+    def do_model_check(self) -> None:
+        """Check the settings before a run."""
+        from epochal.tui.screens.check import CheckSheet
+
+        self.workbench.push_screen(CheckSheet())
 
     def do_model_budget(self) -> None:
         """Change the budget."""
@@ -248,11 +298,30 @@ class ModelScreen(StageScreen):
             budget=True,
         )
 
+    def do_model_verify(self) -> None:
+        """Verify that a run resumes to the bit, and show what was compared."""
+        verify_here(self.session, self._verified)
+
+    def _verified(self, result: Verification) -> None:
+        verdict = f"verdict: {result.verdict}"
+        if not self.shown:
+            self.session.tell(f"verify resume: {verdict}")
+            return
+        lines: list[str | Content] = [*said_of(result), ""]
+        lines += [
+            content(cell(what, 22), cell(number, 14, "quiet"), cell(same, 8, "good" if same == "equal" else "bad"))
+            for what, number, same in rows_of(result)
+        ]
+        lines += ["", content(toned(verdict, "good" if result.exact else "bad"))]
+        self.workbench.push_screen(TextOverlay("Verify resume", lambda: lines, live=False))
+
     def do_model_suggested(self) -> None:
         """The setting under the cursor as suggested."""
         if self._view is None or not self._in_settings:
             return
         setting = self._view.settings[self._setting]
+        if not setting.changed:
+            return
         table, _, name = setting.path.partition(".")
         project = without(self.session.project, table, name)
         suggested = suggested_values(project, self.session.choice_here)

@@ -23,6 +23,20 @@ from epochal.workbench.keys import token
 _DOWN = {"j", "down", "ctrl+n"}
 _UP = {"k", "up"}
 _AWAY = {"Esc", "q", "ctrl+c"}
+_SCROLL = {
+    "j": 1,
+    "down": 1,
+    "k": -1,
+    "up": -1,
+    "PgDn": 15,
+    "PgUp": -15,
+    "ctrl+d": 10,
+    "ctrl+u": -10,
+    "Space": 15,
+    "G": 10**6,
+    "g": -(10**6),
+}
+"""Lines that a key scrolls by."""
 
 
 class TextOverlay(ModalScreen[None]):
@@ -72,24 +86,53 @@ class TextOverlay(ModalScreen[None]):
         event.prevent_default()
         pressed = token(event.key, event.character)
         body = self.query_one("#sheet-body", Lines)
-        step = {
-            "j": 1,
-            "down": 1,
-            "k": -1,
-            "up": -1,
-            "PgDn": 15,
-            "PgUp": -15,
-            "ctrl+d": 10,
-            "ctrl+u": -10,
-            "Space": 15,
-            "G": 10**6,
-            "g": -(10**6),
-        }
-        if pressed in step:
+        if pressed in _SCROLL:
             self._at_end = pressed == "G"
-            body.scroll_lines(step[pressed])
+            body.scroll_lines(_SCROLL[pressed])
         elif pressed in _AWAY | {"Enter", "?"}:
             self.dismiss(None)
+
+
+class Agree(ModalScreen[bool]):
+    """A text to read before something is done: Enter agrees, Esc does not."""
+
+    AUTO_FOCUS = ""
+
+    def __init__(self, title: str, text: Sequence[str]) -> None:
+        super().__init__()
+        self._title, self._text = title, text
+
+    def compose(self) -> ComposeResult:
+        """A title and the lines."""
+        with Vertical(id="sheet", classes="wide"):
+            yield Lines(id="sheet-title")
+            yield Lines(id="sheet-body")
+
+    def on_mount(self) -> None:
+        """Show it."""
+        self.call_after_refresh(self._draw)
+
+    def on_resize(self) -> None:
+        """Draw for the new size."""
+        self.call_after_refresh(self._draw)
+
+    def _draw(self) -> None:
+        title, body = self.query_one("#sheet-title", Lines), self.query_one("#sheet-body", Lines)
+        keys = content(toned("Enter agrees   j k scroll   Esc back", "quiet"))
+        title.show([spread(content(toned(safe(self._title), "bold")), keys, title.size.width)])
+        body.show([line for text in self._text for line in wrapped(text, body.size.width) or [content("")]])
+
+    def on_key(self, event: Key) -> None:
+        """Agree, scroll, or leave."""
+        event.stop()
+        event.prevent_default()
+        pressed = token(event.key, event.character)
+        if pressed == "Enter":
+            self.dismiss(True)
+        elif pressed in _AWAY:
+            self.dismiss(False)
+        else:
+            self.query_one("#sheet-body", Lines).scroll_lines(_SCROLL.get(pressed, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +176,7 @@ class Pick(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         """As high as the list, within the screen."""
-        height = min(len(self._items) + 4, self.app.size.height - 4)
-        self.query_one("#sheet").styles.height = max(6, height)
+        self._stand(len(self._items))
         self.call_after_refresh(self._draw)
 
     def on_resize(self) -> None:
@@ -179,7 +221,13 @@ class Pick(ModalScreen[str | None]):
         for n, item in enumerate(found):
             at = len(lines) if n == self._cursor else at
             lines += self._lines(item, n == self._cursor, room, width)
+        if not self._search:  # notes may take several lines: every choice is to be seen
+            self._stand(len(lines))
         body.show(lines or [content(toned("nothing fits", "quiet"))], at)
+
+    def _stand(self, num_lines: int) -> None:
+        """Be as high as so many lines need, within the screen."""
+        self.query_one("#sheet").styles.height = max(6, min(num_lines + 4, self.app.size.height - 4))
 
     def _lines(self, item: Item, here: bool, room: int, width: int) -> list[Content]:
         """A thing to choose: its note goes on under itself where it does not fit beside the title."""

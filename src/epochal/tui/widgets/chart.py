@@ -41,6 +41,8 @@ def legend(view: TrainView, kind: ChartKind, room: int, other: RunInfo | None = 
             parts += ["   ", toned(f"{signs.overlay} run {other.spec.number} {safe(other.spec.family)}", "blue")]
         if view.seams:
             parts += ["   " if parts else "", toned(f"{signs.seam} not exact from here", "quiet")]
+        if view.stages:
+            parts += ["   " if parts else "", toned(f"{signs.stage} more rows are fed", "quiet")]
         if content(*parts).cell_length < room:
             break
     return content(*parts, " ")
@@ -60,6 +62,7 @@ class ChartView(Painted):
         "chart--label",
         "chart--level",
         "chart--seam",
+        "chart--stage",
         "chart--mark",
     }
     DEFAULT_CSS = """
@@ -74,6 +77,7 @@ class ChartView(Painted):
     ChartView > .chart--label { color: $ep-quiet; }
     ChartView > .chart--level { color: $ep-quiet; }
     ChartView > .chart--seam { color: $ep-quiet; }
+    ChartView > .chart--stage { color: $ep-quiet; }
     ChartView > .chart--mark { color: $ep-text; text-style: bold; }
     """
 

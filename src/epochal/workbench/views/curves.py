@@ -76,6 +76,7 @@ class Curves:
             curves=curves,
             levels=levels,
             seams=_seams(state, x_column),
+            stages=_stages(state, x_column),
             marks=_best(state, options, x_column),
             x_title=x_title,
         )
@@ -170,6 +171,17 @@ def _seams(state: RunState, x: str) -> tuple[float, ...]:
     """Where the run went on although it could not go on exactly."""
     per_epoch = state.training.steps_per_epoch if state.training and x == "epoch" else 1
     return tuple(step / per_epoch for step in state.seams)
+
+
+def _stages(state: RunState, x: str) -> tuple[tuple[float, str], ...]:
+    """Where more rows were fed: from the second stage on, as the first begins with the run."""
+    per_epoch = state.training.steps_per_epoch if state.training and x == "epoch" else 1
+    rows = state.training.rows_train if state.training else 0
+    return tuple(
+        (stage.step / per_epoch, f"{stage.rows / rows:.0%}" if rows else f"{stage.number}/{stage.of}")
+        for stage in state.stages
+        if stage.number > 1
+    )
 
 
 def _best(state: RunState, options: Options, x: str) -> tuple[tuple[float, float, str], ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from epochal.core.settings import Train, table_of
-from epochal.core.tasks import FAMILIES, METRICS, families_for
+from epochal.core.tasks import FAMILIES, METRICS, MODULE, OWN, Option, families_for
+from epochal.project.trust import TRUSTING, Standing, short
 from epochal.show import safe
 from epochal.workbench.evidence import asked_of, target_of
 from epochal.workbench.views.train import Tone
@@ -37,6 +38,8 @@ class FamilyRow:
     last: str = ""
     """The last run's result."""
     taken: bool = False
+    detail: str = ""
+    """What is said of it below the table instead of `why`, where that is too short."""
 
     @property
     def words(self) -> str:
@@ -48,7 +51,7 @@ class FamilyRow:
             (self.memory, "{} of memory"),
         )
         told = (words.format(value) for value, words in known if value != "–")
-        return " · ".join([self.why, *told]).replace("about <", "under ")
+        return " · ".join([self.detail or self.why, *told]).replace("about <", "under ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,8 @@ class ModelView:
     changed: int
     busy: str
     next: str
+    untrusted: bool = False
+    """Whether the project's own model is code that the person has not allowed to run."""
 
 
 def model_view(
@@ -92,8 +97,11 @@ def model_view(
     info: RunInfo | None = None,
     baselines: Mapping[str, Any] | None = None,
     busy: str = "",
+    code: Standing | None = None,
 ) -> ModelView:
     """The view of the families and settings of a project; the baselines are what the run `info` must beat.
+
+    `code` is how the project's own code stands, where its model is made of it; None while nobody looked.
 
     Runs that learnt from something else, or were judged otherwise, say nothing here.
     """
@@ -104,17 +112,22 @@ def model_view(
     fitting = [f.name for f in families_for(project.goal.task)]
     order = [n for n in found if n in fitting] + [n for n in fitting if n not in found]
     settings = setting_rows(project, runs, suggested_values(project, choice))
+    untrusted = project.model.family == OWN and code is not None and not code.trusted
     return ModelView(
         sentence=_sentence(project, built),
         metric=METRICS[project.metric].title,
-        families=tuple(_family(name, project, found.get(name, {}), runs) for name in order),
+        families=(
+            *(_family(name, project, found.get(name, {}), runs) for name in order),
+            *([_own(project, runs, code)] if project.goal.task in FAMILIES[OWN].tasks else []),
+        ),
         baselines=_baselines(project, baselines or {}),
         settings=settings,
         family=project.model.family,
         reason=safe(choice.reason) if choice else "",
         changed=sum(s.changed for s in settings),
         busy=busy,
-        next=_next(project, busy),
+        next=_next(project, busy, untrusted=untrusted),
+        untrusted=untrusted,
     )
 
 
@@ -148,6 +161,39 @@ def _family(name: str, project: Project, found: Mapping[str, Any], runs: tuple[R
     )
 
 
+def _own(project: Project, runs: tuple[RunInfo, ...], code: Standing | None) -> FamilyRow:
+    """The model of one's own: how to write one, or which it is and whether it may run."""
+    row = _family(OWN, project, {}, runs)
+    if project.model.family != OWN:
+        return replace(
+            row,
+            detail="Your own torch module: write a class in a file of the project, such as model.py, and Enter names it. "
+            "`epochal demo own-model` copies one to begin with.",
+        )
+    module = safe(str(project.model.options[MODULE]))
+    if code is None:
+        return replace(row, why=module)
+    files = f"{module}: {some(len(code.code.files), 'file')} of code, {short(code.code.digest)}"
+    if code.trusted:
+        return replace(row, why=f"{module}, trusted", detail=f"{files}, trusted by you as it is")
+    since = safe(code.since.words) if code.states else ""
+    changed = f"not what you trusted: {since}" if since else "not trusted by you yet"
+    return replace(row, why=f"{module}, not trusted", detail=f"{files}, {changed}")
+
+
+def trust_lines(code: Standing) -> tuple[str, ...]:
+    """What a person reads before they let code run: every file with its hash, what changed, what trusting means."""
+    since = code.since
+    marks = {**dict.fromkeys(since.added, "added"), **dict.fromkeys(since.changed, "changed")} if code.states else {}
+    files = [
+        f"{short(sha256)} {safe(name, 200)}" + (f" ({marks[name]} since you trusted it)" if name in marks else "")
+        for name, sha256 in code.code.files.items()
+    ]
+    gone = [f"removed since you trusted it: {safe(name, 200)}" for name in since.removed]
+    left_out = [f"left out, and cannot be imported: {safe(n, 200)} ({why})" for n, why in code.code.left_out.items()]
+    return (TRUSTING, "", *files, *gone, *left_out)
+
+
 def _trial(found: Mapping[str, Any]) -> str:
     if found.get("value") is None:
         return "–"
@@ -168,6 +214,7 @@ def _baselines(project: Project, baselines: Mapping[str, Any]) -> tuple[FamilyRo
 
 
 _TITLES = {"l2": "L2 penalty"}
+_HANDED = "Handed to your class; only that knows what it means."
 
 
 def suggested_values(project: Project, choice: Choice | None) -> dict[str, Any]:
@@ -192,7 +239,9 @@ def setting_rows(
     resolved = next((r.spec.resolved for r, same in zip(runs, alike, strict=True) if same and r.spec.resolved), {})
     rows: list[SettingRow] = []
     if project.model.family:
-        for option in FAMILIES[project.model.family].options:
+        family = FAMILIES[project.model.family]
+        theirs = [Option(name=k, default="", meaning=_HANDED) for k in project.model.options if k != MODULE]
+        for option in (*family.options, *(theirs if family.open else ())):
             value = project.model.options.get(option.name, option.default)
             rows.append(
                 SettingRow(
@@ -200,7 +249,7 @@ def setting_rows(
                     title=_title(option.name),
                     value=_shown(value),
                     resolved=_resolved(resolved, "model", option.name, value),
-                    changed=value != suggested.get(f"model.{option.name}", option.default),
+                    changed=option.name != MODULE and value != suggested.get(f"model.{option.name}", option.default),
                     meaning=option.meaning,
                     expected=_range(option.low, option.high),
                     choices=option.choices,
@@ -258,11 +307,13 @@ def _bound(value: float) -> str:
     return count(value) if value == int(value) and abs(value) >= 1000 else f"{value:g}"
 
 
-def _next(project: Project, busy: str) -> str:
+def _next(project: Project, busy: str, *, untrusted: bool) -> str:
     if busy:
         return f"wait: {safe(busy)}; or Enter takes one."
     if not target_of(project):
         return "1 Goal: say which column is to be predicted."
+    if untrusted:
+        return "t shows the files of your own model, to let them run."
     if project.model.family:
         return f"Enter trains the family under the cursor; {project.model.family} is taken now."
     return "c measures which family fits; Enter takes the one under the cursor."

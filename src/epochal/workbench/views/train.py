@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from epochal.core.tasks import METRICS
+from epochal.project.trust import short
 from epochal.show import safe
 from epochal.workbench.views.words import about, count, done_at, duration, figure, loss_figure, rate, some
 
 
 if TYPE_CHECKING:
+    from epochal.core.events import TrainingStarted
     from epochal.journal.reduce import RunState
     from epochal.runs.state import RunInfo
 
@@ -70,6 +72,8 @@ class TrainView:
     validation_loss: str = ""
     seams: int = 0
     """How often it went on although it could not go on exactly."""
+    stages: int = 0
+    """How often more rows were fed, the first included."""
     survives: str = ""
     metric: str = ""
     best: str = ""
@@ -104,6 +108,7 @@ def train_view(
         loss=loss_figure(state.steps.last("loss")) if len(state.steps) else "",
         validation_loss=loss_figure(state.evaluations.last("validation_loss")) if len(state.evaluations) else "",
         seams=len(state.seams),
+        stages=len(state.stages),
         metric=METRICS[info.spec.project.metric].title,
         best=_best(info, state),
         runs=_rows(infos, shown, state),
@@ -155,7 +160,7 @@ def _facts(info: RunInfo, state: RunState, now: datetime) -> tuple[tuple[str, To
         facts.append((safe(state.status_note), "warning"))
     elif info.alive and training is not None:
         facts += _pace(state, now)
-        facts.append((f"on {device_words(training.device)}", "quiet"))
+        facts.append((f"on {_shared_words(training)}", "quiet"))
     elif state.phase and not training:
         facts.append((safe(state.phase_detail) or _PHASES.get(state.phase, safe(state.phase)), "text"))
     if state.status_note and state.status in {"interrupted", "stuck", "failed", "diverged", "stopped", "done"}:
@@ -178,6 +183,7 @@ _PHASES = {
     "preparing": "prepares the columns",
     "baselines": "trains what must be beaten",
     "probing": "measures the fitting size",
+    "resuming": "grows its sampled rounds again",
     "training": "trains",
     "finishing": "writes the model",
 }
@@ -233,10 +239,12 @@ def _system(info: RunInfo, state: RunState) -> tuple[tuple[str, str], ...]:
         process = f", process {state.host.pid}" if info.alive else ""
         facts.append(("host", safe(f"{state.host.host} on {state.host.machine}{process}")))
         facts.append(("machine", safe(state.host.device)))
+    if info.spec.code is not None:
+        facts.append(("model", f"{safe(info.spec.code.module)}, code {short(info.spec.code.digest)}"))
     training = state.training
     if training is not None:
         facts += [
-            ("computes on", f"{device_words(training.device)}, {some(training.threads, 'thread')}"),
+            ("computes on", _computes_on(training)),
             ("precision", safe(training.precision)),
             ("batch", f"{count(training.batch_size)} rows, learning rate {training.learning_rate:.3g}"),
             ("weights", about(training.parameters)),
@@ -246,6 +254,18 @@ def _system(info: RunInfo, state: RunState) -> tuple[tuple[str, str], ...]:
         last = state.checkpoints[-1]
         facts.append(("checkpoint", f"{unit_of(info.spec.family)} {passes(last.epoch)}, step {count(last.step)}"))
     return tuple(facts)
+
+
+def _computes_on(training: TrainingStarted) -> str:
+    threads = some(training.threads, "thread")
+    return f"{_shared_words(training)}, {threads}{' each' if training.ranks > 1 else ''}"
+
+
+def _shared_words(training: TrainingStarted) -> str:
+    """Where it computes; with several ranks, without the number of the first one's GPU."""
+    if training.ranks == 1:
+        return device_words(training.device)
+    return f"{device_words(training.device.partition(':')[0])}, {some(training.ranks, 'rank')}"
 
 
 def _coach(info: RunInfo, state: RunState) -> tuple[Finding, ...]:
@@ -337,7 +357,7 @@ def _next(state: RunState, unit: str) -> str:
         return f"s asks it to stop, `epochal stop` ends it when it does not answer: {safe(state.status_note)}."
     if _waits(state):
         return "make room on the disk: the run goes on by itself within seconds."
-    last = state.checkpoints[-1] if state.checkpoints else None
+    last = state.goes_on_from
     come = (
         f"r goes on from {unit} {passes(last.epoch)}, step {count(last.step)}"
         if last

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from epochal.journal.told import checkpoints_told
 from epochal.project.checkpoints import Checkpoint, where_to_go_on
 from epochal.project.exact import differences, facts_of, refuse_other
 from epochal.project.runfile import RunSpec
@@ -32,16 +32,21 @@ class Going:
         return self.checkpoint.step if self.checkpoint else 0
 
 
-def going_on(spec: RunSpec, way: Way = "exactly", *, device_name: str = "") -> Going:
-    """Where the run goes on. `device_name` is the GPU's, for who can see it.
+def going_on(spec: RunSpec, told: Iterable[int], way: Way = "exactly", *, device_name: str = "") -> Going:
+    """Where the run goes on. `told` are the steps of the checkpoints that its journal says were written.
+
+    `device_name` is the GPU's, for who can see it.
 
     Raises RunError: resume-differs where it would not be the run it was, no-checkpoint where all are lost.
     """
-    start = where_to_go_on(spec.folder, checkpoints_told(spec.folder), from_start=way == "from-start")
+    start = where_to_go_on(spec.folder, told, from_start=way == "from-start")
     checkpoint = start.checkpoint
     if checkpoint is None:
         return Going(checkpoint=None, passed_over=start.passed_over)
     now = facts_of(spec, device_name)
     if way != "anyway":
         refuse_other(checkpoint, now)
-    return Going(checkpoint=checkpoint, passed_over=start.passed_over, seam="; ".join(differences(checkpoint, now)))
+    unlike = differences(checkpoint, now)
+    if spec.project.train.mode == "fast":
+        unlike.append("fast mode promises no equality")
+    return Going(checkpoint=checkpoint, passed_over=start.passed_over, seam="; ".join(unlike))

@@ -1,0 +1,128 @@
+"""Settings that mean nothing beside the others: refused, as whoever wrote one expects it to do something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from epochal.core.errors import SettingsError
+from epochal.core.tables import Project, Train
+from epochal.core.tasks import FAMILIES
+
+
+CODE = "useless-setting"
+
+_PARTS_BY_SHARE = ("random", "stratified", "group")
+"""Kinds of split whose validation part is empty when its share is 0."""
+_OF_CLASSES = ("label_smoothing", "class_weights", "sampling")
+_OF_GRADUAL = ("feed_by", "feed_first", "feed_stages")
+_REPLACED = {"rounds": "epochs", "rate": "learning_rate"}
+"""Settings of trees that [train] has under another name: what stands there wins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Useless:
+    """One setting that was made and means nothing."""
+
+    path: str
+    """Dotted, as `--set` takes it."""
+    value: Any
+    why: str
+
+    @property
+    def fix(self) -> str:
+        """How to get rid of it."""
+        table, _, name = self.path.partition(".")
+        return f"take {name} out of [{table}]"
+
+
+def useless_settings(project: Project) -> tuple[Useless, ...]:
+    """What stands at other than its default and changes nothing, in the order of the file."""
+    return (*_of_model(project), *_of_train(project))
+
+
+def refuse_useless(project: Project) -> None:
+    """Raises SettingsError (code useless-setting) that names every useless setting at once."""
+    found = useless_settings(project)
+    if not found:
+        return
+    raise SettingsError(
+        "; ".join(f"{u.path} = {u.value} means nothing: {u.why}" for u in found),
+        path=tuple(found[0].path.split(".")),
+        where="project.toml, or --set",
+        fix="; ".join(u.fix for u in found),
+        code=CODE,
+    )
+
+
+def without_idle(project: Project) -> Project:
+    """The project without the settings of [train] that its family has no use for."""
+    family = FAMILIES.get(project.model.family)
+    if family is None:
+        return project
+    usual = Train()
+    return replace(project, train=replace(project.train, **{name: getattr(usual, name) for name in family.idle}))
+
+
+def said_of_idle(before: Project, after: Project) -> str:
+    """What a person is told when another family dropped settings; empty when it did not."""
+    family = FAMILIES.get(after.model.family)
+    if family is None or after.model.family == before.model.family:
+        return ""
+    usual = Train()
+    dropped = [
+        name
+        for name in family.idle
+        if getattr(before.train, name) != getattr(usual, name) == getattr(after.train, name)
+    ]
+    if not dropped:
+        return ""
+    listed = ", ".join(f"train.{name}" for name in dropped)
+    return f"{listed} {'was' if len(dropped) == 1 else 'were'} dropped: {family.name} has no use for {_it(dropped)}"
+
+
+def _it(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "them"
+
+
+def _of_model(project: Project) -> Iterator[Useless]:
+    if project.model.family != "trees":
+        return
+    options: Mapping[str, Any] = project.model.options
+    for name, other in _REPLACED.items():
+        if name in options and getattr(project.train, other) != "auto":
+            yield Useless(path=f"model.{name}", value=options[name], why=f"train.{other} is set, and stands for it")
+
+
+def _of_train(project: Project) -> Iterator[Useless]:
+    train, usual = project.train, Train()
+    for name in Train.__slots__:
+        value = getattr(train, name)
+        if value == getattr(usual, name):
+            continue
+        why = _why(project, name)
+        if why:
+            yield Useless(path=f"train.{name}", value=value, why=why)
+
+
+def _why(project: Project, name: str) -> str:
+    """Why a setting of [train] means nothing here; empty when it means something."""
+    family = FAMILIES.get(project.model.family)
+    train, split = project.train, project.split
+    if family is not None and name in family.idle:
+        return f"{family.name} has no use for it"
+    if name == "momentum" and train.optimiser != "sgd":
+        return "only the optimiser sgd has a momentum"
+    if name in _OF_CLASSES and project.goal.task != "classification":
+        return "it is about classes, and a number is learnt"
+    if name in _OF_GRADUAL and train.feed != "gradual":
+        return 'only feed = "gradual" looks at it'
+    if name == "feed_first" and not train.feed_by:
+        return "there is no feed_by whose values it could rank"
+    judged = split.validation > 0 or split.kind not in _PARTS_BY_SHARE
+    if name == "patience" and not judged:
+        return "there are no validation rows to stop by"
+    if name == "schedule" and train.schedule == "plateau" and not judged:
+        return "plateau looks at validation rows, and there are none"
+    return ""

@@ -1,0 +1,67 @@
+"""What a person's own code may do wrong, told by its own file and line; the whole trace goes to the host's log."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from epochal.core.errors import EpochalError, RunError
+from epochal.show import safe
+from epochal.train.memory import is_out_of_memory
+from epochal.train.mode import not_exact
+
+
+class OwnModelError(RunError):
+    """A person's model that cannot be made, or does not keep to the protocol."""
+
+    code = "own-model"
+    exit_code = 2
+
+
+@contextlib.contextmanager
+def guarded(root: Path, doing: str) -> Iterator[None]:
+    """Turn whatever a person's code raises inside into an OwnModelError that names their line.
+
+    Running out of memory stays what it is: whoever computes can go on with smaller pieces. An operation that exact mode
+    refuses is told as for every model.
+    """
+    try:
+        yield
+    except EpochalError:
+        raise
+    except (Exception, SystemExit) as error:  # an edge: what a person's code raises can be anything
+        if is_out_of_memory(error):
+            raise
+        refusal = not_exact(error, place_of(error, root))
+        if refusal is not None:
+            raise refusal from error
+        raise _failed(error, root, doing) from error
+
+
+def _failed(error: BaseException, root: Path, doing: str) -> OwnModelError:
+    """The error as a person reads it: type and text, their innermost file and line. The trace goes to stderr."""
+    traceback.print_exception(error, file=sys.stderr)
+    said = str(error) or "no more was said"
+    return OwnModelError(
+        f"{doing}: {type(error).__name__}: {safe(said, 600)}",
+        where=place_of(error, root),
+        fix="mend it there; a run's host.log holds the whole trace",
+    )
+
+
+def place_of(error: BaseException, root: Path) -> str:
+    """file:line of the innermost call in a file under `root`; of a text that is no Python the line it stops at."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_named(Path(error.filename), root)}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [f for f in frames if Path(f.filename).is_relative_to(root)]
+    if not theirs:
+        return str(root)
+    return f"{_named(Path(theirs[-1].filename), root)}:{theirs[-1].lineno}"
+
+
+def _named(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

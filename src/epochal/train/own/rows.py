@@ -1,0 +1,267 @@
+"""Rows for a person's own model: their columns as arrays, tensors of its own making, batches of its own making."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from epochal.core.errors import RunError
+from epochal.train.batch import Batch, moved, num_rows
+from epochal.train.encoders import plain
+from epochal.train.own.errors import OwnModelError, guarded
+from epochal.train.own.spec import Split
+from epochal.train.seeds import derived_seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """A person's module as the maker of tensors and batches. It is never the one that is trained."""
+
+    model: nn.Module
+    root: Path
+    kinds: Mapping[str, str]
+    """The columns by name, in order, with their kinds."""
+    task: str
+    known: list[tuple[pa.Table, dict[str, np.ndarray], dict[str, Tensor]]] = field(default_factory=list)
+    """Of tables that are read again and again: their columns and tensors."""
+    counted: list[tuple[Mapping[str, np.ndarray], int]] = field(default_factory=list)
+    """Of the columns that batches were made from: how many."""
+
+    @property
+    def prepares(self) -> bool:
+        """Whether it makes tensors of its own."""
+        return callable(getattr(self.model, "prepare", None))
+
+    @property
+    def makes_batches(self) -> bool:
+        """Whether it makes batches of its own."""
+        return callable(getattr(self.model, "batches", None))
+
+    def columns(self, table: pa.Table) -> dict[str, np.ndarray]:
+        """The table's columns as arrays. Raises RunError (missing-columns)."""
+        known = next((c for t, c, _ in self.known if t is table), None)
+        if known is not None:
+            return known
+        absent = [c for c in self.kinds if c not in table.column_names]
+        if absent:
+            raise RunError(
+                f"{len(absent)} of {len(self.kinds)} columns the model needs are not there: {', '.join(absent[:5])}",
+                fix="give a table with the columns it was trained on",
+                code="missing-columns",
+            )
+        return {name: plain(kind, table.column(name)) for name, kind in self.kinds.items()}
+
+    def tensors(self, table: pa.Table) -> dict[str, Tensor]:
+        """What the model's `prepare` makes of the table's rows. Raises OwnModelError."""
+        known = next((found for t, _, found in self.known if t is table), {})
+        if known:
+            return known
+        prepare: Any = self.model.prepare
+        with guarded(self.root, "prepare"):
+            found = prepare(self.columns(table))
+        self._check(found, "prepare", rows=table.num_rows)
+        if "target" in found or "rows" in found:
+            raise self._refused(
+                "prepare returned a `target` or `rows`", "these are added by epochal: name yours otherwise"
+            )
+        return {str(name): tensor.detach().cpu().contiguous() for name, tensor in found.items()}
+
+    def remember(self, *tables: pa.Table) -> None:
+        """Keep what is made of these tables: learners of several plans read them."""
+        for table in tables:
+            columns = self.columns(table)
+            self.known.append((table, columns, self.tensors(table) if self.prepares else {}))
+
+    def split(self, name: str, table: pa.Table, target: Tensor | None) -> Split:
+        """The rows as `batches` is given them."""
+        columns = self.columns(table)
+        return Split(name=name, columns=columns, target=None if target is None else target.numpy(), rows=table.num_rows)
+
+    def checked(self, batch: Any, split: Split) -> dict[str, Tensor]:
+        """A batch of the model's own making. Raises OwnModelError."""
+        self._check(batch, "batches")
+        rows = num_rows(batch)
+        found = dict(batch)
+        if split.target is not None:
+            found["target"] = self._target(batch, rows)
+        if split.name != "train":
+            places = batch.get("rows")
+            if not isinstance(places, Tensor) or places.dtype != torch.int64 or tuple(places.shape) != (rows,):
+                raise self._refused(
+                    f"a batch of {split.name} rows has no `rows` of int64 and shape [{rows}]",
+                    "say which rows of the split it holds: their positions",
+                )
+        return found
+
+    def _target(self, batch: Mapping[str, Tensor], rows: int) -> Tensor:
+        wanted = torch.int64 if self.task == "classification" else torch.float32
+        target = batch.get("target")
+        if not isinstance(target, Tensor) or tuple(target.shape) != (rows,):
+            raise self._refused(f"a batch has no `target` of shape [{rows}]", "take it from split.target")
+        return target.to(wanted)
+
+    def _check(self, found: Any, what: str, rows: int | None = None) -> None:
+        if not isinstance(found, Mapping) or not found or not all(isinstance(t, Tensor) for t in found.values()):
+            raise self._refused(f"{what} gave no dict of tensors", "give tensors by name, all with the same rows")
+        lengths = {name: len(tensor) if tensor.ndim else -1 for name, tensor in found.items()}
+        wanted = rows if rows is not None else next(iter(lengths.values()))
+        wrong = {name: length for name, length in lengths.items() if length != wanted or (rows is None and length < 1)}
+        if wrong:
+            name, length = next(iter(wrong.items()))
+            rows_of = "no rows" if length < 0 else f"{length} rows"
+            raise self._refused(f"{what} gave `{name}` with {rows_of}", f"give every tensor {max(1, wanted)} rows")
+
+    def _refused(self, what: str, fix: str) -> OwnModelError:
+        return OwnModelError(what, where=f"{type(self.model).__name__} in {self.root}", fix=fix)
+
+
+class _Generators:
+    """The process's random generators as a person's code may use them: begun from a seed, and given back untouched.
+
+    So a batch is the same whether the batches before it were used or skipped, and whichever generator draws it.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._torch = torch.Generator().manual_seed(seed).get_state()
+        self._numpy: Any = np.random.RandomState(seed % 2**32).get_state()
+        self._python = random.Random(seed).getstate()  # noqa: S311 - no secret
+
+    @contextlib.contextmanager
+    def drawn(self) -> Iterator[None]:
+        """Within, draws go on from the seed."""
+        outer: tuple[Any, ...] = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+        self._set(self._torch, self._numpy, self._python)
+        try:
+            yield
+        finally:
+            self._torch, self._numpy, self._python = (
+                torch.get_rng_state(),
+                np.random.get_state(),  # noqa: NPY002
+                random.getstate(),
+            )
+            self._set(*outer)
+
+    @staticmethod
+    def _set(of_torch: Tensor, of_numpy: Any, of_python: Any) -> None:
+        torch.set_rng_state(of_torch)
+        np.random.set_state(of_numpy)  # noqa: NPY002
+        random.setstate(of_python)
+
+
+class _Epoch:
+    """One pass over a model's own batches, each checked."""
+
+    def __init__(self, reader: Reader, split: Split, seed: int, epoch: int) -> None:
+        self._reader, self._split = reader, split
+        self._generators = _Generators(derived_seed(seed, "own", split.name, epoch))
+        make: Any = reader.model.batches
+        with self._generators.drawn(), guarded(reader.root, "batches"):
+            found = make(split, seed, epoch)
+            self.length = len(found) if hasattr(found, "__len__") else None
+            self._batches = iter(found)
+
+    def next(self) -> dict[str, Tensor] | None:
+        """The next batch; None after the last. Raises OwnModelError."""
+        with self._generators.drawn(), guarded(self._reader.root, "batches"):
+            batch = next(self._batches, None)
+        return None if batch is None else self._reader.checked(batch, self._split)
+
+
+class OwnFeed:
+    """The model's own training batches, step by step."""
+
+    def __init__(self, reader: Reader, split: Split, seed: int, device: torch.device) -> None:
+        self._reader, self._split, self._seed, self._device = reader, split, seed, device
+        self._epoch, self._next = -1, 0
+        self._pass: _Epoch | None = None
+        self.steps_per_epoch = count_batches(reader, split, seed)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step. Raises OwnModelError when an epoch has not as many as the first."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if self._pass is None or (epoch, position) != (self._epoch, self._next):
+            self._pass, self._epoch, self._next = _Epoch(self._reader, self._split, self._seed, epoch), epoch, 0
+            for _ in range(position):
+                self._taken(self._pass)
+        batch = self._taken(self._pass)
+        if self._next == self.steps_per_epoch:
+            if self._pass.next() is not None:
+                raise self._other(f"more than {self.steps_per_epoch}")
+            self._pass, self._epoch, self._next = None, -1, 0
+        return moved(batch, self._device)
+
+    def _taken(self, of: _Epoch) -> dict[str, Tensor]:
+        batch = of.next()
+        if batch is None:
+            raise self._other(str(self._next))
+        self._next += 1
+        return batch
+
+    def _other(self, found: str) -> OwnModelError:
+        return OwnModelError(
+            f"batches gave {found} batches in epoch {self._epoch}, and {self.steps_per_epoch} were to come",
+            where=f"{type(self._reader.model).__name__} in {self._reader.root}",
+            fix="give every epoch as many batches, and as many as len() says",
+        )
+
+
+def count_batches(reader: Reader, split: Split, seed: int) -> int:
+    """Batches in an epoch: what len() says, else counted once. Raises OwnModelError when there are none."""
+    known = next((count for columns, count in reader.counted if columns is split.columns), 0)
+    if known:
+        return known
+    first = _Epoch(reader, split, seed, 0)
+    count = first.length
+    if count is None:
+        count = 0
+        while first.next() is not None:
+            count += 1
+    if count < 1:
+        raise OwnModelError(
+            "batches gave no batch of the training rows",
+            where=f"{type(reader.model).__name__} in {reader.root}",
+            fix="yield at least one",
+        )
+    reader.counted.append((split.columns, count))
+    return count
+
+
+class OwnRows:
+    """Rows to judge by or to predict, in the model's own batches."""
+
+    def __init__(self, reader: Reader, split: Split, seed: int, device: torch.device) -> None:
+        self._reader, self._split, self._seed, self._device = reader, split, seed, device
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def batches(self) -> Iterator[Batch]:
+        """All batches. Raises OwnModelError when a row is missing, or comes twice."""
+        seen = np.zeros(len(self._split), dtype=np.int64)
+        one = _Epoch(self._reader, self._split, self._seed, 0)
+        while (batch := one.next()) is not None:
+            places = batch["rows"].numpy()
+            outside = places[(places < 0) | (places >= len(seen))]
+            if len(outside):
+                raise self._wrong(f"a row {int(outside[0])}, and there are {len(seen)}")
+            np.add.at(seen, places, 1)
+            yield moved(batch, self._device)
+        if (seen != 1).any():
+            row = int(np.flatnonzero(seen != 1)[0])
+            raise self._wrong(f"row {row} {'twice or more' if seen[row] else 'in no batch'}")
+
+    def _wrong(self, what: str) -> OwnModelError:
+        return OwnModelError(
+            f"batches gave, of the {self._split.name} rows, {what}",
+            where=f"{type(self._reader.model).__name__} in {self._reader.root}",
+            fix="give each row of the split once",
+        )

@@ -1,0 +1,214 @@
+"""A part of a run that is verified: from its newest checkpoint, or its beginning, to a step; every step recorded.
+
+It goes the way of every run: the same plan, loop, checkpoints and refusals. Only the clock stands still, so that each
+step is a window of its own, no time limit ends it and nothing is saved but where it stops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from epochal.core.clock import SystemClock
+from epochal.core.errors import RunError
+from epochal.core.events import Event, Noticed
+from epochal.project.runfile import read_run
+from epochal.show import grouped
+from epochal.train.batch import Batch
+from epochal.train.begin import Begun, begin, loop_of, prepare_rows, where_it_goes_on, write_rows
+from epochal.train.gradient import GradientLearner
+from epochal.train.mode import computing
+from epochal.train.state import TrainState, Window
+
+
+Report = Callable[[str, float | None], None]
+T = TypeVar("T")
+
+MOST_STEPS = 400
+"""Steps that are compared when nobody says how many: at most so many …"""
+FEWEST_STEPS = 40
+"""… and, where an epoch is a few steps, at least so many, …"""
+_EPOCHS = 2.5
+"""… enough for so many epochs, or so many times to the next evaluation …"""
+_SECONDS = 20.0
+"""… if they take no longer than about this."""
+_HASH_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """What a part of a run said of itself."""
+
+    start: int
+    """The step it went on from."""
+    end: int
+    losses: tuple[float, ...]
+    """Of each step."""
+    batches: tuple[str, ...]
+    """Of each step, a hash of its rows in their order; empty for trees, which look at all rows in every step."""
+    items: Mapping[str, str]
+    """All that its last checkpoint holds, as "file: item", each with its sha256."""
+    steps_per_epoch: int
+    total_steps: int
+    pieces: int
+    """In which each batch is computed."""
+    device: str
+    threads: int
+    precision: str
+    notices: tuple[str, ...]
+    resolved: Mapping[str, Any]
+    """What "auto" became."""
+
+
+class _StillClock:
+    """A clock on which nothing takes any time."""
+
+    def monotonic(self) -> float:
+        """Always the same moment."""
+        return 0.0
+
+    def now(self) -> datetime:
+        """Always the same moment."""
+        return datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def train_segment(run_folder: Path, project_folder: Path, until: int | None = None, *, report: Report) -> Segment:
+    """Train the run in `run_folder` until a step; without one for as many as are worth comparing.
+
+    Raises EpochalError as a run would, RunError (code diverged) when the loss is no number any more.
+    """
+    spec = replace(read_run(run_folder), home=project_folder)
+    notices: list[str] = []
+    threads = torch.get_num_threads()
+    with computing(spec.project.train.mode):
+        try:
+            spec, going = _result(where_it_goes_on(spec, "exactly"), notices, report)
+            report("reading the rows", None)
+            prepared = _result(prepare_rows(spec), notices, report)
+            if prepared is not None:
+                prepared = _result(write_rows(spec, prepared, lambda: False), notices, report)
+            assert prepared is not None  # noqa: S101 - nobody asked to stop, for the type checker
+            begun = _result(begin(spec, prepared, going, spent=0.0, look=lambda: False), notices, report)
+            return _driven(begun, until, notices, report)
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _result(events: Generator[Event, None, T], notices: list[str], report: Report) -> T:
+    """What a generator of events returns; its notices are kept and told."""
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if isinstance(event, Noticed):
+            notices.append(event.text)
+            report(event.text, None)
+
+
+def _driven(begun: Begun, wanted: int | None, notices: list[str], report: Report) -> Segment:
+    """Drive the loop to a step, or as far as is worth comparing, recording every step."""
+    state, learner = begun.state, begun.state.learner
+    start, clock = learner.step, SystemClock()
+    last = _how_far(state) if wanted is None else _within(wanted, learner.total_steps)
+    began = clock.monotonic()
+    losses: list[float] = []
+    batches: list[str] = []
+
+    def hear(window: Window) -> None:
+        losses.extend([window.loss] * window.count)
+        report(f"step {grouped(learner.step)} of {grouped(last)}", (learner.step - start) / max(1, last - start))
+
+    def look() -> bool:
+        late = wanted is None and clock.monotonic() - began >= _SECONDS
+        return learner.step >= last or late
+
+    if isinstance(learner, GradientLearner):
+        learner.hear(lambda batch: batches.append(rows_hash(batch)))
+    loop = loop_of(begun, _StillClock(), look=look, take_checkpoint=lambda: "", hear=hear)
+    outcome = _result(loop.run(), notices, report)
+    if outcome.state == "diverged":
+        raise RunError(outcome.reason, where=f"step {learner.step + 1}", fix="mend that first", code="diverged")
+    folder = begun.spec.folder / "checkpoints" / f"step-{learner.step:08d}"
+    if not folder.exists():
+        said = notices[-1] if notices else outcome.reason
+        raise RunError(f"the checkpoint of step {learner.step} could not be written: {said}", code="not-saved")
+    return Segment(
+        start=start,
+        end=learner.step,
+        losses=tuple(losses),
+        batches=tuple(batches),
+        items=items_of(folder),
+        steps_per_epoch=learner.steps_per_epoch,
+        total_steps=learner.total_steps,
+        pieces=state.plan.accumulate,
+        device=state.plan.device,
+        threads=state.plan.threads,
+        precision=state.plan.precision,
+        notices=tuple(notices),
+        resolved=begun.spec.resolved,
+    )
+
+
+def _how_far(state: TrainState) -> int:
+    """Steps that are worth comparing when nobody says how many."""
+    learner = state.learner
+    wanted = math.ceil(_EPOCHS * max(learner.steps_per_epoch, state.plan.evaluate_every))
+    return min(learner.total_steps, MOST_STEPS, max(FEWEST_STEPS, wanted))
+
+
+def _within(wanted: int, total: int) -> int:
+    """The step, if the run has so many. Raises RunError."""
+    if wanted > total:
+        raise RunError(
+            f"this run has {grouped(total)} steps, not {grouped(wanted)}",
+            where="--steps",
+            fix="name fewer, or give it more epochs with --set train.epochs=…",
+            code="too-many-steps",
+        )
+    return wanted
+
+
+def rows_hash(batch: Batch) -> str:
+    """One hash over all that a batch holds, in the order of its rows."""
+    found = hashlib.sha256()
+    for name in sorted(batch):
+        found.update(f"{name}:{_content(batch[name])};".encode())
+    return found.hexdigest()[:_HASH_DIGITS]
+
+
+def items_of(folder: Path) -> dict[str, str]:
+    """All that a checkpoint holds, down to each tensor and each key, with its sha256. How long it took is left out."""
+    items: dict[str, str] = {}
+    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+        if path.suffix == ".safetensors":
+            found = {name: _content(value) for name, value in load_tensors(path.read_bytes()).items()}
+        elif path.suffix == ".json":
+            document = json.loads(path.read_text(encoding="utf-8"))
+            table = document["counters"] if path.name == "manifest.json" else document
+            found = {name: _sha256(json.dumps(value).encode()) for name, value in table.items() if name != "seconds"}
+        else:
+            found = {"": _sha256(path.read_bytes())}
+        items |= {f"{path.name}: {name}" if name else path.name: value for name, value in found.items()}
+    return items
+
+
+def _content(value: Tensor) -> str:
+    """A hash over a tensor's shape, kind and bytes."""
+    data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return _sha256(f"{value.dtype}{tuple(value.shape)}".encode() + data.tobytes())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
