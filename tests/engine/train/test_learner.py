@@ -444,8 +444,6 @@ class TestACheckpoint:
 
 
 class TestCompiledSteps:
-    # torch's compiler imports what torch itself calls deprecated.
-    @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
     def test_are_of_equal_rows_and_leave_the_weights_of_plain_ones(self):
         if shutil.which("g++") is None:
             pytest.skip("torch compiles for a CPU with a C++ compiler, and there is none")
@@ -469,7 +467,6 @@ class TestCompiledSteps:
         assert torch.allclose(weights(compiled.module), weights(plain.module), atol=1e-5)
         assert compiled.evaluate().loss == pytest.approx(plain.evaluate().loss, abs=1e-4)
 
-    @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
     def test_drop_units_as_plain_ones_do(self):
         if shutil.which("g++") is None:
             pytest.skip("torch compiles for a CPU with a C++ compiler, and there is none")
