@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from epochal.core.errors import RunError
 from epochal.core.settings import Project
+from epochal.train.allowed import address_space_is_limited
 from epochal.train.make import Prepared, steps_in_epoch
 from epochal.train.probe import PROBE_SECONDS, Rate
 from epochal.train.state import Plan
@@ -101,7 +102,8 @@ def _compiled(bench: _Bench, plan: Plan, rate: Rate) -> tuple[Plan, Rate, str]:
     if bench.family == "trees" or wanted == "off":
         return plan, rate, ""
     before = bench.expected(plan, rate)
-    if wanted == "auto" and before < _COMPILE_SECONDS:
+    # A compiler may not find room in an address space that is limited, and would take it from the rows.
+    if wanted == "auto" and (before < _COMPILE_SECONDS or address_space_is_limited()):
         return plan, rate, ""
     compiled = replace(plan, compiled=True)
     began = time.perf_counter()

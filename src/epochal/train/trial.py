@@ -26,6 +26,7 @@ from epochal.train.make import Prepared, dense_rows, make_learner, prepare, with
 from epochal.train.plan import Planned, make_plan
 from epochal.train.prepare import save_preparation
 from epochal.train.rows import Rows
+from epochal.train.scratch import layout_of
 from epochal.train.state import TrainState, Window, advance
 from epochal.train.survey import data_that_fits
 
@@ -48,7 +49,7 @@ class Trial:
     memory_bytes: int
     """Most that this process held resident, libraries included: what a host would."""
     disk_bytes: int
-    """Of all checkpoints that stand at once and the bundle."""
+    """Of all checkpoints that stand at once, the bundle, and the prepared rows where they are read from disk."""
     checkpoint_bytes: int
     """Of one checkpoint, measured by writing it."""
     bundle_bytes: int
@@ -94,6 +95,9 @@ def try_training(
     window, checkpoint, model = _one_step(project, prepared, planned)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     bundle = model + data.validation.total * 8 * (3 + len(data.classes))
+    scratch = 0
+    if data.train.sampled_from and family != "trees":
+        scratch = layout_of(prepared.preparation, len(data.classes)).row_bytes * source.rows
     checks = every_check(prepared, family, planned.plan, dense, report) if probes else None
     return Trial(
         healthy=window.healthy,
@@ -102,7 +106,7 @@ def try_training(
         seconds_per_step=planned.rate.seconds_per_step,
         seconds_per_evaluation=planned.rate.seconds_per_evaluation,
         memory_bytes=memory,
-        disk_bytes=checkpoint * (KEPT_CHECKPOINTS + 1) + bundle,
+        disk_bytes=checkpoint * (KEPT_CHECKPOINTS + 1) + bundle + scratch,
         checkpoint_bytes=checkpoint,
         bundle_bytes=bundle,
         notes=planned.notes,

@@ -220,11 +220,18 @@ class TestWhatTakesAllRows:
 
 
 class TestACheck:
-    def test_tries_a_sample_of_the_rows(self, tight):
+    def test_tries_a_sample_of_the_rows_and_counts_those_on_disk(self, tight):
         spec = tight()
+        from_disk(spec)
         paths = ProjectPaths(spec.project_folder)
         folders = paths.snapshots / spec.snapshot_id, paths.splits / spec.split_id
         trial = try_training(spec.project, *folders, inputs=spec.inputs, classes=spec.classes)
 
+        written = [p for p in paths.prepared.glob("*/*") if p.suffix != ".json"]
+
         assert trial.healthy
+        assert len(written) == 6
+        assert trial.disk_bytes == (
+            4 * trial.checkpoint_bytes + trial.bundle_bytes + sum(p.stat().st_size for p in written)
+        )
         assert trial.checks is not None
