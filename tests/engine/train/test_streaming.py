@@ -21,6 +21,7 @@ from epochal.core.settings import with_setting
 from epochal.core.split import PARTS
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import read_run
+from epochal.testing import FakeClock
 from epochal.train.allowed import LATER_BYTES
 from epochal.train.blocks import read_blocks, source_of_run
 from epochal.train.bundle import load_bundle
@@ -80,15 +81,15 @@ def with_sizes(spec, **changed) -> Sizes:
     return replace(sizes_for(source_of_run(spec), MEMORY), **changed)
 
 
-def stopped(spec, windows):
-    """The last that a run says that is asked to stop after so many windows of steps."""
+def stopped(spec, looks_taken):
+    """The last that a run says that is asked to stop when it has looked so often, once a step."""
     events, looks = [], count(1)
 
     def poll():
         training = any(isinstance(e, TrainingStarted) for e in events)
-        return ("stop",) if training and next(looks) == windows else ()
+        return ("stop",) if training and next(looks) == looks_taken else ()
 
-    for event in fit(spec, poll):
+    for event in fit(spec, poll, FakeClock()):  # without time each step is a window of its own
         events.append(event)  # noqa: PERF402 - the requests look at what was said so far
     return events[-1]
 
@@ -146,7 +147,7 @@ class TestARunOfMoreRowsThanFit:
         settings = {"target": "label", **tight(epochs=6, sampling="balanced")}
         whole, broken = spec_of(blobs(4000), **settings), spec_of(blobs(4000), **settings, number=2)
         list(fit(whole, nothing))
-        end = stopped(broken, 2)
+        end = stopped(broken, 4)
         list(fit(read_run(broken.folder), nothing))
         weights = "model.txt" if whole.family == "trees" else "model.safetensors"
 
@@ -158,7 +159,7 @@ class TestARunOfMoreRowsThanFit:
         settings = {"target": "label", "train": {"epochs": 4, "memory": MEMORY}}
         whole, broken = spec_of(blobs(4000), **settings), spec_of(blobs(4000), **settings, number=2)
         list(fit(whole, nothing))
-        stopped(broken, 2)
+        stopped(broken, 9)
         later = read_run(broken.folder)
         later = replace(later, project=with_setting(later.project, "train.memory", "auto"))
         list(fit(later, nothing))
