@@ -66,7 +66,10 @@ def test_nothing_is_pinned_that_nothing_brings_along(pinned, project):
 
 
 def test_what_is_installed_here_is_what_is_pinned(pinned):
-    here = {normal(d.metadata["Name"]): d.version.partition("+")[0] for d in metadata.distributions()}
+    here: dict[str, str] = {}
+    for found in metadata.distributions():
+        # The first on the path is the installed one: others are copies that packages carry inside.
+        here.setdefault(normal(found.metadata["Name"]), found.version.partition("+")[0])
 
     assert {name: here[name] for name in pinned if name in here} == {n: v for n, v in pinned.items() if n in here}
 

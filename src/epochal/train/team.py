@@ -135,8 +135,9 @@ def join() -> Team:
 
 
 def leave() -> None:
-    """Close the connections to the other ranks, if there are any."""
+    """Close the connections to the other ranks, if there are any: all at once, as who is left alone would abort."""
     if distributed.is_initialized():
+        distributed.barrier()
         distributed.destroy_process_group()
 
 
