@@ -62,7 +62,7 @@ class StartScreen(StageScreen):
         below = self.query_one("#start-lines", Lines).below
         rows = self.query_one("#start-rows", Lines)
         more = f"{self.key_of('start.down')} shows {some(below, 'more line')} of what is proposed" if below else ""
-        rows.show(_preview(self._view, rows.size.width, rows.size.height, more))
+        rows.show(_preview(self._view, rows.size.width, more))
 
     def holds(self, when: str) -> bool:
         """Whether a command's condition holds."""
@@ -186,7 +186,7 @@ def _suggestion(suggestion: Suggestion, value: int, width: int) -> list[Content]
     return beside(beside(titles, left, _TITLE, 0), right, _TITLE + value, 0)
 
 
-def _preview(view: StartView, width: int, height: int, more: str) -> list[Content]:
+def _preview(view: StartView, width: int, more: str) -> list[Content]:
     fitting: list[tuple[int, tuple[str, int, bool]]] = []
     used = 0
     for n, (title, wanted, right) in enumerate(view.columns):
@@ -203,7 +203,7 @@ def _preview(view: StartView, width: int, height: int, more: str) -> list[Conten
     )
     notes = (some(beyond, "more column") if beyond else "", more)
     lines = [heading("First rows", width, "; ".join(note for note in notes if note)), content(*names)]
-    for row in view.rows[: max(0, height - 2)]:
+    for row in view.rows:
         parts: list[Part] = []
         for n, (_title, size, right) in fitting:
             text = row[n] if n < len(row) else "·"
