@@ -184,6 +184,8 @@ def _verbs() -> Iterator[str]:
 
 def _argument(action: argparse.Action) -> str:
     """How an argument is written: our own words, as those of argparse differ between versions of Python."""
+    if isinstance(action.metavar, tuple):
+        return f"{', '.join(action.option_strings)} {' '.join(action.metavar)}".strip()
     value = str(action.metavar or (f"{{{','.join(map(str, action.choices))}}}" if action.choices else ""))
     if not action.option_strings:
         return f"[{value}]" if action.nargs == "?" else value

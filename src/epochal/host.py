@@ -23,19 +23,19 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from epochal.core.errors import EpochalError
+from epochal.core.errors import EpochalError, RunError
 from epochal.core.events import RunEnded
 from epochal.core.settings import parse_project
+from epochal.fsio.wire import Wire, take_stdout
 from epochal.project.going import Way
 from epochal.project.runfile import RunSpec, read_run
+from epochal.runs.control import START_SECONDS, STOP_NOW_SECONDS
 from epochal.runs.gang import Node, check_meet, gang_training
 from epochal.runs.keeper import Keeper
 from epochal.runs.launch import BUSY, host_of
+from epochal.runs.patience import Patience
 from epochal.runs.thread_host import Training, TrainingThread, fit_training, host_started
 
-
-STOP_NOW_SECONDS = 3.0
-"""After a request to end at once, the training thread is left behind this much later."""
 
 _LOOK_SECONDS = 0.1
 
@@ -50,6 +50,10 @@ def main(arguments: list[str] | None = None, training: Make = fit_training) -> i
     parser.add_argument("folder", type=Path, help="the run's folder, absolute; with --choose the project's")
     parser.add_argument("--choose", action="store_true", help="the folder is a project: try its families instead")
     parser.add_argument("--try", action="store_true", dest="trial", help="the folder is a project: try a training")
+    parser.add_argument("--look", action="store_true", help="the folder is a project: read its own model's class")
+    parser.add_argument(
+        "--unfit", action="store_true", help="the folder is a project: whether this machine can train it"
+    )
     parser.add_argument("--detach", action="store_true", help="return as soon as a process of its own has the run")
     parser.add_argument("--token", default="", help="names this start, for whoever waits for it")
     parser.add_argument("--way", choices=get_args(Way), default="exactly", help="how a run that was begun may go on")
@@ -60,7 +64,14 @@ def main(arguments: list[str] | None = None, training: Make = fit_training) -> i
         "--segment", action="store_true", help="the folder is a project: train a part of a run that is verified"
     )
     asked = parser.parse_args(arguments)
-    for wanted, work in ((asked.choose, _choice), (asked.trial, _trial), (asked.segment, _segment)):
+    works = (
+        (asked.choose, _choice),
+        (asked.trial, _trial),
+        (asked.look, _look),
+        (asked.unfit, _unfit),
+        (asked.segment, _segment),
+    )
+    for wanted, work in works:
         if wanted:
             return _answer(work)
 
@@ -107,20 +118,21 @@ def host(
     return _attend(thread, keeper, noted)
 
 
-def _answer(work: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
+def _answer(work: Callable[[dict[str, Any], Wire], dict[str, Any]]) -> int:
     """Do what the one line on stdin asks, and answer in lines of JSON. Ends when stdin does."""
+    wire = take_stdout()
     try:
         request = json.loads(sys.stdin.readline())
         threading.Thread(target=_die_with_input, name="epochal-input", daemon=True).start()
-        answer = work(request)
+        answer = work(request, wire)
     except EpochalError as error:
-        _say({"kind": "error", **error.as_dict()})
+        wire.say({"kind": "error", **error.as_dict()})
         return error.exit_code
-    _say({"kind": "result", **answer})
+    wire.say({"kind": "result", **answer})
     return 0
 
 
-def _choice(request: dict[str, Any]) -> dict[str, Any]:
+def _choice(request: dict[str, Any], wire: Wire) -> dict[str, Any]:
     """Try the families for a short, equal time."""
     from epochal.train.choose import choose
     from epochal.train.mode import enter
@@ -132,18 +144,33 @@ def _choice(request: dict[str, Any]) -> dict[str, Any]:
         Path(request["snapshot"]),
         Path(request["split"]),
         float(request["budget_seconds"]),
-        lambda *facts: _say({"kind": "progress", **_named(facts)}),
+        lambda share, text: wire.say({"kind": "progress", "text": text, "share": share}),
         inputs=tuple(request["inputs"]),
         classes=tuple(request["classes"]),
     )
     return {"choice": plain(choice)}
 
 
-def _trial(request: dict[str, Any]) -> dict[str, Any]:
+def _patience(request: Mapping[str, Any], wire: Wire) -> Patience:
+    """Ends this process, with an answer that says so, when a part of what it does for a project does not end."""
+
+    def late(error: RunError) -> None:
+        wire.say({"kind": "error", **error.as_dict()})
+        os._exit(error.exit_code)
+
+    return Patience(Path(request["folder"]), late)
+
+
+def _trial(request: dict[str, Any], wire: Wire) -> dict[str, Any]:
     """Take one real step, measure, and where they are asked for make the short trainings that show faults."""
     from epochal.train.mode import enter
-    from epochal.train.trial import try_training
+    from epochal.train.trial import READING, try_training
 
+    def report(text: str, share: float) -> None:
+        patience.begin(text, request["reading_seconds" if text == READING else "part_seconds"])
+        wire.say({"kind": "progress", "text": text, "share": share})
+
+    patience = _patience(request, wire)
     project = parse_project(tomllib.loads(request["project"]))
     enter(project.train.mode)
     trial = try_training(
@@ -154,12 +181,34 @@ def _trial(request: dict[str, Any]) -> dict[str, Any]:
         classes=tuple(request["classes"]),
         folder=Path(request["folder"]),
         probes=bool(request["probes"]),
-        report=lambda *facts: _say({"kind": "progress", **_named(facts)}),
+        report=report,
     )
     return {"trial": plain(trial)}
 
 
-def _segment(request: dict[str, Any]) -> dict[str, Any]:
+def _look(request: dict[str, Any], wire: Wire) -> dict[str, Any]:
+    """Read the class of a person's own model."""
+    from epochal.train.own.constructor import look
+
+    _patience(request, wire).begin("importing the model's files", request["part_seconds"])
+    return {"brings": look(Path(request["folder"]), parse_project(tomllib.loads(request["project"])))}
+
+
+def _unfit(request: dict[str, Any], _wire: Wire) -> dict[str, Any]:
+    """Refuse what a run would be refused for by this machine."""
+    from epochal.train.unfit import refuse_unfit
+
+    refuse_unfit(
+        parse_project(tomllib.loads(request["project"])),
+        Path(request["snapshot"]),
+        Path(request["split"]),
+        inputs=tuple(request["inputs"]),
+        classes=tuple(request["classes"]),
+    )
+    return {}
+
+
+def _segment(request: dict[str, Any], wire: Wire) -> dict[str, Any]:
     """Train a run that is to be verified from where it stands to a step."""
     from epochal.train.segment import train_segment
 
@@ -167,7 +216,8 @@ def _segment(request: dict[str, Any]) -> dict[str, Any]:
         Path(request["folder"]),
         Path(request["project"]),
         request["until"],
-        report=lambda text, share: _say({"kind": "progress", "text": text, "share": share}),
+        begins=request["begins"],
+        report=lambda text, share: wire.say({"kind": "progress", "text": text, "share": share}),
     )
     return {"segment": plain(segment), "pid": os.getpid()}
 
@@ -177,23 +227,6 @@ def _die_with_input() -> None:
     while os.read(0, 4096):
         pass
     os._exit(130)
-
-
-def _say(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, ensure_ascii=True) + "\n")
-    sys.stdout.flush()
-
-
-def _named(facts: tuple[Any, ...]) -> dict[str, Any]:
-    """What the trial reports, as keys and values: a mapping or dataclass as it is, a text as `text`, a share as `share`."""
-    named: dict[str, Any] = {}
-    for fact in facts:
-        value = plain(fact)
-        if isinstance(value, dict):
-            named |= value
-        else:
-            named["text" if isinstance(value, str) else "share"] = value
-    return named
 
 
 def plain(value: Any) -> Any:
@@ -213,7 +246,7 @@ def plain(value: Any) -> Any:
 
 def _attend(thread: TrainingThread, keeper: Keeper, noted: list[int]) -> int:
     """Wait for the training to end, handing on signals; then let the run go."""
-    deadline = float("inf")
+    deadline = give_up = float("inf")
     while thread.is_alive() and time.monotonic() < deadline:
         thread.join(_LOOK_SECONDS)
         while noted:
@@ -221,13 +254,22 @@ def _attend(thread: TrainingThread, keeper: Keeper, noted: list[int]) -> int:
             verb = "checkpoint" if number == signal.SIGUSR1 else "stop"
             with contextlib.suppress(EpochalError):
                 keeper.ask(verb, by=signal.Signals(number).name)
+        now = time.monotonic()
+        if keeper.has_begun or not keeper.stop_asked:
+            give_up = float("inf")
+        elif give_up == float("inf"):
+            give_up = now + START_SECONDS
+        elif now >= give_up and not keeper.stop_now.is_set():
+            with contextlib.suppress(EpochalError):
+                keeper.ask("stop", by=f"its host: no answer for {START_SECONDS:.0f} s before the first step")
         if keeper.stop_now.is_set() and deadline == float("inf"):
-            deadline = time.monotonic() + STOP_NOW_SECONDS
+            deadline = now + STOP_NOW_SECONDS
     ended = thread.ended
     if ended is None:
-        ended = RunEnded(state="stopped", reason="stopped at once, without a checkpoint")
+        what = "stopped at once, without a checkpoint" if keeper.has_begun else "stopped at once, before its first step"
+        ended = RunEnded(state="stopped", reason=what)
         with contextlib.suppress(EpochalError):
-            keeper.record(ended)
+            keeper.end(ended)
     with contextlib.suppress(EpochalError):
         keeper.release()
     return 1 if ended.state in {"failed", "diverged"} else 0

@@ -7,14 +7,14 @@ stderr. It is nobody's service: one job, then it ends.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from epochal.core.clock import SystemClock
 from epochal.core.errors import EpochalError
+from epochal.fsio.wire import Wire, take_stdout
 from epochal.project.runfile import RunSpec, read_run
 
 
@@ -24,13 +24,12 @@ USAGE = "python -P -m epochal.predict_host test RUN_DIR | predict RUN_DIR FOLDER
 class Speaker:
     """The wire to whoever asked."""
 
-    def __init__(self, wire: IO[str]) -> None:
+    def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
     def say(self, kind: str, **body: Any) -> None:
         """Send one message."""
-        self._wire.write(json.dumps({"kind": kind, **body}, ensure_ascii=True, allow_nan=False) + "\n")
-        self._wire.flush()
+        self._wire.say({"kind": kind, **body})
 
     def progress(self, text: str, fraction: float | None = None) -> None:
         """Tell what is being done."""
@@ -40,20 +39,17 @@ class Speaker:
 def main(arguments: list[str] | None = None) -> int:
     """Do the one job asked for; 0 when its result was told, 1 when an error was."""
     words = sys.argv[1:] if arguments is None else arguments
-    # LightGBM and others print to stdout from C: only our own copy of the descriptor reaches whoever asked.
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as wire:
-        os.dup2(2, 1)
-        speaker = Speaker(wire)
-        try:
-            return _do(words, speaker)
-        except EpochalError as error:
-            speaker.say("error", **error.as_dict())
-        except (KeyboardInterrupt, BrokenPipeError):
-            return 130
-        except Exception as error:  # noqa: BLE001 - an edge: whoever asked must be told what happened, whatever it was
-            what = f"{type(error).__name__}: {error}"
-            speaker.say("error", code="predict-host", what=what, where=" ".join(words[1:2]), fix="see `epochal doctor`")
-        return 1
+    speaker = Speaker(take_stdout())
+    try:
+        return _do(words, speaker)
+    except EpochalError as error:
+        speaker.say("error", **error.as_dict())
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 130
+    except Exception as error:  # noqa: BLE001 - an edge: whoever asked must be told what happened, whatever it was
+        what = f"{type(error).__name__}: {error}"
+        speaker.say("error", code="predict-host", what=what, where=" ".join(words[1:2]), fix="see `epochal doctor`")
+    return 1
 
 
 def _do(words: list[str], speaker: Speaker) -> int:

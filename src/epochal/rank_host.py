@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -24,6 +26,8 @@ from epochal.runs.channel import Channel, inherited
 from epochal.runs.identity import my_identity
 
 
+_PR_SET_PDEATHSIG = 1
+"""In linux/prctl.h."""
 _MOST_TEXT = 4000
 """Of an error's words, sent to the host."""
 
@@ -35,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--way", choices=get_args(Way), default="exactly", help="how a run that was begun may go on")
     asked = parser.parse_args(arguments)
     rank = int(os.environ.get("RANK", "0"))
+    _end_with_launcher()
     channel = inherited()
     if channel is not None:
         channel.when_gone(lambda: os._exit(1))
@@ -50,6 +55,15 @@ def main(arguments: list[str] | None = None) -> int:
         fix = "see host.log in the run's folder"
         return _failed(channel, rank, {"code": "unexpected", "what": shown, "where": f"rank {rank}", "fix": fix})
     return 0
+
+
+def _end_with_launcher() -> None:
+    """Have the kernel end this process when its launcher ends: a rank that hangs in foreign code cannot do so itself."""
+    if sys.platform == "linux":
+        launcher = os.getppid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != launcher:
+            os._exit(1)
 
 
 def _train(spec: RunSpec, way: Way, channel: Channel | None) -> None:

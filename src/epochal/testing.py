@@ -24,6 +24,8 @@ from epochal.core.events import (
     TrainingStarted,
 )
 from epochal.core.settings import Columns, Goal, Model, Project, Source, SplitSettings, Train
+from epochal.journal.record import Record
+from epochal.journal.reduce import RunState, reduce_all
 from epochal.project.file import ProjectFile, create_project
 from epochal.project.runfile import RunSpec, write_run
 
@@ -146,6 +148,13 @@ def training_started(*, epochs: int = 50, steps_per_epoch: int = 60) -> Training
         rows_validation=270,
         parameters=212_000,
     )
+
+
+def fold(*events: Event, state: RunState | None = None) -> RunState:
+    """A run's state after these events."""
+    state = state or RunState()
+    first = state.last_n + 1
+    return reduce_all(state, [Record(first + i, e.kind, 0, f"t{first + i}", e) for i, e in enumerate(events)])
 
 
 def run_events(

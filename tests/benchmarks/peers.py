@@ -2,10 +2,14 @@
 
 All train the same network from the same tensors with the same loss, AdamW, learning rate, weight decay, batch size and
 number of steps, in float32 and without evaluation; a small network is made of torch's own layers. The hand-written loop
-takes AdamW as it comes, all others the fused one. Each library is set up for speed as its own documentation says: nothing
-is shown, saved or evaluated, data is loaded in the process, gradients are not clipped, losses are read every 64 steps
+and `skorch` take AdamW as it comes, all others the fused one. Each library is set up for speed as its own documentation
+says: nothing is shown, saved or evaluated, data is loaded in the process, gradients are not clipped, losses are read every 64 steps
 where they are read at all. Only the training itself is timed. The libraries come with the extra `bench`; each is imported
 when it is run.
+
+skorch stands there twice: `skorch` as it comes, when it keeps a fifth of the rows to itself and scores them after every
+epoch, and `skorch_bare` set up for speed: without that, and with the fused AdamW. An ensemble is trained by hand as the package `tabm` makes it (`loop`), and as
+epochal computes it (`loop_same_network`).
 """
 
 from __future__ import annotations
@@ -43,11 +47,13 @@ class Job:
     learning_rate: float
     weight_decay: float
     device: torch.device
+    validated: int = 0
+    """Of the rows so many are kept for validation, after every pass."""
 
     @property
     def steps(self) -> int:
         """Whole batches in all passes; a smaller last batch is dropped."""
-        return self.epochs * (len(self.x) // self.batch_size)
+        return self.epochs * ((len(self.x) - self.validated) // self.batch_size)
 
     @property
     def adamw(self) -> dict[str, Any]:
@@ -66,6 +72,25 @@ def plain_network(inputs: int, classes: int, *, width: int, depth: int, dropout:
         layers += [nn.Linear(width if i else inputs, width), nn.ReLU()]
         layers += [nn.Dropout(dropout)] if dropout else []
     return nn.Sequential(*layers, nn.Linear(width, classes))
+
+
+def package_ensemble(
+    classes: int, bins: list[Tensor], *, embedding_width: int, members: int, width: int, depth: int, dropout: float
+) -> nn.Module:
+    """TabM of the package's own layers over embedded numbers, one for each entry of `bins`: edges (E,)."""
+    from rtdl_num_embeddings import PiecewiseLinearEmbeddings
+    from tabm import TabM
+
+    module: nn.Module = TabM.make(
+        n_num_features=len(bins),
+        d_out=classes,
+        num_embeddings=PiecewiseLinearEmbeddings(bins, embedding_width, activation=False, version="B"),
+        k=members,
+        d_block=width,
+        n_blocks=depth,
+        dropout=dropout,
+    )
+    return module
 
 
 class WithoutCodes(nn.Module):
@@ -266,27 +291,35 @@ def with_lightning(job: Job) -> float:
 
 
 def with_skorch(job: Job) -> float:
-    """skorch's NeuralNetClassifier."""
+    """skorch's NeuralNetClassifier with the validation that it does unless told otherwise, of a fifth, and torch's AdamW."""
+    return _skorch(job, optimizer__fused=False)
+
+
+def with_skorch_bare(job: Job) -> float:
+    """The same without any validation, and with the fused AdamW."""
+    return _skorch(job, train_split=None)
+
+
+def _skorch(job: Job, **settings: Any) -> float:
     from skorch import NeuralNetClassifier
 
     net = NeuralNetClassifier(
         job.module,
         criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.AdamW,
-        **{f"optimizer__{name}": value for name, value in job.adamw.items()},
         batch_size=job.batch_size,
         max_epochs=job.epochs,
-        train_split=None,
         iterator_train__shuffle=True,
         iterator_train__drop_last=True,
         verbose=0,
         device=str(job.device),
+        **{**{f"optimizer__{name}": value for name, value in job.adamw.items()}, **settings},
     )
-    x, y = job.x.cpu().numpy(), job.y.cpu().numpy()
+    x, y = job.x.cpu(), job.y.cpu()
     net.initialize()
     with Timed(job.device) as timed:
         net.partial_fit(x, y)
-    _check_steps(sum(len(epoch["batches"]) for epoch in net.history), job)
+    _check_steps(sum("train_loss" in batch for epoch in net.history for batch in epoch["batches"]), job)
     return timed.seconds
 
 
@@ -299,6 +332,7 @@ def _check_steps(steps: int, job: Job) -> None:
 _LIBRARIES: dict[str, tuple[tuple[str, ...], Peer]] = {
     "hf_trainer": (("transformers", "accelerate"), with_hf_trainer),
     "lightning": (("lightning",), with_lightning),
+    "skorch_bare": (("skorch",), with_skorch_bare),
     "skorch": (("skorch",), with_skorch),
 }
 """By the name in the result: the packages needed, and the training."""

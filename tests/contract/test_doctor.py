@@ -166,6 +166,13 @@ def test_leftovers_and_links_that_lead_out_are_told(folder, tmp_path):
     assert {"leftover", "link", "same-number", "stray-folder"} <= set(codes(folder))
 
 
+def test_what_a_killed_process_was_replacing_is_told_to_be_put_back_never_to_be_deleted(folder):
+    aside = folder / "runs" / ".old.0001-trees.0123456789ab.tmp"
+    aside.mkdir()
+    (found,) = (f for f in examine(folder) if f.code == "leftover")
+    assert found.fix == "rename it to 0001-trees"
+
+
 def test_a_cache_that_git_would_take_in_is_told(folder):
     (folder / ".git").mkdir()
     assert codes(folder) == []

@@ -101,6 +101,12 @@ class TestAMistake:
             ('metric = "f1"', 'metric = "f"', "f1", "unknown-value"),
             ('kind = "stratified"', 'kind = "stratify"', "stratified", "unknown-value"),
             ('uri = "data/messages.csv"', 'url = "data/messages.csv"', "uri", "unknown-key"),
+            ("epochs = 10", "metric = 10", "`goal.metric`", "unknown-key"),
+            ("leaves = 15", "epochs = 15", "`train.epochs`", "unknown-key"),
+            ("format = 1", "epochs = 1", "`train.epochs`", "unknown-key"),
+            ("format = 1", "epoch = 1", "`train.epochs`", "unknown-key"),
+            ("format = 1", "seed = 1", "`split.seed` or `train.seed`", "unknown-key"),
+            ("format = 1", "widht = 1", "with its table", "unknown-key"),
         ],
     )
     def test_is_one_error_with_line_and_the_right_name(self, tmp_path, right, wrong, named, code):

@@ -1,22 +1,30 @@
 """Run folders: made once, numbered without gaps, found by any of their names, steered by plain files."""
 
 import json
+import math
+import os
 import subprocess
 import sys
 import threading
 import tomllib
+from dataclasses import replace
 
 import pytest
 
 from epochal.core.errors import RunError
-from epochal.core.events import HostStarted, Noticed, RunEnded, StepsDone
+from epochal.core.events import EpochDone, HostStarted, Noticed, RunEnded, StepsDone
 from epochal.core.settings import Columns, Goal, Model, Project, Source, SplitSettings
+from epochal.fsio import NotSaved
 from epochal.journal.append import JournalWriter
-from epochal.project.runfile import read_run
+from epochal.journal.reduce import RunState, reduce_all
+from epochal.journal.tail import read_journal
+from epochal.project.runfile import read_run, write_run
 from epochal.runs.control import Inbox, acknowledged, send
 from epochal.runs.follow import EASED_BYTES, EASED_LOOKS, EASED_SECONDS, Follower, log_lines
+from epochal.runs.keeper import Keeper
 from epochal.runs.launch import make_run
-from epochal.runs.state import find_run, list_runs, run_folders, run_info
+from epochal.runs.resume import refuse_resume
+from epochal.runs.state import find_run, info_of, list_runs, run_folders, run_info
 from epochal.testing import kept_run, run_events, tiny_project, tiny_run
 
 
@@ -121,9 +129,50 @@ def test_only_run_folders_are_runs(spec, tmp_path):
     assert [info.name for info in list_runs(tmp_path)] == ["0001-linear"]
 
 
-def test_a_run_that_was_never_started_is_interrupted(spec):
+def test_a_run_that_was_never_started_is_ready_and_nothing_went_wrong(spec):
     info = run_info(spec.folder)
-    assert (info.status, info.alive, info.can_resume) == ("interrupted", False, True)
+    assert (info.status, info.alive) == ("ready", False)
+    assert "not started yet" in info.note
+    assert Follower(spec.folder).poll().status == "ready"
+
+
+def test_a_run_that_was_never_started_is_passed_over_by_who_asks_for_started_ones(spec, tmp_path):
+    """What `test` takes when no run is named; one that is named is taken as it is."""
+    ended(spec.folder, "done")
+    ready = replace(spec, folder=spec.folder.with_name("0002-linear"), name="0002-linear")
+    ready.folder.mkdir()
+    write_run(ready)
+
+    assert find_run(tmp_path).name == "0002-linear"
+    assert find_run(tmp_path, started=True).name == "0001-linear"
+    assert find_run(tmp_path, "2", started=True).name == "0002-linear"
+
+
+def test_a_run_that_is_being_trained_cannot_be_made_ready_for_another_host(spec):
+    """Not even by who only wants the line that would start it."""
+    host = Keeper(spec.folder, "host")
+    host.record(HostStarted(host="detached", pid=os.getpid(), machine="here", device="", survives=""))
+    with pytest.raises(RunError, match="already being trained") as refused:
+        refuse_resume(run_info(spec.folder))
+    host.release()
+
+    assert refused.value.error_code == "run-busy"
+
+
+def test_a_request_that_finds_no_place_is_refused_by_name(spec):
+    (spec.folder / "commands").write_text("a file where the folder should be")
+    with pytest.raises(NotSaved):
+        send(spec.folder, "stop")
+
+
+def test_all_that_was_asked_of_an_earlier_host_is_put_aside_however_much_it_is(spec):
+    for _ in range(200):
+        send(spec.folder, "stop")
+    host = Keeper(spec.folder, "host")
+    host.release()
+
+    assert Inbox(spec.folder).waiting() == []
+    assert not host.stop_asked
 
 
 @pytest.mark.parametrize("state", ["done", "stopped", "diverged", "failed"])
@@ -133,7 +182,6 @@ def test_an_ended_run_is_known_by_its_last_record_alone(spec, state):
     info = run_info(spec.folder)
 
     assert (info.status, info.note, info.value, info.value_step, info.step) == (state, "because", 0.5, 7, 9)
-    assert info.can_resume is (state != "done")
     assert set(info.as_row()) == {
         "run",
         "state",
@@ -150,6 +198,28 @@ def test_an_ended_run_is_known_by_its_last_record_alone(spec, state):
         "world_size", "path",
     }  # fmt: skip
     json.dumps([info.as_row(), info.as_result()])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("state", ["running", "failed", "done"])
+def test_a_metric_that_is_not_defined_on_the_rows_is_none_in_every_document(spec, state, value):
+    """As ROC-AUC where validation has one class; JSON has no such number."""
+    judged = EpochDone(
+        step=4, epoch=1.0, train_loss=0.1, validation_loss=0.2, metrics={}, value=value, best=True, seconds=1.0
+    )
+    end = {
+        "running": [],
+        "failed": [RunEnded(state="failed", reason="broke", best_value=value, best_step=4, samples_per_second=value)],
+        "done": [RunEnded(state="done", reason="finished", best_step=4, steps=4)],
+    }[state]
+    with kept_run(spec, [judged, *end]):
+        short = run_info(spec.folder)
+        whole = info_of(spec, reduce_all(RunState(), read_journal(spec.folder)))
+
+    for info in (short, whole):
+        assert info.value is None
+        assert json.loads(json.dumps(info.as_row(), allow_nan=False))["value"] is None
+        assert json.loads(json.dumps(info.as_result(), allow_nan=False))["best"]["value"] is None
 
 
 def test_a_journal_that_grows_is_read_anew(spec):
@@ -189,6 +259,17 @@ def test_a_half_written_request_is_taken_once_it_is_whole(spec):
     (folder / "a.json").write_text('{"verb": "stop"} ')
 
     assert [command.verb for command in inbox.waiting()] == ["stop"]
+
+
+def test_files_that_are_no_requests_hold_up_none_however_many_they_are(spec):
+    """A stop is taken although hundreds of files that sort before it say nothing."""
+    folder = spec.folder / "commands"
+    folder.mkdir()
+    for n in range(200):
+        (folder / f"{n:05d}.json").write_text("{}")
+    asked = send(spec.folder, "stop")
+
+    assert [command.id for command in Inbox(spec.folder).waiting()] == [asked]
 
 
 def test_what_no_run_can_do_is_refused_before_it_is_asked(spec, tmp_path):

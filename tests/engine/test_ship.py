@@ -20,6 +20,7 @@ from epochal.core.errors import Cancelled, EpochalError, RunError
 from epochal.core.events import RunEnded
 from epochal.core.ledger import Ledger, SourceLines
 from epochal.core.settings import parse_project
+from epochal.fsio.wire import Wire
 from epochal.project.looks import read_looks
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, read_run, write_run
@@ -48,7 +49,7 @@ def quiet(_text: str, _fraction: float | None) -> None:
 
 def test_here(spec: RunSpec) -> None:
     """Open the test set without a process of its own: what the process does, sooner."""
-    predict_host.test(spec, predict_host.Speaker(io.StringIO()))
+    predict_host.test(spec, predict_host.Speaker(Wire(io.StringIO())))
 
 
 test_here.__test__ = False  # type: ignore[attr-defined]
@@ -288,9 +289,9 @@ def test_the_record_leads_from_the_figures_to_the_data(regressor: tuple[RunSpec,
 
 def test_each_look_is_counted_and_the_next_one_says_so(regressor: tuple[RunSpec, dict]) -> None:
     spec, first = regressor
-    killed = spec.folder / ".report.0123456789ab.tmp"
-    killed.mkdir()
-    (killed / "view.json").write_text("{")
+    for name in (".report.0123456789ab.tmp", ".trash.report.0123456789ab.tmp"):
+        (spec.folder / name).mkdir()
+        (spec.folder / name / "view.json").write_text("{")
 
     again = client.test_run(spec, quiet)
 

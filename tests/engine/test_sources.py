@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zlib
+from dataclasses import replace
 
 import duckdb
 import pyarrow as pa
@@ -16,8 +17,8 @@ import pytest
 from pyarrow import feather
 
 from epochal.core.errors import Cancelled, SourceError
-from epochal.core.settings import parse_project
-from epochal.data import sources, textsource
+from epochal.core.settings import Source, parse_project
+from epochal.data import fingerprint, places, sources, textsource
 from epochal.data.head import head
 
 
@@ -282,6 +283,20 @@ def test_a_folder_with_a_loader_script_runs_none_of_it(con, tmp_path, monkeypatc
     with pytest.raises(SourceError):
         load(con, tmp_path, "evil")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("uri", ["rows.csv", "rows-*.csv", "hf://{folder}/set"])
+def test_which_sources_changed_since_their_hash_was_taken_is_told_of_files_and_folders(tmp_path, uri):
+    (tmp_path / "set").mkdir()
+    for path in ("rows.csv", "rows-1.csv", "set/train.csv"):
+        (tmp_path / path).write_text("a\n1\n", encoding="utf-8")
+    source = Source(name="s", uri=uri.format(folder=tmp_path))
+    source = replace(source, sha256=fingerprint.of_place(places.resolve(source, tmp_path)))
+    assert fingerprint.changed((source,), tmp_path) == ()
+
+    for path in ("rows.csv", "rows-1.csv", "set/train.csv"):
+        (tmp_path / path).write_text("a\n2\n", encoding="utf-8")
+    assert fingerprint.changed((source,), tmp_path) == ("s",)
 
 
 def test_an_import_is_made_once_and_again_when_the_source_changes(con, tmp_path):

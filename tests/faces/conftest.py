@@ -10,6 +10,7 @@ import re
 import select
 import signal
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -18,6 +19,9 @@ from pathlib import Path
 
 import pyte
 import pytest
+
+from epochal.runs.identity import kill
+from epochal.runs.signs import read_sign
 
 
 OURS = re.compile(
@@ -176,3 +180,15 @@ def terminal(tmp_path: Path) -> Iterator[OpenTerminal]:
     yield open_terminal
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the module's project `made`, without runs; hosts that a test leaves behind are ended."""
+    folder = tmp_path / "p"
+    subprocess.run(["cp", "-r", made, folder], check=True)
+    yield folder
+    for run in folder.glob("runs/*"):
+        sign = read_sign(run)
+        if sign is not None and sign.identity.pid != os.getpid():
+            kill(sign.identity, signal.SIGKILL)

@@ -131,6 +131,49 @@ def test_a_run_of_another_family_drops_what_it_has_no_use_for_and_says_so(tmp_pa
     assert (folder / "project.toml").read_text().count("batch_size = 16") == before.count("batch_size = 16") == 1
 
 
+PARTS = (
+    "starting the trial",
+    "reading the rows",
+    "timing steps",
+    "judging the untrained model",
+    "learning one batch by heart",
+    "raising the learning rate step by step",
+    "trying batches of 32 rows",
+)
+
+
+def test_a_terminal_sees_which_part_is_being_done(terminal, tmp_path):
+    face = terminal("check", str(project_with(tmp_path / "p", batch_size=32)), columns=100)
+    assert face.wait_exit(120) == 0
+
+    places = [face.raw.find(part.encode()) for part in PARTS]
+    assert -1 not in places, PARTS[places.index(-1)]
+    assert places == sorted(places)
+
+
+def test_nothing_but_the_document_is_said_where_one_is_asked_for(terminal, folder):
+    face = terminal("check", str(folder), "--quick", "--json", columns=4000)
+    face.wait_exit(120)
+
+    assert json.loads(face.raw)["estimate"]["seconds"] > 0
+
+
+def test_only_the_latest_results_are_kept(tmp_path):
+    """Each change of a setting has a result of its own; old ones do not pile up in the cache."""
+    folder = project_with(tmp_path / "p", epochs=1)
+    old = folder / ".epochal" / "checks"
+    old.mkdir(parents=True)
+    for n in range(40):
+        (old / f"{n:016d}.json").write_text("{}")
+        os.utime(old / f"{n:016d}.json", (n, n))
+    document("check", folder)
+
+    kept = {p.name for p in old.iterdir()}
+    assert len(kept) == 20
+    assert f"{39:016d}.json" in kept
+    assert f"{20:016d}.json" not in kept
+
+
 def test_ctrl_c_ends_a_check_without_a_trace(terminal, folder):
     face = terminal("check", str(folder), columns=100)
     face.wait_for(lambda text: "learning rate step by step" in text or "by heart" in text or "timing steps" in text)

@@ -1,13 +1,8 @@
 """Checkpoints as a person handles them: written on request, kept, listed; a resume that cannot match asks first."""
 
 import json
-import os
-import random
 import re
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -15,9 +10,9 @@ from epochal.journal.tail import read_journal
 from epochal.runs.follow import Follower
 from epochal.runs.identity import kill
 from epochal.runs.signs import read_sign
+from shared import document, epochal, plants_project, until
 
 
-PATIENCE_SECONDS = 90
 SETTINGS = {
     "model.family": "linear",
     "train.epochs": 1_000_000,
@@ -27,57 +22,10 @@ SETTINGS = {
 }
 
 
-def epochal(*words, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "epochal", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        timeout=PATIENCE_SECONDS,
-    )
-    assert done.returncode == code, done.stderr
-    return done
-
-
-def document(*words):
-    return json.loads(epochal(*words, "--json").stdout)
-
-
-def until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    return pytest.fail("it did not happen")
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A project ready to train, of whose runs none writes a checkpoint unless it is asked."""
-    chance = random.Random(7)
-    folder = tmp_path_factory.mktemp("checkpoints")
-    lines = ["stem,leaf,edible"]
-    for _ in range(3000):
-        edible = chance.random() < 0.5
-        sizes = f"{chance.gauss(10 if edible else 11, 1.5):.2f},{chance.gauss(3 if edible else 2.5, 0.8):.2f}"
-        lines.append(f"{sizes},{'yes' if edible else 'no'}")
-    (folder / "plants.csv").write_text("\n".join(lines) + "\n")
-    sets = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
-    epochal("new", folder / "p", "--data", folder / "plants.csv", "--target", "edible", *sets)
-    return folder / "p"
-
-
-@pytest.fixture
-def project(made, tmp_path):
-    folder = tmp_path / "p"
-    subprocess.run(["cp", "-r", made, folder], check=True)
-    yield folder
-    for run in folder.glob("runs/*"):
-        sign = read_sign(run)
-        if sign is not None and sign.identity.pid != os.getpid():
-            kill(sign.identity, signal.SIGKILL)
+    return plants_project(tmp_path_factory.mktemp("checkpoints"), SETTINGS)
 
 
 def under_way(project):
@@ -125,12 +73,22 @@ def test_a_checkpoint_is_written_on_request_kept_and_listed(project):
 
 
 @pytest.mark.parametrize(
-    "words", [("--list", "--pin"), ("--unpin",), ("--step", "3"), ("--step", "x", "--pin"), ("--pin", "--unpin")]
+    "words",
+    [
+        ("--list", "--pin"),
+        ("--list", "--step", "3"),
+        ("--unpin",),
+        ("--step", "3"),
+        ("--step", "x", "--pin"),
+        ("--pin", "--unpin"),
+    ],
 )
-def test_words_that_do_not_go_together_are_refused(project, words):
-    (project / "runs").mkdir(exist_ok=True)
-    done = epochal("checkpoint", project, *words, code=2)
-    assert "[usage]" in done.stderr or "[no-run]" in done.stderr
+def test_words_that_do_not_go_together_are_refused_before_a_run_is_looked_for(tmp_path, words):
+    """Words that are right are told that there is no run; these are told what is wrong with them."""
+    (tmp_path / "project.toml").write_text('format = 1\nname = "p"\n')
+
+    assert "[no-run]" in epochal("checkpoint", tmp_path, "--list", code=2).stderr
+    assert "[usage]" in epochal("checkpoint", tmp_path, *words, code=2).stderr
 
 
 def test_a_resume_that_cannot_match_is_refused_and_goes_on_anyway_when_told_to(project):
@@ -145,6 +103,19 @@ def test_a_resume_that_cannot_match_is_refused_and_goes_on_anyway_when_told_to(p
     ended = Follower(run).read_all()
     assert ended.seams == (step,)
     assert [r.event.code for r in read_journal(run) if r.event.kind == "notice"].count("seam") == 1
+
+
+def test_a_resume_past_a_damaged_checkpoint_says_so_where_no_terminal_is(project):
+    run = under_way(project)
+    older, newest = (document("checkpoint", project, "--pin")["step"] for _ in range(2))
+    kill(read_sign(run).identity, signal.SIGKILL)
+    until(lambda: Follower(run).read_all().status == "interrupted")
+    weights = run / "checkpoints" / f"step-{newest:08d}" / "model.safetensors"
+    weights.write_bytes(bytes(weights.stat().st_size))
+
+    said = epochal("resume", project).stderr
+
+    assert f"run 1: the checkpoint of step {newest} is damaged: the run goes on from step {older}" in said
 
 
 def test_the_workbench_shows_why_and_offers_the_choices(terminal, project):

@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import shared
 from epochal.cli.arguments import UsageError, apply_sets, parse_sets, parse_value
 from epochal.cli.console import wrap
 from epochal.cli.main import VERBS, parser_of
@@ -24,15 +26,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = {"textual", "rich", "torch", "duckdb", "pyarrow", "numpy", "sklearn", "datasets", "plotext", "lightgbm"}
 
 
-def epochal(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "epochal", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-    )
+epochal = partial(shared.epochal, check=False)
 
 
 def test_help_imports_nothing_heavy():

@@ -194,6 +194,74 @@ def test_a_setting_the_class_does_not_take_is_named_before_a_run(sample, epochal
     assert "did you mean `width`" in done.stdout
 
 
+class TestWhatARunWouldBeRefusedFor:
+    """It is told before a run has a number, and nothing of the project changes."""
+
+    @pytest.mark.parametrize(
+        ("sets", "said", "fix"),
+        [
+            (["model.widht=3"], "takes no setting `widht`", "did you mean `width`?"),
+            (["model.epochs=3"], "takes no setting `epochs`", "did you mean `train.epochs`?"),
+            (["epochs=3"], "`epochs` is not known", "did you mean `train.epochs`?"),
+            (["model.module=model.py:Nett"], "model.py has no class Nett", "class Nett(torch.nn.Module)"),
+            (["model.module=net.py:Additive"], "no file net.py", "model.py:CLASS"),
+            (
+                ["train.class_weights=balanced", "train.label_smoothing=0.1"],
+                "label_smoothing = 0.1 means nothing: the model has a loss of its own",
+                "leave out --set train.class_weights",
+            ),
+        ],
+    )
+    def test_in_its_settings(self, sample, epochal, sets, said, fix):
+        epochal("trust", sample, "--yes")
+        refused = epochal("train", sample, *(word for one in sets for word in ("--set", one)))
+
+        assert refused.returncode == 2
+        assert said in refused.stderr
+        assert fix in refused.stderr
+        assert not (sample / "runs").exists()
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [("def f(:\n", "SyntaxError"), ("import no_such_library\n", "No module named 'no_such_library'")],
+    )
+    def test_in_its_file_with_the_line(self, sample, epochal, text, said):
+        model = sample / "model.py"
+        model.write_text(model.read_text() + text)
+        epochal("trust", sample, "--yes")
+        refused = epochal("train", sample)
+
+        assert refused.returncode == 2
+        assert said in refused.stderr
+        assert f"where: model.py:{len(model.read_text().splitlines())}" in refused.stderr
+        assert "`python model.py`" in refused.stderr
+        assert not (sample / "runs").exists()
+
+    def test_is_listed_by_the_check(self, sample, epochal):
+        epochal("trust", sample, "--yes")
+        project = sample / "project.toml"
+        project.write_text(project.read_text().replace("[train]", "[train]\nlabel_smoothing = 0.1"))
+        problems = json.loads(epochal("check", sample, "--quick", "--json").stdout)["problems"]
+
+        (useless,) = (p for p in problems if p["code"] == "useless-setting")
+        assert useless["where"] == "[train] label_smoothing"
+        assert "loss of its own" in useless["what"]
+
+
+def test_the_test_set_of_a_run_without_a_model_names_the_newest_that_has_one(sample, epochal):
+    epochal("trust", sample, "--yes")
+    alone = epochal("train", sample, "--set", "train.epochs=2")
+    model = sample / "model.py"
+    model.write_text(model.read_text().replace('hidden = torch.relu(batch["numbers"]', "hidden = torch.relu(None"))
+    epochal("trust", sample, "--yes")
+    failed = epochal("train", sample)
+    refused = epochal("test", sample)
+
+    assert (alone.returncode, failed.returncode, refused.returncode) == (0, 1, 2)
+    assert "run 0002-own is failed and has no finished model  [no-model]" in refused.stderr
+    assert "the newest run with a model is 1, 0001-own (done)" in refused.stderr
+
+
 def test_a_model_is_named_for_one_run_alone(sample, epochal):
     epochal("trust", sample, "--yes")
     project = sample / "project.toml"

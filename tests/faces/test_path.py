@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,24 +13,7 @@ from epochal.cli.documents import KEYS, LEDGER, SOURCE
 from epochal.core.split import DEALT_ANEW
 from epochal.runs.choose import last_choice
 from epochal.runs.state import find_run
-
-
-def epochal(*words, cwd=None, check=True):
-    done = subprocess.run(
-        [sys.executable, "-m", "epochal", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-    )
-    if check:
-        assert done.returncode == 0, done.stderr
-    return done
-
-
-def document(*words, **kw):
-    return json.loads(epochal(*words, "--json", **kw).stdout)
+from shared import document, epochal
 
 
 def write_flowers(path: Path) -> None:
@@ -283,9 +264,8 @@ def test_a_column_that_deals_the_rows_out_is_no_input_of_check_choice_and_run(tm
     assert spec.inputs == ("size", "weight")
     assert {p["code"]: p["rows"] for p in checked["problems"]}["disputed-target"] == 4
     assert checked["estimate"]["seconds"] > 0
-    told = last_choice(
-        tmp_path / "p", spec.project, snapshot_id=spec.snapshot_id, split_id=spec.split_id, inputs=spec.inputs
-    )
+    built = {"snapshot_id": spec.snapshot_id, "split_id": spec.split_id, "inputs": spec.inputs}
+    told = last_choice(tmp_path / "p", spec.project, built)
     assert told == made["choice"]
 
 

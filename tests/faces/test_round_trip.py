@@ -1,11 +1,11 @@
 """What a test said of its rows, `predict` says of the same rows: whatever types a recipe makes of them."""
 
 import csv
-import subprocess
-import sys
 
 import pyarrow.parquet as pq
 import pytest
+
+from shared import epochal
 
 
 COMPUTED = {
@@ -24,14 +24,6 @@ COMPUTED = {
     "ratio": "cast(cast(i as int) % 4 as float) / 2",
 }
 KINDS = {"hour": "category", "ratio": "category", "exact": "category", "huge": "category", "even": "category"}
-
-
-def epochal(*words):
-    done = subprocess.run(
-        [sys.executable, "-m", "epochal", *map(str, words)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def write_rows(path):

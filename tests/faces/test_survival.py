@@ -7,12 +7,10 @@ then ends by itself.
 import contextlib
 import json
 import os
-import random
 import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,8 @@ from epochal.runs.follow import Follower
 from epochal.runs.identity import is_alive, kill
 from epochal.runs.launch import HOST_COMMAND
 from epochal.runs.signs import read_sign
+from epochal.runs.state import run_info
+from shared import epochal, plants_project, until
 
 
 PATIENCE_SECONDS = 60
@@ -36,60 +36,10 @@ SETTINGS = {
 }
 
 
-def epochal(*words, check=True, **settings):
-    done = subprocess.run(
-        [sys.executable, "-m", "epochal", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        timeout=PATIENCE_SECONDS,
-        **settings,
-    )
-    if check:
-        assert done.returncode == 0, done.stderr
-    return done
-
-
-def sets(settings):
-    return [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-
-
-def until(condition, seconds=PATIENCE_SECONDS):
-    """Wait for something that must come; its value."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    pytest.fail("it did not happen")
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A project on plants whose kind follows their sizes only loosely, ready to train."""
-    chance = random.Random(7)
-    folder = tmp_path_factory.mktemp("survival")
-    lines = ["stem,leaf,edible"]
-    for _ in range(3000):
-        edible = chance.random() < 0.5
-        sizes = f"{chance.gauss(10 if edible else 11, 1.5):.2f},{chance.gauss(3 if edible else 2.5, 0.8):.2f}"
-        lines.append(f"{sizes},{'yes' if edible else 'no'}")
-    (folder / "plants.csv").write_text("\n".join(lines) + "\n")
-    epochal("new", folder / "p", "--data", folder / "plants.csv", "--target", "edible", *sets(SETTINGS))
-    return folder / "p"
-
-
-@pytest.fixture
-def project(made, tmp_path):
-    """A copy of the project without runs; hosts that a test leaves behind are ended."""
-    folder = tmp_path / "p"
-    subprocess.run(["cp", "-r", made, folder], check=True)
-    yield folder
-    for run in folder.glob("runs/*"):
-        sign = read_sign(run)
-        if sign is not None and sign.identity.pid != os.getpid():
-            kill(sign.identity, signal.SIGKILL)
+    """A project ready to train on plants."""
+    return plants_project(tmp_path_factory.mktemp("survival"), SETTINGS)
 
 
 def only_run(folder):
@@ -334,6 +284,20 @@ def test_ctrl_c_while_following_asks_for_a_stop_with_a_checkpoint_and_leaves_a_m
     assert json.loads(epochal("test", project, "--json").stdout)["metrics"]["accuracy"] > 0.55
 
 
+@pytest.mark.parametrize("words", [(), ("--no-follow",)])
+def test_ctrl_c_while_the_run_is_being_started_asks_it_to_stop(project, words):
+    """It is never left behind unsaid: where the ctrl-c comes so early that it reaches the host too, there is none."""
+    with following(project, "--set", 'train.time_limit="1 h"', *words) as process:
+        run = only_run(project)
+        until(lambda: read_sign(run) is not None)
+        os.killpg(process.pid, signal.SIGINT)
+        _said, noticed = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 130, noticed
+    assert "asked the run to stop with a checkpoint" in noticed or "run 1 was not started" in noticed
+    until(lambda: run_info(run).status == ("failed" if "not started" in noticed else "stopped"))
+
+
 def test_a_second_ctrl_c_stops_at_once(project):
     with following(project, "--set", 'train.time_limit="1 h"') as process:
         run = only_run(project)
@@ -369,7 +333,24 @@ def test_a_third_ctrl_c_ends_a_process_that_does_not_answer(project):
     assert "ctrl-c again ends its process" in noticed
     assert "ended the run's process without a checkpoint" in noticed
     assert "interrupted" in said
+    assert "its process was ended as asked" in said
+    assert "without a word" not in said
+    assert f"Next: epochal resume {project} 1, which begins it anew" in said
     assert is_alive(host) is False
+
+
+def test_a_run_that_is_ended_before_its_first_checkpoint_promises_none(project):
+    late = ("--set", 'train.time_limit="1 h"', "--set", 'train.first_checkpoint="1 h"', "--set", "train.epochs=1000000")
+    with following(project, *late) as process:
+        run = only_run(project)
+        until(lambda: state(run).step)
+        kill(read_sign(run).identity, signal.SIGKILL)
+        said, noticed = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 3
+    assert "its process ended without a word; without a checkpoint: a resume begins anew" in said
+    assert f"Next: epochal resume {project} 1, which begins it anew" in said
+    assert "checkpoint" not in noticed
 
 
 def test_a_key_pressed_three_times_ends_a_process_that_does_not_answer(terminal, project):

@@ -1,6 +1,7 @@
 """A host whose training is small and slow: EPOCHAL_STEPS steps of EPOCHAL_PAUSE seconds, a checkpoint every ten.
 
-The checkpoint is the number of the step; a resumed training goes on from it. Everything else is the real host.
+The checkpoint is the number of the step; a resumed training goes on from it. With EPOCHAL_FAULT it breaks ("raise") or
+never comes to its first step ("hang"). Everything else is the real host.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from epochal import fsio
+from epochal import fsio, host
 from epochal.core.events import (
     CheckpointSaved,
     EpochDone,
@@ -21,7 +22,6 @@ from epochal.core.events import (
     RunEnded,
     StepsDone,
 )
-from epochal.host import main
 from epochal.project.runfile import RunSpec
 from epochal.runs.thread_host import Poll, Training
 from epochal.testing import training_started
@@ -33,6 +33,10 @@ def slow(spec: RunSpec, _way: str = "exactly") -> Training:
     folder = spec.folder / "checkpoints"
 
     def events(poll: Poll) -> Iterator[Event]:
+        if "hang" in os.environ.get("EPOCHAL_FAULT", ""):
+            yield PhaseStarted(name="preparing", detail="reading model.py:Net")
+            while True:
+                time.sleep(0.001)
         yield PhaseStarted(name="training")
         started = sorted(folder.glob("step-*"))
         step = int(started[-1].read_text()) if started else 0
@@ -91,4 +95,5 @@ def slow(spec: RunSpec, _way: str = "exactly") -> Training:
 
 
 if __name__ == "__main__":
-    sys.exit(main(training=slow))
+    host.START_SECONDS = float(os.environ.get("EPOCHAL_START_SECONDS", host.START_SECONDS))
+    sys.exit(host.main(training=slow))

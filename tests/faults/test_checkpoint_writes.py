@@ -7,42 +7,18 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from checkpoint_saves import LAST, WHEN
 
 from epochal.project.checkpoints import checkpoints_of, is_whole, newest_checkpoint, read_checkpoint
 
 
-SAVES = """
-import os
-import sys
-from pathlib import Path
-from types import SimpleNamespace
-from epochal import fsio
-from epochal.core.errors import EpochalError
-from epochal.train.checkpoint import save_checkpoint
-from epochal.train.state import TrainState
-
-class Counts:
-    "A learner whose whole state is its step."
-    steps_per_epoch, total_steps, step = 10, 100, 0
-    def save(self, folder):
-        fsio.write_text(folder / "model.txt", f"weights of {self.step}")
-        fsio.write_text(folder / "learner.json", f"[{self.step}]")
-
-state = TrainState(learner=Counts(), plan=SimpleNamespace(), metric="accuracy")
-for step in (1, 2, 3):
-    state.learner.step, state.counters.last_train_loss = step, 0.5
-    try:
-        save_checkpoint(Path(sys.argv[1]), state, {"run": "r"})
-        os.write(1, f"{step}\\n".encode())
-    except EpochalError as error:
-        os.write(1, f"refused {error.error_code}\\n".encode())
-        sys.exit(7)
-"""
-LAST = 3
-CALLS = ("write", "fsync", "rename", "unlink", "unlinkat", "rmdir")
+SAVES = Path(__file__).parent / "checkpoint_saves.py"
+AT_LEAST = {"write": 4 * LAST, "fsync": 8 * LAST, "rename": 4 * LAST, "unlink": 0, "unlinkat": 0, "rmdir": 0}
+"""Calls of each name in the saves, were nothing written but the files and their folder."""
 
 
 def _strace_works() -> bool:
@@ -57,11 +33,31 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def saves(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    folder.mkdir(exist_ok=True)
-    log = folder.with_suffix(".log")
-    command = ["strace", "-f", "-qq", "-o", str(log), *options, sys.executable, "-B", "-c", SAVES, str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+@dataclass(frozen=True)
+class Saved:
+    """What one process of the sweep did until its fault."""
+
+    folder: Path
+    code: int
+    said: str
+    met: bool
+    """Whether it met its fault, which one with fewer calls than that does not."""
+
+
+def swept(base: Path, faults: dict[str, str]) -> dict[str, list[Saved]]:
+    """For each call's name, the processes that met its fault at their first, second, third... call."""
+    log = base / "log"
+    options = ["-e", f"trace={','.join(faults)}"]
+    for call, fault in faults.items():
+        options += ["-e", f"inject={call}:{fault}:when={WHEN}"]
+    command = ["strace", "-f", "-qq", "-o", str(log), *options, sys.executable, "-B", str(SAVES), str(base), *faults]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+    met = {int(line.split()[0]) for line in log.read_text().splitlines() if "INJECTED" in line or "killed by" in line}
+    saved: dict[str, list[Saved]] = {call: [] for call in faults}
+    for call, n, pid, code in (line.split() for line in result.stdout.splitlines()):
+        folder = base / f"{call}-{n}"
+        saved[call].append(Saved(folder, int(code), Path(f"{folder}.said").read_text(), int(pid) in met))
+    return saved
 
 
 def assert_nothing_acknowledged_is_lost(folder: Path, said: str) -> None:
@@ -76,53 +72,42 @@ def assert_nothing_acknowledged_is_lost(folder: Path, said: str) -> None:
     assert len(whole) >= min(2, len(acknowledged))
 
 
-def goes_on_cleanly(folder: Path) -> None:
-    """The next writer finds its way and leaves nothing behind."""
-    assert subprocess.run([sys.executable, "-B", "-c", SAVES, str(folder)], check=False).returncode == 0
-    left = {p.name for p in (folder / "checkpoints").iterdir()}
-    assert left == {"step-00000002", "step-00000003"}
+def assert_all_go_on_cleanly(base: Path) -> None:
+    """The next writer finds its way in every folder and leaves nothing behind."""
+    subprocess.run([sys.executable, "-B", str(SAVES), str(base)], check=True, stdout=subprocess.DEVNULL, timeout=600)
+    for folder in [path for path in base.iterdir() if path.is_dir()]:
+        assert {p.name for p in (folder / "checkpoints").iterdir()} == {"step-00000002", "step-00000003"}
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_killed_before_any_system_call_of_a_checkpoint_an_older_one_is_whole(tmp_path, call):
-    killed = 0
-    for n in range(1, 200):
-        folder = tmp_path / f"{n}"
-        result = saves(folder, "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={n}")
-        assert_nothing_acknowledged_is_lost(folder, result.stdout)
-        if n % 5 == 1:
-            goes_on_cleanly(folder)
-        if result.returncode == 0:
-            break
-        killed += 1
-    else:
-        pytest.fail("the sweep did not reach the end of the saves")
-    assert killed >= {"write": 4 * LAST, "fsync": 8 * LAST, "rename": 4 * LAST}.get(call, 0)
+def test_killed_before_any_system_call_of_a_checkpoint_an_older_one_is_whole(tmp_path):
+    for call, sweep in swept(tmp_path, dict.fromkeys(AT_LEAST, "signal=KILL")).items():
+        for saved in sweep:
+            assert_nothing_acknowledged_is_lost(saved.folder, saved.said)
+            assert saved.code == (-9 if saved.met else 0)
+        assert not sweep[-1].met, f"the sweep of {call} did not reach the end of the saves"
+        assert sum(saved.met for saved in sweep) >= AT_LEAST[call]
+    assert_all_go_on_cleanly(tmp_path)
 
 
-@pytest.mark.parametrize(("call", "error"), [("write", "ENOSPC"), ("fsync", "EIO"), ("rename", "EACCES")])
-def test_a_checkpoint_that_the_disk_refuses_leaves_the_older_ones_and_no_trace(tmp_path, call, error):
-    refused = 0
-    for n in range(1, 200):
-        folder = tmp_path / f"{n}"
-        result = saves(folder, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={n}")
-        assert_nothing_acknowledged_is_lost(folder, result.stdout)
-        if "INJECTED" not in folder.with_suffix(".log").read_text():
-            break  # there were fewer calls than that
-        if result.returncode == 7:  # else it was the script's own word that could not be written
-            refused += 1
-            assert re.search(r"refused not-saved\n\Z", result.stdout)
-            assert not list((folder / "checkpoints").glob(".*.tmp"))
-    else:
-        pytest.fail("the sweep did not reach the end of the saves")
-    assert refused >= 3 * LAST
+def test_a_checkpoint_that_the_disk_refuses_leaves_the_older_ones_and_no_trace(tmp_path):
+    refusals = {"write": "error=ENOSPC", "fsync": "error=EIO", "rename": "error=EACCES"}
+    for call, sweep in swept(tmp_path, refusals).items():
+        refused = [saved for saved in sweep if saved.code == 7]  # else it could not write its own word, or met nothing
+        for saved in sweep:
+            assert_nothing_acknowledged_is_lost(saved.folder, saved.said)
+        for saved in refused:
+            assert re.search(r"refused not-saved\n\Z", saved.said)
+            assert not list((saved.folder / "checkpoints").glob(".*.tmp"))
+        assert not sweep[-1].met, f"the sweep of {call} did not reach the end of the saves"
+        assert len(refused) >= 3 * LAST
+    assert_all_go_on_cleanly(tmp_path)
 
 
 def test_every_file_of_a_checkpoint_is_synced_before_its_folder_is_renamed_and_the_parent_after(tmp_path):
-    folder, log = tmp_path / "run", tmp_path / "log"
-    folder.mkdir()
+    folder, log = tmp_path / "runs" / "run", tmp_path / "log"
+    folder.mkdir(parents=True)
     command = ["strace", "-f", "-qq", "-y", "-o", str(log), "-e", "trace=rename,fsync,fdatasync"]
-    subprocess.run([*command, sys.executable, "-B", "-c", SAVES, str(folder)], check=True, capture_output=True)
+    subprocess.run([*command, sys.executable, "-B", str(SAVES), str(folder.parent)], check=True, capture_output=True)
     calls = [line.split(maxsplit=1)[1] for line in log.read_text().splitlines() if "strace:" not in line]
     renames = [
         (n, *re.findall(r'"([^"]+)"', call))

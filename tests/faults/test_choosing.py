@@ -20,8 +20,7 @@ from epochal.runs.choose import CHOOSE_COMMAND, choose, last_choice
 PROJECT = Project(
     name="p", sources=(Source(name="a", uri="a.csv"),), columns=Columns(target="y"), model=Model(family="mlp")
 )
-IDS = {"snapshot_id": "s", "split_id": "t"}
-DATA = {**IDS, "inputs": ("x", "z"), "classes": ("2", "10")}
+DATA = {"snapshot_id": "s", "split_id": "t", "inputs": ("x", "z"), "classes": ("2", "10")}
 
 
 def child(body):
@@ -40,7 +39,7 @@ def test_progress_is_handed_on_and_the_answer_kept_as_evidence(tmp_path):
         say(kind="result", choice={"family": "mlp", "asked": request, "folder": sys.argv[1]})
     """)
 
-    choice = choose(tmp_path, PROJECT, **DATA, report=lambda *what: said.append(what), command=command)
+    choice = choose(tmp_path, PROJECT, DATA, report=lambda *what: said.append(what), command=command)
 
     assert said == [("linear", 0.25), ("mlp", None)]
     assert (choice["family"], choice["folder"]) == ("mlp", str(tmp_path))
@@ -48,23 +47,23 @@ def test_progress_is_handed_on_and_the_answer_kept_as_evidence(tmp_path):
     assert choice["asked"]["snapshot"] == str(tmp_path / ".epochal" / "snapshots" / "s")
     assert 'family = "mlp"' in choice["asked"]["project"]
     assert (choice["asked"]["inputs"], choice["asked"]["classes"]) == (["x", "z"], ["2", "10"])
-    assert last_choice(tmp_path, PROJECT, **IDS, inputs=("x", "z")) == choice
-    assert last_choice(tmp_path, PROJECT, snapshot_id="other", split_id="t", inputs=("x", "z")) is None
-    assert last_choice(tmp_path, PROJECT, **IDS, inputs=("x",)) is None, "other inputs make other evidence"
+    assert last_choice(tmp_path, PROJECT, DATA) == choice
+    assert last_choice(tmp_path, PROJECT, {**DATA, "snapshot_id": "other"}) is None
+    assert last_choice(tmp_path, PROJECT, {**DATA, "inputs": ("x",)}) is None, "other inputs make other evidence"
 
 
 def test_a_child_that_dies_is_told_with_its_last_words(tmp_path):
     command = child("sys.exit('no such library')")
 
     with pytest.raises(RunError) as caught:
-        choose(tmp_path, PROJECT, **DATA, command=command)
+        choose(tmp_path, PROJECT, DATA, command=command)
     assert caught.value.error_code == "choose-failed"
     assert "no such library" in caught.value.what
 
 
 def test_a_child_killed_from_outside_is_an_error_and_not_an_answer(tmp_path):
     with pytest.raises(RunError) as caught:
-        choose(tmp_path, PROJECT, **DATA, command=child("os.kill(os.getpid(), 9)"))
+        choose(tmp_path, PROJECT, DATA, command=child("os.kill(os.getpid(), 9)"))
     assert "-9" in caught.value.what
 
 
@@ -72,7 +71,7 @@ def test_an_error_the_child_met_arrives_whole(tmp_path):
     command = child('say(kind="error", code="no-snapshot", what="w", where="x", fix="f")')
 
     with pytest.raises(RunError) as caught:
-        choose(tmp_path, PROJECT, **DATA, command=command)
+        choose(tmp_path, PROJECT, DATA, command=command)
     assert caught.value.as_dict() == {"code": "no-snapshot", "what": "w", "where": "x", "fix": "f"}
 
 
@@ -81,12 +80,12 @@ def test_cancelling_ends_it_at_once(tmp_path):
     command = child('say(kind="progress", text="began"); time.sleep(1000)')
 
     with pytest.raises(Cancelled):
-        choose(tmp_path, PROJECT, **DATA, report=lambda _t, _s: cancelled.set(), cancelled=cancelled, command=command)
+        choose(tmp_path, PROJECT, DATA, report=lambda _t, _s: cancelled.set(), cancelled=cancelled, command=command)
 
 
 def test_without_data_the_real_child_says_what_is_missing(tmp_path):
     with pytest.raises(RunError) as caught:
-        choose(tmp_path, PROJECT, **DATA)
+        choose(tmp_path, PROJECT, DATA)
     assert caught.value.error_code == "no-snapshot"
 
 
@@ -126,7 +125,7 @@ def test_an_asker_that_is_killed_takes_the_child_with_it(tmp_path):
         from epochal.runs.choose import choose
         project = parse_project({{"name": "p", "source": [{{"name": "a", "uri": "a.csv"}}]}})
         command = {child("say(kind='progress', text=str(os.getpid())); sys.stdin.read(); os._exit(0)")!r}
-        choose(Path({str(tmp_path)!r}), project, snapshot_id="s", split_id="t", inputs=(), classes=(), command=command,
+        choose(Path({str(tmp_path)!r}), project, {DATA!r}, command=command,
                report=lambda text, share: print(text, flush=True))
     """)
     asker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)

@@ -16,11 +16,7 @@ UNSHARE = ["unshare", "-Umr", "sh", "-c"]
 
 def on_a_mount(folder: Path, mount: str, *commands: list[str]) -> list[subprocess.CompletedProcess[str]]:
     """Run epochal commands one after the other where `mount` (shell, $1 is the folder) was done for them alone."""
-    if shutil.which("unshare") is None:
-        pytest.skip("NOT TESTED HERE: mounting needs unshare")
-    probe = subprocess.run([*UNSHARE, mount, "sh", str(folder)], capture_output=True, check=False)
-    if probe.returncode:
-        pytest.skip("NOT TESTED HERE: this machine lets nobody mount a file system of their own")
+    _demand_mounts(mount, folder)
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder.parent / "own-cache")}
     script = mount + "".join(
         f'; "{sys.executable}" -m epochal {" ".join(command)} >"$2/{n}.out" 2>"$2/{n}.err" </dev/null; echo $? >"$2/{n}"'
@@ -38,6 +34,14 @@ def on_a_mount(folder: Path, mount: str, *commands: list[str]) -> list[subproces
         )
         for n, command in enumerate(commands)
     ]
+
+
+def _demand_mounts(mount: str, folder: Path) -> None:
+    if shutil.which("unshare") is None:
+        pytest.skip("NOT TESTED HERE: mounting needs unshare")
+    probe = subprocess.run([*UNSHARE, mount, "sh", str(folder)], capture_output=True, check=False)
+    if probe.returncode:
+        pytest.skip("NOT TESTED HERE: this machine lets nobody mount a file system of their own")
 
 
 READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1"'
@@ -93,3 +97,32 @@ def test_a_full_disk_is_named_and_costs_no_decision(tmp_path):
     assert "[disk]" in clean.stderr
     assert second.returncode == 2
     assert second.stderr.splitlines()[0] == "error: not saved: No space left on device  [not-saved]"
+
+
+VERIFIES = """
+import sys
+from pathlib import Path
+from epochal.fsio import NotSaved
+from epochal.project.paths import ProjectPaths
+from epochal.project.verified import verifying_in
+paths = ProjectPaths(Path(sys.argv[1]))
+paths.locks.mkdir(parents=True)
+try:
+    with verifying_in(paths):
+        print("begun")
+except NotSaved as error:
+    print(error.what)
+print(sorted(p.name for p in paths.cache.iterdir()))
+"""
+
+
+@pytest.mark.parametrize(("files", "room_for"), [(4, "nothing"), (5, "the folder"), (6, "its lock too")])
+def test_a_verification_that_finds_no_room_says_so_and_leaves_nothing(tmp_path, files, room_for):
+    mount = f'mount -t tmpfs -o nr_inodes={files} tmpfs "$1"'
+    _demand_mounts(mount, tmp_path)
+    script = f'{mount} && "{sys.executable}" -c "$2" "$1"'
+
+    done = subprocess.run([*UNSHARE, script, "sh", str(tmp_path), VERIFIES], capture_output=True, text=True, check=True)
+
+    said = "begun" if room_for == "its lock too" else "not saved: No space left on device"
+    assert done.stdout.splitlines() == [said, "['locks']"]

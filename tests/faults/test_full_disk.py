@@ -11,10 +11,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import kill_runs
 import pytest
 
 from epochal.core.events import Noticed
 from epochal.fsio import NotSaved, demand_room, lacks_room
+from epochal.fsio.room import RETRY_SECONDS
 from epochal.journal.tail import read_journal
 from epochal.project.checkpoints import checkpoints_of, is_whole
 from epochal.runs.control import send
@@ -24,22 +26,12 @@ from epochal.runs.launch import make_run, start
 from epochal.runs.signs import read_sign
 from epochal.runs.state import run_info
 from epochal.testing import FakeClock
-from epochal.train.room import RETRY_SECONDS, when_there_is_room
+from epochal.train.room import when_there_is_room
+from shared import until
 
 
-PATIENCE_SECONDS = 90.0
 LIMIT_BYTES = 100_000
 """Less than the weights, more than the journal."""
-
-
-def until(condition):
-    """Wait for something that must come; its value."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    return pytest.fail("it did not happen")
 
 
 def state(spec):
@@ -58,11 +50,8 @@ def half_written(spec):
 
 
 @pytest.fixture
-def spec(tmp_path, monkeypatch):
+def spec(tmp_path):
     """A run that trains for a long time and whose checkpoints are larger than its journal."""
-    monkeypatch.syspath_prepend(Path(__file__).parent)
-    import kill_runs
-
     kill_runs.write_rows(tmp_path)
     made = kill_runs.new_run(tmp_path, "mlp")
     project = replace(
@@ -126,7 +115,7 @@ import sys, time
 from dataclasses import replace
 from pathlib import Path
 from epochal.project.checkpoints import checkpoints_of, is_whole
-from epochal.runs.control import send
+from epochal.runs.control import ask_to_stop
 from epochal.runs.follow import Follower
 from epochal.runs.launch import make_run, start
 sys.path.insert(0, sys.argv[2])
@@ -168,8 +157,7 @@ with filler.open("wb", buffering=0) as file:
     except OSError:
         pass
 until(lambda seen: seen.status == "paused")
-filler.write_bytes(b"")
-send(spec.folder, "stop")
+print(ask_to_stop(spec.folder))  # there is no room for a request either
 print(until(lambda seen: seen.status == "stopped" and seen).status)
 """
 
@@ -187,7 +175,7 @@ def test_a_full_disk_of_its_own_is_waited_for_and_left_whole(tmp_path):
         [unshare, "-Umr", "sh", "-c", command, ON_A_SMALL_DISK], capture_output=True, text=True, check=False
     )
 
-    assert done.stdout == "True True\n1 0\nstopped\n", done.stderr
+    assert done.stdout == "True True\n1 0\nstop\nstopped\n", done.stderr
 
 
 class TestWaitingForRoom:

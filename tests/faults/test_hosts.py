@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import shared
 from epochal.core.errors import RunError
 from epochal.core.events import CommandTaken, HostStarted, Resumed, RunEnded, StepsDone
 from epochal.core.settings import Columns, Model, Project, Source
@@ -34,17 +35,7 @@ PROJECT = Project(
 )
 BUILT = {"snapshot_id": "s", "split_id": "t", "inputs": ("a",), "classes": ("u", "v"), "ledger": {"kept": 3}}
 PATIENCE_SECONDS = 30.0
-
-
-def until(condition):
-    """Wait for something that must come; its value."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    pytest.fail("it did not happen")
+until = partial(shared.until, seconds=PATIENCE_SECONDS)
 
 
 def state(spec):
@@ -104,7 +95,6 @@ def test_a_killed_run_is_interrupted_never_done_and_resumes_from_its_checkpoint(
 
     found = status(spec, "interrupted")
     assert run_info(spec.folder).status == "interrupted"
-    assert run_info(spec.folder).can_resume
     assert found.ended is None
     at, back = grouped(found.step), grouped(found.checkpoints[-1].step)
     assert f"at step {at}: a resume goes on from step {back}" in found.status_note
@@ -143,6 +133,20 @@ def test_killed_again_and_again_a_run_still_ends_and_loses_nothing_it_acknowledg
     ended = status(spec, "done")
     assert list(ended.steps.column("step")) == list(range(1, 61))
     assert ended.damaged == 0
+
+
+def test_a_run_whose_folder_is_moved_ends_there_and_makes_nothing_where_it_was(spec, tmp_path, endless, monkeypatch):
+    monkeypatch.setenv("EPOCHAL_PAUSE", "0.4")  # no checkpoint is due before it is noticed
+    start(spec, command=HOST)
+    until(lambda: state(spec).step > 1)
+    there = tmp_path / "moved"
+    spec.folder.rename(there)
+
+    ended = until(lambda: Follower(there).read_all().ended)
+
+    assert (ended.state, ended.error["code"]) == ("failed", "run-moved")
+    assert "moved or deleted" in ended.reason
+    assert not spec.folder.exists()
 
 
 def test_a_hang_up_and_a_ctrl_c_reach_no_run(spec, endless):
@@ -234,8 +238,39 @@ def test_a_second_request_ends_a_run_that_does_not_listen(spec, monkeypatch):
     status(spec, "stopping")
     send(spec.folder, "stop")
 
-    assert status(spec, "stopped").status_note == "stopped at once, without a checkpoint"
+    assert status(spec, "stopped").status_note == "stopped at once, before its first step"
     until(lambda: is_alive(read_sign(spec.folder).identity) is False)
+
+
+def test_a_run_that_hangs_before_its_first_step_ends_by_itself_when_it_is_asked_to_stop(spec, monkeypatch):
+    """As a model of one's own may in its constructor: the person is told what is waited for, and for how long."""
+    monkeypatch.setenv("EPOCHAL_FAULT", "hang")
+    monkeypatch.setenv("EPOCHAL_START_SECONDS", "5")
+    start(spec, command=HOST)
+    until(lambda: state(spec).phase == "preparing")
+    (spec.project_folder / "project.toml").write_text('name = "p"\n')
+    command = [sys.executable, "-m", "epochal", "stop", str(spec.project_folder)]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, stdin=subprocess.DEVNULL)
+
+    assert "it has not begun to learn (reading model.py:Net): it ends within" in done.stderr
+    assert done.stdout == "run 0001-linear: stopped. stopped at once, before its first step\n"
+    assert done.returncode == 0
+    assert [(c.verb, c.by[:23]) for c in state(spec).commands][1:] == [("stop-now", "its host: no answer for")]
+    until(lambda: is_alive(read_sign(spec.folder).identity) is False)
+
+
+def test_a_run_that_learns_is_given_the_time_its_step_takes(spec, monkeypatch):
+    monkeypatch.setenv("EPOCHAL_START_SECONDS", "0.2")
+    monkeypatch.setenv("EPOCHAL_PAUSE", "2")
+    pid = start(spec, command=HOST)
+    until(lambda: state(spec).step)
+
+    os.kill(pid, signal.SIGTERM)
+
+    ended = status(spec, "stopped")
+    assert ended.checkpoints[-1].step == ended.step
+    assert [c.verb for c in ended.commands] == ["stop"]
 
 
 def test_a_third_request_ends_the_process_of_a_run_that_heeds_none(spec, endless):
@@ -402,6 +437,18 @@ def test_a_request_of_an_earlier_day_does_not_stop_the_next_host(spec):
     assert status(spec, "done", "stopped").status == "done"
 
 
+def test_a_host_that_is_started_by_hand_does_not_obey_what_an_earlier_one_was_asked(spec, monkeypatch):
+    """The line of `--print-launch` has no starter that puts old requests aside: the host does, once it has the run."""
+    monkeypatch.setenv("EPOCHAL_STEPS", "10")
+    send(spec.folder, "stop")
+
+    done = subprocess.run([*HOST, str(spec.folder)], capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert state(spec).status == "done"
+    assert not [r for r in read_journal(spec.folder) if isinstance(r.event, CommandTaken)]
+
+
 def test_junk_among_the_requests_is_left_alone(spec, endless):
     commands = spec.folder / "commands"
     commands.mkdir()
@@ -424,10 +471,10 @@ from pathlib import Path
 sys.path.insert(0, {folder!r})
 from slow_host import slow
 from epochal.project.runfile import read_run
-from epochal.runs.thread_host import runs_here, start_here
+from epochal.runs.thread_host import start_here
 spec = read_run(Path(sys.argv[1]))
 start_here(spec, slow(spec))
-print(len(runs_here()), flush=True)
+print("begun", flush=True)
 sys.stdin.read()
 """
 
@@ -439,7 +486,7 @@ def workbench(spec, endless):
     with subprocess.Popen(
         [sys.executable, "-c", script, str(spec.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
-        assert process.stdout.readline() == b"1\n"
+        assert process.stdout.readline() == b"begun\n"
         yield process
         process.kill()
 
@@ -523,7 +570,7 @@ def test_a_sign_that_cannot_be_read_is_none(spec):
     for text in ("", "[]", "{", '{"identity": 3}', "[" * 100_000, json.dumps({"identity": {"pid": "x"}})):
         (spec.folder / "status.json").write_text(text)
         assert read_sign(spec.folder) is None
-        assert run_info(spec.folder).status == "interrupted"
+        assert run_info(spec.folder).status == "ready", "no host ever said that it has the run"
 
 
 def test_the_end_is_the_last_thing_a_host_says(spec):

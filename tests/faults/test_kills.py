@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
+
+import kill_runs
 
 
-def test_ten_kills_lose_nothing_and_change_nothing(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parent)
-    import kill_runs
-
+def test_ten_kills_lose_nothing_and_change_nothing(tmp_path):
     report = kill_runs.kill_runs(tmp_path, 10, ("mlp", "trees"))
 
     assert json.loads(json.dumps(asdict(report)))["kills"] == 10

@@ -8,19 +8,19 @@ import subprocess
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from kill_runs import own_model, write_rows
+from safetensors.torch import load_file
 
+import shared
 from epochal.core.errors import RunError
 from epochal.core.settings import Columns, Goal, Model, Project, Source, Train, with_setting
 from epochal.project.checkpoints import checkpoints_of
-from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import write_run
-from epochal.runs.control import send
+from epochal.runs.control import kill_host, send
 from epochal.runs.follow import Follower, log_lines
 from epochal.runs.gang import launch_lines
 from epochal.runs.identity import kill
@@ -28,12 +28,10 @@ from epochal.runs.launch import make_run, start
 from epochal.runs.resume import resume
 from epochal.runs.signs import read_sign
 from epochal.runs.state import run_info
-from epochal.snapshot.manifest import Snapshot, SnapshotColumn, SplitFile, write_snapshot_manifest, write_split_manifest
 from epochal.testing import tiny_project
 from epochal.workbench.verifying import verify
 
 
-NUM_ROWS = 600
 PATIENCE_SECONDS = 300.0
 PROJECT = Project(
     name="p",
@@ -51,18 +49,9 @@ PROJECT = Project(
         host="torchrun",
     ),
 )
+until = partial(shared.until, seconds=PATIENCE_SECONDS)
+
 BUILT = {"snapshot_id": "s", "split_id": "t", "inputs": ("a", "b"), "classes": ("down", "up")}
-
-
-def until(condition):
-    """Wait for something that must come; its value."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    pytest.fail("it did not happen")
 
 
 def state(spec):
@@ -106,28 +95,6 @@ def outcome(spec):
     last = checkpoints_of(spec.folder)[-1].folder
     kept = [spec.folder / "bundle" / "model.safetensors", *sorted(last.glob("*.safetensors"))]
     return {"/".join(p.parts[-2:]): hashlib.sha256(p.read_bytes()).hexdigest() for p in kept}
-
-
-def write_rows(folder):
-    """A snapshot of two numbers and their class, split three, one and one fifth."""
-    paths = ProjectPaths(folder)
-    snapshot, split = paths.snapshots / "s", paths.splits / "t"
-    snapshot.mkdir(parents=True)
-    split.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=(NUM_ROWS, 2))
-    names = np.where(values.sum(axis=1) + rng.normal(scale=0.6, size=NUM_ROWS) > 0, "up", "down")
-    eid = pa.array(range(NUM_ROWS), pa.int64())
-    rows = {"_eid": eid, "_key": [f"k{i}" for i in range(NUM_ROWS)], "a": values[:, 0], "b": values[:, 1], "y": names}
-    pq.write_table(pa.table(rows), snapshot / "rows-0.parquet")
-    columns = [SnapshotColumn(name=n, kind="number", type="DOUBLE", missing=0, distinct=NUM_ROWS) for n in "ab"]
-    columns.append(SnapshotColumn(name="y", kind="category", type="VARCHAR", missing=0, distinct=2))
-    whole = Snapshot(folder=snapshot, id="s", rows=NUM_ROWS, columns=tuple(columns), files=("rows-0.parquet",))
-    write_snapshot_manifest(snapshot, whole)
-    part = pa.array([(0, 0, 0, 1, 2)[i % 5] for i in range(NUM_ROWS)], pa.int8())
-    pq.write_table(pa.table({"_eid": eid, "part": part}), split / "parts.parquet")
-    parts = SplitFile(folder=split, id="t", snapshot_id="s", train=360, validation=120, test=120, fingerprint="f")
-    write_split_manifest(split, parts)
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +157,27 @@ def test_two_ranks_stopped_and_resumed_end_as_if_they_had_not_been(spec, golden)
     assert run_info(spec.folder).as_result()["world_size"] == run_info(spec.folder).as_row()["world_size"] == 2
 
 
+def test_two_ranks_of_a_model_of_ones_own_stopped_and_resumed_end_as_if_they_had_not_been(folder):
+    """Its buffers are the first rank's in every step, and what each rank draws is saved, whatever it draws from."""
+    train = replace(PROJECT.train, epochs=60, ema=0.9, accumulate=2)
+    project, outcomes = replace(PROJECT, model=own_model(folder), train=train), []
+    for stops in (0, 2):
+        with made(folder, project) as spec:
+            start(spec)
+            for last in range(stops):
+                until(lambda step=60 * (last + 1): state(spec).step > step)
+                send(spec.folder, "stop")
+                status(spec, "stopped")
+                until(lambda: not ranks_of(spec))
+                resume(spec.folder)
+            ended = status(spec, "done")
+            assert (ended.training.ranks, len(ended.resumes)) == (2, stops)
+            outcomes.append(outcome(spec))
+
+    assert outcomes[1] == outcomes[0]
+    assert {"python", "numpy"} < load_file(checkpoints_of(spec.folder)[-1].folder / "random-0001.safetensors").keys()
+
+
 def test_a_rank_that_is_killed_ends_the_others_within_30_s_and_the_run_says_which(spec, golden):
     """Its host stays to say it; the last checkpoint is whole, and a resume ends as if nothing had happened."""
     start(spec)
@@ -218,7 +206,16 @@ def test_ranks_never_outlive_their_host(endless):
 
     until(lambda: not ranks_of(endless))
     assert status(endless, "interrupted").ended is None
-    assert run_info(endless.folder).can_resume
+
+
+def test_a_rank_that_is_halted_and_can_do_nothing_ends_with_its_host(endless):
+    """As one that hangs in foreign code: the kernel ends it, with the launcher that started it."""
+    start(endless)
+    stepping(endless)
+    os.kill(ranks_of(endless)[1], signal.SIGSTOP)
+    assert kill_host(endless.folder)
+
+    until(lambda: not ranks_of(endless))
 
 
 def test_a_stop_at_once_ends_every_rank_and_writes_nothing_more(endless):
@@ -276,7 +273,6 @@ def test_the_lines_for_two_nodes_start_one_run_on_both(folder, golden, tmp_path)
     ("changes", "nodes", "words"),
     [
         ({"model": Model(family="trees")}, 1, "trees computes on one device and 2 were asked for"),
-        ({"model": Model(family="own")}, 1, "own computes on one device and 2 were asked for"),
         ({"train": replace(PROJECT.train, host="thread")}, 1, "the thread host is one process"),
         ({"train": replace(PROJECT.train, devices="auto")}, 2, "how many ranks each node has must be said"),
     ],

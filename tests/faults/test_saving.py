@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 import subprocess
@@ -245,6 +247,68 @@ class TestANewFolder:
         assert list(tmp_path.iterdir()) == []
 
 
+REPLACES = """
+import sys
+from pathlib import Path
+from epochal import fsio
+with fsio.new_folder(Path(sys.argv[1]), replace=True) as folder:
+    fsio.write_text(folder / "new", "x")
+"""
+
+
+class TestAFolderThatTakesThePlaceOfAnother:
+    @pytest.fixture
+    def target(self, tmp_path):
+        (tmp_path / "bundle").mkdir()
+        (tmp_path / "bundle" / "old").write_text("x")
+        return tmp_path / "bundle"
+
+    def test_leaves_nothing_of_the_other(self, target):
+        with fsio.new_folder(target, replace=True) as folder:
+            fsio.write_text(folder / "new", "x")
+            assert (target / "old").exists()
+        assert sorted(p.name for p in target.parent.rglob("*")) == ["bundle", "new"]
+
+    def test_is_there_where_there_was_no_other(self, tmp_path):
+        with fsio.new_folder(tmp_path / "bundle", replace=True) as folder:
+            fsio.write_text(folder / "new", "x")
+        assert sorted(p.name for p in tmp_path.rglob("*")) == ["bundle", "new"]
+
+    def test_lets_the_other_stand_when_it_cannot_be_put_there(self, target):
+        with pytest.raises(fsio.NotSaved), fsio.new_folder(target, replace=True) as folder:
+            shutil.rmtree(folder)
+        assert sorted(p.name for p in target.parent.rglob("*")) == ["bundle", "old"]
+
+    @needs_strace
+    def test_lets_the_other_stand_whichever_rename_the_disk_refuses(self, target):
+        for n in (2, 3):  # the first puts the file into the new folder
+            done = replaces(target, "rename", f"error=EACCES:when={n}")
+            assert "not saved: Permission denied" in done.stderr
+            assert sorted(p.name for p in target.parent.rglob("*")) == ["bundle", "old"]
+
+    @needs_strace
+    def test_loses_neither_to_a_kill_before_any_system_call_and_is_tidied_up_after(self, tmp_path):
+        for call in ("rename", "fsync", "unlinkat", "rmdir"):
+            for n in range(1, 20):
+                target = tmp_path / f"{call}-{n}" / "bundle"
+                target.mkdir(parents=True)
+                (target / "old").write_text("x")
+                done = replaces(target, call, f"signal=KILL:when={n}")
+                fsio.clear_folders(target.parent, target.name)
+                assert [p.name for p in target.parent.iterdir()] == ["bundle"]
+                assert [p.name for p in target.iterdir()] in (["old"], ["new"])
+                if done.returncode == 0:
+                    break
+            assert n > (1 if call == "rename" else 0)
+            assert done.returncode == 0
+
+
+def replaces(target: Path, call: str, how: str) -> subprocess.CompletedProcess[str]:
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{how}"]
+    command += [sys.executable, "-B", "-c", REPLACES, str(target)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
 class TestALock:
     def test_is_held_by_one_and_freed_with_its_owner(self, tmp_path):
         code = "import sys\nfrom pathlib import Path\nfrom epochal import fsio\nwith fsio.locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
@@ -267,6 +331,38 @@ class TestALock:
         with pytest.raises(fsio.NotSaved), fsio.locked(tmp_path / "link"):
             pass
 
+    def test_that_cannot_be_made_is_refused_by_name(self, tmp_path):
+        with pytest.raises(fsio.NotSaved):
+            fsio.try_lock(tmp_path / "no" / "lock")
+
+
+class TestAPlace:
+    def test_is_lost_once_its_folder_is_elsewhere_though_another_took_its_name(self, tmp_path):
+        folder = tmp_path / "run"
+        folder.mkdir()
+        place = fsio.Place(folder)
+        place.demand()
+        folder.rename(tmp_path / "moved")
+        assert place.lost
+        folder.mkdir()
+        assert place.lost
+        with pytest.raises(fsio.NotSaved, match="moved or deleted"):
+            place.demand()
+        folder.rmdir()
+        (tmp_path / "moved").rename(folder)
+        assert not place.lost
+
+    @pytest.mark.parametrize("error", [errno.ESTALE, errno.EIO, errno.EACCES])
+    def test_that_cannot_be_asked_is_not_lost(self, tmp_path, monkeypatch, error):
+        """As over a network for a moment: a run is not to end for that."""
+        place = fsio.Place(tmp_path)
+
+        def refuses(*_args, **_named):
+            raise OSError(error, os.strerror(error))
+
+        monkeypatch.setattr(Path, "stat", refuses)
+        assert not place.lost
+
 
 def test_leftovers_of_killed_writers_are_cleared_and_nothing_else(tmp_path):
     for name in (".project.toml.0123456789ab.tmp", ".project.toml.swp", ".other.0123456789ab.tmp", "project.toml"):
@@ -277,3 +373,21 @@ def test_leftovers_of_killed_writers_are_cleared_and_nothing_else(tmp_path):
         ".project.toml.swp",
         "project.toml",
     ]
+
+
+class TestFoldersOfKilledWriters:
+    LEFT = (".bundle.0123456789ab.tmp", ".trash.bundle.0123456789ab.tmp", ".old.bundle.0123456789ab.tmp")
+
+    def test_are_cleared_of_one_folder_and_nothing_else(self, tmp_path):
+        for name in (*self.LEFT, "bundle", ".report.0123456789ab.tmp", ".bundle.d"):
+            (tmp_path / name).mkdir()
+        fsio.clear_folders(tmp_path, "bundle")
+        assert sorted(p.name for p in tmp_path.iterdir()) == [".bundle.d", ".report.0123456789ab.tmp", "bundle"]
+
+    @pytest.mark.parametrize("named", ["bundle", ""])
+    def test_come_back_where_nothing_took_their_place(self, tmp_path, named):
+        for name in self.LEFT:
+            (tmp_path / name).mkdir()
+            (tmp_path / name / name.split(".")[1]).write_text("")
+        fsio.clear_folders(tmp_path, named)
+        assert sorted(p.name for p in tmp_path.rglob("*")) == ["bundle", "old"]

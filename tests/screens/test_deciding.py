@@ -288,3 +288,37 @@ async def test_home_says_where_a_recent_project_lies(here):
             assert ("somewhere/p" in row) == (size[0] > 80)
             await pilot.press("j")
             await until(lambda a=app: "copies the sample here" in _next(a), pilot)
+
+
+async def test_enter_before_the_first_run_says_what_trains_one(here):
+    session = Session(vitals=None)
+    session.open(tiny_project(here / "p").folder)
+    app = Workbench(session, first="train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: "n trains" in screen_text(app), pilot)
+        await pilot.press("enter")
+
+        await until(lambda: "There is no run yet. n trains one" in screen_text(app), pilot)
+    session.close()
+
+
+async def test_accepting_a_test_set_that_moved_goes_on_with_what_was_asked_and_trains_nothing_else(here):
+    file = tiny_project(here / "p", family="linear")
+    source = file.folder / "penguins.csv"
+    session = Session(vitals=None)
+    session.open(file.folder)
+    operations.build(session.data, session.file, tell=str)
+    held_out = session.project.split.fingerprint
+    lines = source.read_text().splitlines(keepends=True)
+    source.write_text("".join([*lines[:40], *lines[50:]]))
+    app = Workbench(session, first="model")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: "hold out the new test rows" in screen_text(app), pilot, seconds=60)
+        assert session.choice is None
+
+        await pilot.press("down", "enter")
+        await until(lambda: session.choice_here is not None, pilot, seconds=120)
+    session.close()
+
+    assert session.project.split.fingerprint not in {"", held_out}
+    assert not list(file.folder.glob("runs/*"))

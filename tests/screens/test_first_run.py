@@ -6,10 +6,12 @@ import re
 from dataclasses import replace
 
 import pytest
+from textual.events import Key
 
-from epochal.testing import screen_text, tiny_project, tiny_rows, until, write_csv
+from epochal.testing import screen_text, tiny_project, tiny_rows, tiny_run, until, write_csv
 from epochal.tui.app import Workbench
 from epochal.workbench.entry import prepare
+from epochal.workbench.evidence import asked_of
 from epochal.workbench.session import Session
 
 
@@ -88,6 +90,67 @@ async def test_a_wrong_target_is_corrected_with_four_keys_more(birds):
     assert not (birds.parent / "birds").exists()
 
 
+async def test_keys_that_come_before_a_list_has_opened_go_to_the_list(birds):
+    session = Session(vitals=None)
+    app = Workbench(session, first=prepare(session, birds.name))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: "Enter makes the project" in screen_text(app), pilot, seconds=60)
+        for key, character in (("t", "t"), ("m", "m"), ("a", "a"), ("enter", "\r")):
+            app.post_message(Key(key, character))  # none of them waits for the one before
+
+        await until(lambda: session.draft.project.columns.target == "mass", pilot, seconds=60)
+    session.close()
+
+
+async def test_keys_that_come_before_a_field_has_the_focus_go_to_the_field(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    session = Session(vitals=None)
+    session.open(tiny_project(tmp_path / "p").paths.folder)
+    app = Workbench(session, first="goal")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: "What is asked" in screen_text(app), pilot)
+        for key, character in (("enter", "\r"), *((c, c) for c in "jq2"), ("enter", "\r")):
+            app.post_message(Key(key, character))
+
+        await until(lambda: "jq2" in session.project.goal.question, pilot)
+    session.close()
+
+
+async def test_keys_that_come_before_a_field_has_closed_go_to_the_pane(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file = tiny_project(tmp_path / "p", family="mlp")
+    session = Session(vitals=None)
+    session.open(file.folder)
+    session.measured = asked_of(session.project)  # nothing is tried meanwhile
+    app = Workbench(session, first="model")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: "Settings of mlp" in screen_text(app), pilot)
+        for key in ("tab", "enter", "9", "6", "enter", "j", "enter", "5", "enter"):
+            app.post_message(Key(key, key if len(key) == 1 else None))
+
+        await until(lambda: session.project.model.options.get("depth") == 5, pilot)
+    session.close()
+
+    assert session.project.model.options == {"width": 96, "depth": 5}
+
+
+async def test_keys_that_choose_a_run_count_and_those_after_them_are_meant_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file = tiny_project(tmp_path / "p")
+    for number in range(1, 5):
+        tiny_run(file, number=number)
+    session = Session(vitals=None)
+    session.open(file.folder)
+    app = Workbench(session, first="train")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: session.seen.run == "0004-linear", pilot)
+        for key in ("j", "j", "K"):
+            app.post_message(Key(key, key))
+
+        await until(lambda: "Checkpoints of run 2" in screen_text(app), pilot)
+    session.close()
+
+
 async def test_how_a_file_is_read_is_corrected_before_and_after_the_project_is_made(birds):
     session = Session(vitals=None)
     app = Workbench(session, first=prepare(session, birds.name))
@@ -131,7 +194,7 @@ async def test_families_are_tried_when_first_looked_at_and_the_answer_is_kept(tm
         )
         async with app.run_test(size=(120, 40)) as pilot:
             await until(lambda s=session: s.choice is not None, pilot, seconds=120)
-            first = session.choice.reason.partition(" (")[0].partition(":")[0]
+            first = " ".join(session.choice.reason.split()[:3])
             await until(lambda a=app, said=first: said in " ".join(screen_text(a).split()), pilot)
         session.close()
 

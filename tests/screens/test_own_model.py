@@ -127,3 +127,21 @@ async def test_has_its_settings_beside_the_training_s(opened):
         await pilot.press("tab", "d", "j", "d")
         await until(lambda: session.project.model.options == {"module": "model.py:Net"}, pilot)
     session.close()
+
+
+async def test_says_once_that_the_list_of_trust_cannot_be_read_and_looks_no_more(opened, folder, tmp_path):
+    """A look that failed is no reason for another: nothing happens until a person does something."""
+    trust(folder, read_code(folder))
+    (tmp_path / "config" / "epochal" / "trust.toml").chmod(0o666)
+    errors = []
+    session = opened(own=True)
+    app = Workbench(session, first="model")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: session.error is not None, pilot)
+        unsubscribe = session.subscribe(errors.append)
+        await pilot.pause(1.0)
+        unsubscribe()
+
+        assert "others can write it" in screen_text(app)
+        assert "error" not in errors
+    session.close()

@@ -28,7 +28,7 @@ from epochal.workbench.entry import prepare
 from epochal.workbench.evidence import asked_of, target_of
 from epochal.workbench.flow import Choice
 from epochal.workbench.operations import copy_sample
-from epochal.workbench.session import Session
+from epochal.workbench.session import Job, Session
 from epochal.workbench.views.test import headline, sealed_view
 
 
@@ -454,6 +454,38 @@ async def test_a_run_under_way_is_told_while_another_one_is_shown(world):
         await until(lambda: screen_text(app).splitlines()[0].endswith("run 3 running"), pilot)
 
 
+async def test_a_key_for_a_run_that_was_chosen_is_for_no_other_one(world):
+    """It waits until that run is shown; who chooses another meanwhile does not mean it any more."""
+    app = world.app("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _seen(world, pilot)
+        session, running = world.session, world.session.seen.run
+        for command in ("train.down", "train.stop", "train.up"):  # sooner than a run can be shown
+            app.screen.perform(BY_ID[command])
+        await until(lambda: session.run_wanted == session.seen.run == running, pilot)
+        app.screen.refresh_view("all")
+        await pilot.pause(0.2)
+
+        assert session.notice == ""
+        assert not list((session.seen.info(running).folder / "commands").rglob("*.json"))
+
+
+async def test_a_key_for_a_run_that_was_chosen_does_its_work_once_when_that_one_is_shown(world):
+    app = world.app("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _seen(world, pilot)
+        session, running = world.session, world.session.seen.run
+        app.screen.perform(BY_ID["train.down"])
+        await until(lambda: session.run_wanted == session.seen.run != running, pilot)
+        for command in ("train.up", "train.stop"):  # sooner than the run can be shown
+            app.screen.perform(BY_ID[command])
+        folder = session.seen.info(running).folder / "commands"
+        await until(lambda: list(folder.rglob("*.json")), pilot)
+        await pilot.pause(0.3)
+
+        assert len(list(folder.rglob("*.json"))) == 1
+
+
 async def test_a_run_laid_over_another_has_its_name_and_its_own_sign(finished):
     app = finished.app("train")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -699,3 +731,19 @@ async def test_bad_news_has_its_own_sign_and_yields_after_a_while_or_a_key(finis
             await until(lambda: line().startswith(" Next"), pilot)
         session.tell("asked")
         await until(lambda: line().startswith(" ✓ asked"), pilot)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_what_is_under_way_gives_way_to_the_project_the_run_and_how_far_it_is(world, size):
+    session, app = world.session, world.app("goal")
+    async with app.run_test(size=size) as pilot:
+        await _seen(world, pilot)
+        session.job = Job(
+            name="verify", text="verifying that a run resumes to the bit: stopped at step 20 of 40", fraction=0.5
+        )
+        session.changed("job")
+
+        await until(lambda: "50 %" in screen_text(app).splitlines()[0], pilot)
+        top = screen_text(app).splitlines()[0]
+    assert "epochal ▸ penguins" in top
+    assert "verifying" in top

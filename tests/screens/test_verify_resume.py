@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from epochal.core.errors import RunError
+from epochal.core.events import RunEnded
 from epochal.runs.equality import Stop, Verification, compare, compared_of
-from epochal.testing import screen_text, tiny_project, until
+from epochal.testing import kept_run, screen_text, tiny_project, tiny_run, until
 from epochal.tui.app import Workbench
+from epochal.workbench import resuming
 from epochal.workbench.flow import Choice
 from epochal.workbench.session import Session
 
@@ -37,7 +40,7 @@ async def test_is_cancelled_by_esc_and_leaves_nothing(session):
 def verification(loss, weights):
     """What came out of two steps without a stop, and of two whose second loss and weights were these."""
     items = {"model.safetensors: a": "1", "optimiser.safetensors: mean:a": "1"}
-    straight = {"losses": [0.5, 0.25], "batches": ["a", "b"], "items": items}
+    straight = {"start": 0, "losses": [0.5, 0.25], "batches": ["a", "b"], "items": items}
     part = {**straight, "losses": [0.5, loss], "items": {**items, "model.safetensors: a": weights}, "pid": 1}
     way = compare(straight, [part], (Stop(step=1, where="in the middle of epoch 1"),))
     return Verification(
@@ -48,6 +51,8 @@ def verification(loss, weights):
         threads=1,
         precision="float32",
         steps=2,
+        begins=0,
+        evaluate_every=2,
         steps_per_epoch=2,
         total_steps=20,
         pieces=1,
@@ -80,3 +85,34 @@ async def test_shows_over_the_pane_what_was_compared_and_the_verdict(session, si
         assert "optimiser's moments 1 tensors equal" in shown
         await pilot.press("escape")
         await until(lambda: "verdict" not in screen_text(app), pilot)
+
+
+async def test_that_fails_says_so_and_asks_nothing_about_a_run_that_is_shown(session):
+    """No device is a reason for a run not to go on too; here no run was asked to."""
+    with kept_run(tiny_run(session.file), [RunEnded(state="stopped", reason="asked to")]):
+        pass
+    session.set("train.devices", [7])
+    app = Workbench(session, first="model")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(lambda: session.info is not None and session.info.status == "stopped", pilot)
+        await pilot.press("v")
+        await until(lambda: session.error is not None, pilot, seconds=120)
+        await pilot.pause(0.3)
+
+        assert session.error.error_code == "no-device"
+        assert "cannot go on as it was" not in screen_text(app)
+
+
+async def test_a_resume_that_is_refused_asks_about_its_own_run_whichever_is_shown_by_then(session):
+    specs = [tiny_run(session.file, number=number) for number in (1, 2)]
+    for spec in specs:
+        with kept_run(spec, [RunEnded(state="stopped", reason="asked to")]):
+            pass
+    app = Workbench(session, first="train")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(lambda: len(session.seen.runs) == 2 and session.info.spec.number == 2, pilot)
+        error = RunError("none of its checkpoints is whole", code="no-checkpoint")
+        resuming.refuse_to_go_on(session, session.seen.info(specs[0].name), error)
+        await until(lambda: "run 1 cannot go on as it was" in screen_text(app), pilot)
+
+        assert "from the start" in screen_text(app)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from epochal.core.errors import RunError
@@ -10,7 +12,7 @@ from epochal.runs.equality import Verification, compare, compared_of, refuse_sto
 
 def recorded(losses=(0.5, 0.25), batches=("a", "b"), **items):
     """What a part of a run recorded."""
-    return {"losses": list(losses), "batches": list(batches), "items": items, "pid": 1}
+    return {"start": 0, "losses": list(losses), "batches": list(batches), "items": items, "pid": 1}
 
 
 def verification(straight, *ways):
@@ -22,8 +24,10 @@ def verification(straight, *ways):
         device="cpu",
         threads=1,
         precision="float32",
+        begins=0,
         steps=len(straight["losses"]),
         steps_per_epoch=2,
+        evaluate_every=2,
         total_steps=20,
         pieces=1,
         losses=tuple(straight["losses"]),
@@ -58,6 +62,16 @@ class TestStops:
 
             assert steps == sorted(set(steps))
 
+    def test_are_at_the_end_of_an_epoch_however_long_it_is(self):
+        """What is compared then begins shortly before it."""
+        first, second = stops_of(965, 875, 875, 1, begins=815)
+
+        assert [(s.step, s.where) for s in first] == [
+            (845, "in the middle of epoch 1"),
+            (875, "at the end of epoch 1"),
+        ]
+        assert 875 < second[0].step < second[1].step < 965
+
     def test_are_where_a_person_says(self):
         (way,) = stops_of(20, 10, 10, 1, at=(5, 10, 11))
 
@@ -83,6 +97,19 @@ class TestStops:
 
 
 class TestComparing:
+    def test_counts_steps_from_the_runs_beginning_and_not_from_where_it_was_looked_at(self):
+        straight = {**recorded(), "start": 815}
+
+        assert compare(straight, [recorded((0.5, 0.3))], ()).first_step == 817
+
+    def test_knows_how_often_the_model_was_judged(self):
+        whole = replace(verification(recorded()), begins=815, steps=965, evaluate_every=875, total_steps=8750)
+
+        assert whole.evaluations == 1
+        assert replace(whole, steps=870).evaluations == 0
+        assert replace(whole, begins=0, steps=8750).evaluations == 10
+        assert replace(whole, begins=0, steps=8000, total_steps=8000).evaluations == 10
+
     def test_finds_the_same_exact(self):
         straight = recorded(**{"model.safetensors: a": "1"})
         parts = [recorded((0.5,), ("a",)), recorded((0.25,), ("b",), **{"model.safetensors: a": "1"})]

@@ -26,7 +26,7 @@ from epochal.runs.signs import Sign
 from epochal.runs.state import judge
 from epochal.runs.survival import Logind
 from epochal.runs.survival import judge as judge_survival
-from epochal.testing import training_started
+from epochal.testing import fold, training_started
 
 
 HOST = HostStarted(host="detached", pid=1, machine="m", device="cpu", survives="all")
@@ -61,15 +61,9 @@ def epoch(step, value, *, best):
     )
 
 
-def fold(*events, state=None):
-    state = state or RunState()
-    first = state.last_n + 1
-    return reduce_all(state, [Record(first + i, e.kind, 0, f"t{first + i}", e) for i, e in enumerate(events)])
-
-
 class TestFold:
-    def test_a_run_without_records_is_starting(self):
-        assert RunState().status == "starting"
+    def test_a_run_without_records_is_ready_to_be_started(self):
+        assert RunState().status == "ready"
         assert RunState().seconds_left is None
 
     def test_a_run_is_running_from_its_first_step(self):
@@ -161,7 +155,7 @@ class TestFold:
 
     def test_an_unknown_kind_of_record_is_counted_and_otherwise_left_alone(self):
         state = reduce(RunState(), Record(0, "of-the-future", 0, "t0", None))
-        assert (state.records, state.status, state.started_at) == (1, "starting", "t0")
+        assert (state.records, state.status, state.started_at) == (1, "ready", "t0")
 
     def test_a_run_that_warns_without_end_fills_no_memory(self):
         state = fold(*[Noticed(code="n", text=str(i)) for i in range(MAX_NOTICES + 50)])
@@ -286,6 +280,9 @@ class TestVerdict:
     def test_a_dead_host_without_an_end_was_interrupted_and_never_done(self):
         assert verdict(given=sign(), alive=False) == ("interrupted", "its process ended without a word")
 
+    def test_a_host_that_a_person_had_ended_did_not_die_without_a_word(self):
+        assert verdict(given=sign(killed=True), alive=False) == ("interrupted", "its process was ended as asked")
+
     @pytest.mark.parametrize(("kills", "words"), [(3, "probably out of memory"), (2, "without a word"), (None, "word")])
     def test_a_dead_host_whose_group_lost_a_process_to_the_kernel_was_killed_for_memory(self, kills, words):
         found = judge(
@@ -295,7 +292,11 @@ class TestVerdict:
         assert found[0] == "interrupted"
         assert words in found[1]
 
-    def test_a_run_nobody_ever_had_was_interrupted(self):
+    def test_a_run_nobody_ever_had_is_ready(self):
+        assert verdict("ready", None, alive=False)[0] == "ready"
+        assert verdict("ready", sign())[0] == "starting"
+
+    def test_a_run_whose_host_left_no_sign_was_interrupted(self):
         assert verdict("starting", None, alive=False)[0] == "interrupted"
 
     def test_a_living_starter_means_starting_even_over_an_old_end(self):

@@ -11,7 +11,7 @@ import pytest
 SOURCES = Path(__file__).parents[2] / "src" / "epochal"
 NOTES = {"append", "put", "set"}
 """What a handler may call on what it was given beforehand, once."""
-HEEDED = {"host.py", "cli/following.py", "runs/ending.py", "data_host.py"}
+HEEDED = {"host.py", "cli/following.py", "cli/leaving.py", "runs/ending.py", "data_host.py"}
 
 
 def handlers():

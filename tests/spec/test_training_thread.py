@@ -1,22 +1,25 @@
 """The training thread and the keeper of a run: whatever the training does, the journal tells it and the run is let go."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
 from epochal.core.errors import RunError, StepError
-from epochal.core.events import CommandTaken, EpochDone, PhaseStarted, RunEnded, StepsDone, TrainingStarted
+from epochal.core.events import CommandTaken, EpochDone, PhaseStarted, Resumed, RunEnded, StepsDone, TrainingStarted
 from epochal.core.settings import Model, Project, Source
+from epochal.journal.reduce import RunState, reduce_all
 from epochal.journal.tail import read_journal
 from epochal.runs import thread_host
 from epochal.runs.keeper import Keeper
 from epochal.runs.launch import make_run, start
 from epochal.runs.signs import read_sign
-from epochal.runs.state import run_info
+from epochal.runs.state import info_of, run_info
 from epochal.runs.thread_host import TrainingThread
 
 
@@ -51,7 +54,7 @@ def drive(keeper, training):
 
 
 def test_what_the_training_says_is_in_the_journal_in_its_order(keeper):
-    said = [PhaseStarted(name="training"), window(1), window(2), RunEnded(state="done", reason="finished")]
+    said = [PhaseStarted(name="training"), window(1), window(2), RunEnded(state="done", reason="finished", steps=2)]
 
     assert drive(keeper, lambda _poll: iter(said)) == said
 
@@ -72,6 +75,78 @@ def test_an_error_with_a_remedy_keeps_it(keeper):
     assert ended.error == {
         "code": "step", "what": "no rows are left", "where": "[[clean]] 3", "fix": "take the filter out",
     }  # fmt: skip
+
+
+def breaks(_poll):
+    """A training that says some steps and evaluations, and breaks."""
+    yield PhaseStarted(name="training")
+    for step in (1, 2):
+        yield replace(window(step), seconds=13.5 * step)
+        yield EpochDone(
+            step=step, epoch=step / 10, train_loss=1, validation_loss=1, metrics={}, value=0.5 + step / 10,
+            best=step == 1, seconds=13.5 * step,
+        )  # fmt: skip
+    raise ZeroDivisionError("the training broke")
+
+
+def breaks_at_once(_poll):
+    """One that goes on from its second step and does not come to the third."""
+    yield Resumed(from_step=2, folder="checkpoints/step-00000002")
+    raise ZeroDivisionError("again")
+
+
+def ends_at_once(keeper):
+    """One that is asked twice to stop after two steps."""
+
+    def training(poll):
+        with contextlib.suppress(ZeroDivisionError):
+            yield from breaks(poll)
+        keeper.ask("stop", by="me")
+        keeper.ask("stop", by="me")
+        yield window(3)
+
+    return training
+
+
+@pytest.mark.parametrize("how", ["breaks", "is stopped at once"])
+def test_an_end_says_what_was_done_until_then_however_it_came(spec, keeper, how, capsys):
+    """`epochal runs` reads the end alone, `train --json` the whole journal: they agree."""
+    ended = drive(keeper, breaks if how == "breaks" else ends_at_once(keeper))[-1]
+    keeper.release()
+    state = reduce_all(RunState(), read_journal(spec.folder))
+    told, whole = run_info(spec.folder), info_of(spec, state)
+
+    assert (ended.epochs, ended.seconds) == (state.epoch, state.seconds)
+    assert (ended.best_value, ended.best_step, ended.steps) == (0.6, 1, 2 if how == "breaks" else 3)
+    assert told.as_row() == whole.as_row()
+    assert told.as_result() == whole.as_result()
+
+
+def test_an_end_before_a_resumed_run_took_a_step_keeps_what_was_done_before(spec, keeper, capsys):
+    drive(keeper, breaks)
+    ended = drive(keeper, breaks_at_once)[-1]
+
+    assert (ended.steps, ended.seconds, ended.best_value) == (2, 27.0, 0.6)
+
+
+def test_an_end_is_told_as_it_came_when_the_journal_cannot_be_read_then(spec, keeper, capsys):
+    journal, aside = spec.folder / "journal.jsonl", spec.folder / "aside"
+
+    def training(_poll):
+        yield window(1)
+        journal.rename(aside)
+        journal.mkdir()
+        raise RunError("the training broke", code="broke")
+
+    thread = TrainingThread(training, keeper)
+    thread.start()
+    thread.join(30)
+    journal.rmdir()
+    aside.rename(journal)
+    ended = [record.event for record in read_journal(spec.folder)][-1]
+
+    assert ended == thread.ended
+    assert (ended.state, ended.reason, ended.error["code"], ended.steps) == ("failed", "the training broke", "broke", 0)
 
 
 def test_an_error_nobody_expected_is_named_with_its_place(keeper, capsys):
@@ -120,7 +195,7 @@ def test_a_second_request_to_stop_breaks_off_and_closes_what_the_training_had_op
 
     events = drive(keeper, training)
 
-    assert events[-1] == RunEnded(state="stopped", reason="stopped at once, without a checkpoint")
+    assert (events[-1].state, events[-1].reason) == ("stopped", "stopped at once, without a checkpoint")
     assert [e.verb for e in events if isinstance(e, CommandTaken)] == ["stop", "stop-now"]
     assert closed == [True]
 
@@ -166,7 +241,6 @@ def test_a_run_in_a_thread_is_this_process_until_it_ends(spec, monkeypatch):
 
     monkeypatch.setattr(thread_host, "fit_training", lambda _spec, _way: training)
     assert start(spec, "thread") == os.getpid()
-    assert thread_host.runs_here() == [spec.folder]
     assert run_info(spec.folder).alive
     with pytest.raises(RunError):
         start(spec, "thread")
@@ -174,7 +248,6 @@ def test_a_run_in_a_thread_is_this_process_until_it_ends(spec, monkeypatch):
     go_on.set()
     assert thread_host.leave() == []
     assert run_info(spec.folder).status == "done"
-    assert thread_host.runs_here() == []
 
 
 NO_ROOM = """
@@ -187,7 +260,7 @@ from epochal.runs import control, keeper
 from epochal.runs.follow import Follower
 from epochal.runs.state import run_info
 from epochal.testing import tiny_project, tiny_run, run_events
-keeper._ROOM_RETRY_SECONDS = 0.05
+keeper.RETRY_SECONDS = 0.05
 spec = tiny_run(tiny_project(Path(sys.argv[1]) / "p"))
 folder = spec.folder
 kept = keeper.Keeper(folder, "host")
@@ -217,7 +290,7 @@ waiting = thread.is_alive() and len(written)
 found, followed = run_info(folder), Follower(folder).poll()
 filler.unlink()
 thread.join()
-print(found.status, found.alive, found.can_resume, followed.status, "room on the disk" in followed.status_note)
+print(found.status, found.alive, followed.status, "room on the disk" in followed.status_note)
 print(run_info(folder).status)
 kept.release()
 batch = Tail(folder).read()
@@ -264,7 +337,7 @@ def _on_a_full_disk(tmp_path, script, num_records=200):
 
 
 def test_a_full_disk_makes_the_run_wait_and_it_goes_on_when_there_is_room(tmp_path):
-    assert _on_a_full_disk(tmp_path, WAITED) == "paused True False paused True\nrunning\nTrue 200 200 0\n"
+    assert _on_a_full_disk(tmp_path, WAITED) == "paused True paused True\nrunning\nTrue 200 200 0\n"
 
 
 SAID_ITS_END = """

@@ -9,13 +9,15 @@ from dataclasses import replace
 from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
+import tomli_w
 
 from epochal.core.errors import EpochalError
 from epochal.core.settings import Model, Project
 from epochal.project import code as code_module
 from epochal.project import trust
 from epochal.project.code import Code, difference, read_code
-from epochal.project.runfile import RunCode
+from epochal.project.doctor_runs import examine_run
+from epochal.project.runfile import RunCode, read_run, write_run
 from epochal.testing import tiny_project, tiny_run
 
 
@@ -71,6 +73,19 @@ class TestWhatCountsAsCode:
 
         assert set(found.files) == {"model.py", "alias.py"}
         assert found.left_out == {"away.py": "a link that leads out of the project"}
+
+    def test_a_link_to_a_folder_is_never_followed_and_always_named(self, folder, tmp_path):
+        for place in (tmp_path / "elsewhere", folder / "nets"):
+            place.mkdir()
+            (place / "x.py").write_text("")
+        (folder / "nets" / "away").symlink_to(tmp_path / "elsewhere")
+        (folder / "alias").symlink_to("nets")
+        (folder / ".venv").symlink_to(tmp_path / "elsewhere")
+
+        found = read_code(folder)
+
+        assert set(found.files) == {"model.py", "nets/x.py"}
+        assert found.left_out == {"alias": "a link to a folder", "nets/away": "a link to a folder"}
 
     def test_more_than_a_model_is_made_of_is_refused_aloud(self, folder, monkeypatch):
         monkeypatch.setattr(code_module, "MAX_FILES", 3)
@@ -196,6 +211,43 @@ class TestTheList:
 
         assert [s.digest for s in trust.trusted_states(folder)] == digests[1:]
 
+    def test_stays_short_however_often_large_code_changes(self, folder, home):
+        """Every one of many states of many files is remembered by its digest, in a list that can be read quickly."""
+        names = [f"package/some_module/file_{n:04d}.py" for n in range(500)]
+        states = [Code(files=dict.fromkeys(names, hashlib.sha256(str(n).encode()).hexdigest())) for n in range(20)]
+        for code in states:
+            trust.trust(folder, code)
+
+        assert [s.digest for s in trust.trusted_states(folder)] == [code.digest for code in states]
+        assert (home / "epochal" / "trust.toml").stat().st_size < 100_000
+        assert dict(trust.trusted_states(folder)[-1].files) == dict(states[-1].files)
+
+    def test_names_the_files_of_the_states_trusted_last_when_there_are_too_many(self, tmp_path, home, monkeypatch):
+        """What was trusted longest ago stays trusted, but what changed in it can no longer be said."""
+        monkeypatch.setattr(trust, "_MAX_WITH_FILES", 4_000)
+        folders = [tmp_path / str(n) for n in range(3)]
+        for n, folder in enumerate(folders):
+            folder.mkdir()
+            for name in range(20):
+                (folder / f"m{name}.py").write_text(f"{n}\n")
+            trust.trust(folder, read_code(folder))
+
+        assert all(trust.standing(folder).trusted for folder in folders)
+        assert trust.standing(folders[2]).since is not None
+        (folders[0] / "m0.py").write_text("other\n")
+        with pytest.raises(trust.Untrusted, match="not what you trusted: it changed"):
+            trust.demand(folders[0], OWN)
+
+    def test_never_grows_beyond_what_can_be_read_again(self, folder, home, monkeypatch):
+        """A list that would is refused, and the one before stands."""
+        monkeypatch.setattr(trust, "_MAX_BYTES", 420)
+        trust.trust(folder, read_code(folder))
+        (folder / "model.py").write_text("other\n")
+        with pytest.raises(EpochalError, match="grown too long"):
+            trust.trust(folder, read_code(folder))
+
+        assert len(trust.trusted_states(folder)) == 1
+
 
 class TestARunOfAPersonsOwnCode:
     def spec(self, tmp_path):
@@ -206,8 +258,6 @@ class TestARunOfAPersonsOwnCode:
         return replace(tiny_run(file), code=code, project=replace(file.project, model=OWN.model))
 
     def test_writes_down_class_and_files_and_reads_them_back(self, tmp_path):
-        from epochal.project.runfile import read_run, write_run
-
         spec = self.spec(tmp_path)
         write_run(spec)
 
@@ -216,7 +266,45 @@ class TestARunOfAPersonsOwnCode:
         assert spec.code.module == "model.py:Net"
 
     def test_goes_on_with_the_code_it_began_with(self, tmp_path):
-        trust.demand_same(self.spec(tmp_path))
+        spec = self.spec(tmp_path)
+
+        assert trust.demand_same(spec) == read_code(spec.project_folder)
+
+    @pytest.mark.parametrize(
+        ("claimed", "said"),
+        [
+            ({"module": "runs/extra/evil.py:Net"}, r"\[model\] another"),
+            ({"files": {"runs/extra/evil.py": "0" * 64}}, r"model\.py is not among its files"),
+            ({"files": {"model.py": "0" * 64}}, "not that of its files"),
+            ({"files": ["model.py"]}, "cannot be read"),
+            ({"module": 3}, "cannot be read"),
+        ],
+    )
+    def test_that_says_of_its_code_what_cannot_be_is_not_read(self, tmp_path, claimed, said):
+        """A run folder may come from anyone: a trusted hash must not stand beside other files."""
+        spec = self.spec(tmp_path)
+        write_run(spec)
+        path = spec.folder / "run.toml"
+        document = tomllib.loads(path.read_text())
+        document["code"] |= claimed
+        path.write_text(tomli_w.dumps(document))
+
+        with pytest.raises(EpochalError, match=said):
+            read_run(spec.folder)
+        (found,) = (f for f in examine_run(spec.project_folder, spec.folder) if f.code == "run-settings")
+        assert found.severity == "error"
+
+    def test_of_another_family_has_none(self, tmp_path):
+        """Else its code would be loaded though nobody is asked whether it is trusted."""
+        spec = self.spec(tmp_path)
+        write_run(replace(spec, project=replace(spec.project, model=Model(family="mlp"))))
+
+        with pytest.raises(EpochalError, match="its family is mlp"):
+            read_run(spec.folder)
+
+    def test_that_says_nothing_of_its_code_does_not_go_on(self, tmp_path):
+        with pytest.raises(EpochalError, match=r"added model\.py"):
+            trust.demand_same(replace(self.spec(tmp_path), code=None))
 
     def test_does_not_go_on_with_other_code_though_that_is_trusted(self, tmp_path):
         spec = self.spec(tmp_path)

@@ -54,6 +54,12 @@ class TestASetting:
         assert named(project(task="regression", **{name: value})) == [f"train.{name}"]
         assert named(project(**{name: value})) == []
 
+    def test_sampling_is_where_rows_are_fed_gradually(self):
+        assert named(project(feed="gradual", sampling="balanced")) == ["train.sampling"]
+
+    def test_class_weights_are_where_classes_come_alike_often(self):
+        assert named(project(class_weights="balanced", sampling="balanced")) == ["train.class_weights"]
+
     @pytest.mark.parametrize(("name", "value"), [("feed_by", "trust"), ("feed_stages", 3)])
     def test_about_gradual_feeding_is_where_all_rows_come_at_once(self, name, value):
         assert named(project(**{name: value})) == [f"train.{name}"]
@@ -62,6 +68,11 @@ class TestASetting:
     def test_which_values_come_first_is_without_a_column(self):
         assert named(project(feed="gradual", feed_first="low")) == ["train.feed_first"]
         assert named(project(feed="gradual", feed_first="low", feed_by="trust")) == []
+
+    def test_more_pieces_than_a_batch_has_rows_are(self):
+        assert named(project(batch_size=32, accumulate=64)) == ["train.accumulate"]
+        assert named(project(batch_size=32, accumulate=32)) == []
+        assert named(project(batch_size="auto", accumulate=64)) == []
 
     @pytest.mark.parametrize(("name", "value"), [("patience", 5), ("schedule", "plateau")])
     def test_that_looks_at_validation_rows_is_where_there_are_none(self, name, value):
@@ -75,6 +86,24 @@ class TestASetting:
 
         assert named(trees) == []
         assert named(with_setting(trees, f"train.{other}", value)) == [f"model.{option}"]
+
+    @pytest.mark.parametrize(
+        ("part", "name", "value"),
+        [
+            ("loss", "class_weights", "balanced"),
+            ("loss", "label_smoothing", 0.1),
+            ("batches", "batch_size", 64),
+            ("batches", "sampling", "balanced"),
+            ("batches", "feed", "gradual"),
+        ],
+    )
+    def test_is_beside_a_part_of_a_persons_own_model_that_stands_for_it(self, part, name, value):
+        own = with_setting(project("", **{name: value}), "model.module", "model.py:Net")
+
+        assert [u.path for u in useless_settings(own, (part,))] == [f"train.{name}"]
+        assert useless_settings(own, {"loss", "parameter_groups", "prepare", "batches"} - {part}) == ()
+        with pytest.raises(SettingsError, match="the model"):
+            refuse_useless(own, (part,))
 
     def test_is_told_with_its_value_its_reason_and_its_remedy(self):
         (found,) = useless_settings(project("trees", batch_size=64))
@@ -92,6 +121,17 @@ def test_all_useless_settings_are_refused_at_once():
         assert f"train.{name}" in refused.value.what
         assert name in refused.value.fix
     refuse_useless(project("trees"))
+
+
+def test_what_is_to_be_mended_is_where_it_was_set():
+    """In the file, or in the command that was just typed."""
+    with pytest.raises(SettingsError) as in_file:
+        refuse_useless(project("mlp", momentum=0.5))
+    with pytest.raises(SettingsError) as typed:
+        refuse_useless(project("mlp", momentum=0.5), overrides={"train.momentum": 0.5})
+
+    assert (in_file.value.where, in_file.value.fix) == ("project.toml", "take momentum out of [train]")
+    assert (typed.value.where, typed.value.fix) == ("--set train.momentum", "leave out --set train.momentum")
 
 
 class TestAnotherFamily:

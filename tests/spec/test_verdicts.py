@@ -33,6 +33,7 @@ def facts(**changed: dict) -> dict:
             "smoothed": [],
             "rows": 32,
             "cut_short": False,
+            "not_finite": None,
             "why_not": "",
         },
         "batch_size": {
@@ -42,6 +43,7 @@ def facts(**changed: dict) -> dict:
             "memory": [],
             "largest": None,
             "cut_short": False,
+            "not_finite": None,
             "why_not": "",
         },
     }

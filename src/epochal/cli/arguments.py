@@ -79,8 +79,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", nargs="?", help="its number or name (default: the newest)")
 
 
-def run_of(arguments: argparse.Namespace, *, strict: bool = True) -> RunInfo:
-    """The run that DIR and RUN name. Raises EpochalError.
+def run_of(arguments: argparse.Namespace, *, strict: bool = True, started: bool = False) -> RunInfo:
+    """The run that DIR and RUN name; where they name none the newest, with `started` of those that were. Raises EpochalError.
 
     A mistake in project.toml is told first; unless `strict`, only where there is no such run: a run under way must be
     seen and stopped whatever was written into the file meanwhile.
@@ -94,10 +94,10 @@ def run_of(arguments: argparse.Namespace, *, strict: bool = True) -> RunInfo:
         if strict or mistake.error_code == "no-project":
             raise
         try:
-            return find_run(arguments.dir, arguments.run)
+            return find_run(arguments.dir, arguments.run, started=started)
         except EpochalError:
             raise mistake from None
-    return find_run(arguments.dir, arguments.run)
+    return find_run(arguments.dir, arguments.run, started=started)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -37,11 +37,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from epochal.project.read import read_project
     from epochal.workbench.checking import check_project
     from epochal.workbench.data_client import DataClient
+    from epochal.workbench.operations import quiet
 
     project: Project = read_project(arguments.dir)
     with DataClient() as client:
         document = check_project(
-            client, arguments.dir, console.progress, tell=console.notice, probes=not arguments.quick
+            client,
+            arguments.dir,
+            quiet if console.as_json else console.progress,
+            tell=console.notice,
+            probes=not arguments.quick,
         )
     if console.as_json:
         console.document(document)

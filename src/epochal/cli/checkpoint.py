@@ -44,16 +44,24 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """List, pin, or ask the run to write one and wait until it has."""
+    _refuse_words(arguments)
     info = run_of(arguments, strict=False)
     if arguments.list:
-        if arguments.step is not None or arguments.pin or arguments.unpin:
-            raise UsageError("--list goes with none of --step, --pin, --unpin", fix="leave one of them out")
         return _list(info, console)
     if arguments.step is not None:
         return _pin(info, arguments, console)
-    if arguments.unpin:
-        raise UsageError("--unpin needs --step", fix="see `epochal checkpoint DIR --list` for the steps")
     return _write(info, arguments, console)
+
+
+def _refuse_words(arguments: argparse.Namespace) -> None:
+    """Raises UsageError for words that do not go together, before any run is looked for."""
+    named = arguments.step is not None
+    if arguments.list and (named or arguments.pin or arguments.unpin):
+        raise UsageError("--list goes with none of --step, --pin, --unpin", fix="leave one of them out")
+    if named and not (arguments.pin or arguments.unpin):
+        raise UsageError("--step goes with --pin or --unpin", fix="`epochal checkpoint DIR --list` shows them")
+    if arguments.unpin and not named:
+        raise UsageError("--unpin needs --step", fix="see `epochal checkpoint DIR --list` for the steps")
 
 
 def _list(info: RunInfo, console: Console) -> int:
@@ -67,7 +75,7 @@ def _list(info: RunInfo, console: Console) -> int:
         {
             "step": c.step,
             "bytes": c.size,
-            "value": None if math.isnan(c.value) else c.value,
+            "value": c.value if math.isfinite(c.value) else None,
             "whole": is_whole(c.folder),
             "healthy": c.healthy,
             "pinned": c.pinned,
@@ -101,8 +109,6 @@ def _words(row: Mapping[str, object]) -> list[str]:
 def _pin(info: RunInfo, arguments: argparse.Namespace, console: Console) -> int:
     from epochal.project.checkpoints import checkpoints_of, pin, read_checkpoint, unpin
 
-    if not arguments.pin and not arguments.unpin:
-        raise UsageError("--step goes with --pin or --unpin", fix="`epochal checkpoint DIR --list` shows them")
     there = checkpoints_of(info.folder)
     found = next((c for c in there if c.step == arguments.step), None)
     if found is not None:

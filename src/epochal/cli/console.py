@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,8 @@ from epochal.show import cell_width, fit, pad, safe
 
 
 _ENDLESS = 1_000_000
+_ECHO_CELLS = 2
+"""What a terminal writes behind a line when ctrl-c is pressed: ^C."""
 _LEAST_COLUMN = 20
 """Cells below which a wrapped column reads worse than a line that runs on."""
 
@@ -63,9 +66,14 @@ class Console:
             self.say(" " * indent + line)
 
     def notice(self, text: str) -> None:
-        """Something worth knowing that is not the answer."""
+        """Something worth knowing that is not the answer. Where it cannot be written, as on a full disk, nothing ends by that."""
         self._clear()
-        print(_lines(text, _width_of(self._err)), file=self._err)
+        try:
+            print(_lines(text, _width_of(self._err)), file=self._err, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return  # the run that was told of goes on, and so does whoever follows it
 
     def document(self, value: Any) -> None:
         """The one JSON document of --json."""
@@ -95,7 +103,7 @@ class Console:
             return
         share = "" if fraction is None else f" {fraction:4.0%}"
         width = shutil.get_terminal_size().columns - 1
-        line = fit(safe(text + share), width)
+        line = fit(safe(text), width - cell_width(share)) + share
         if line != self._line:
             self._err.write("\r" + line + " " * max(0, cell_width(self._line) - cell_width(line)))
             self._err.flush()
@@ -126,7 +134,8 @@ class Console:
 
     def _clear(self) -> None:
         if self._line:
-            self._err.write("\r" + " " * cell_width(self._line) + "\r")
+            covered = min(cell_width(self._line) + _ECHO_CELLS, shutil.get_terminal_size().columns)
+            self._err.write("\r" + " " * covered + "\r")
             self._err.flush()
             self._line = ""
 
@@ -135,6 +144,11 @@ def short(folder: Path) -> str:
     """A folder as a person here would write it."""
     here = Path.cwd()
     return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
+
+
+def typed(folder: Path) -> str:
+    """A folder as a person here would type it into a command."""
+    return shlex.quote(short(folder))
 
 
 def _json(value: Any) -> str:

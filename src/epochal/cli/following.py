@@ -6,10 +6,9 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
-from epochal.cli.console import Console
+from epochal.cli.console import Console, typed
 from epochal.core.errors import RunError
 from epochal.core.events import ENDED
 from epochal.journal.reduce import RunState
@@ -19,12 +18,15 @@ from epochal.runs.ending import heed_signals, wait_if_ending
 from epochal.runs.follow import Follower
 from epochal.runs.state import info_of
 from epochal.workbench.views.train import passes, unit_of
-from epochal.workbench.views.words import count, figure, loss_figure, rate
+from epochal.workbench.views.words import count, duration, figure, loss_figure, rate
 
 
 _LOOK_EVERY_SECONDS = 0.2
 
 CTRL_C = 130
+
+_TOLD_OTHERWISE = frozenset({"data", "waited"})
+"""Notices of a run that are said before it is made, or as it goes on after a pause."""
 
 _EXIT_CODES = {"failed": 1, "diverged": 1, "interrupted": 3, "stuck": 3}
 
@@ -50,29 +52,71 @@ def say_started(spec: RunSpec, pid: int, console: Console) -> int:
         status = Follower(spec.folder).poll().status
         console.document({"run": spec.name, "state": status, "pid": pid, "path": str(spec.folder)})
     else:
-        console.say(f"run {spec.name} started (process {pid}). epochal watch {spec.project_folder} shows it")
+        console.say(f"run {spec.name} started (process {pid}). epochal watch {typed(spec.project_folder)} shows it")
     return 0
 
 
-def follow(spec: RunSpec, console: Console) -> int:
-    """Follow until the run ends, then say how. ctrl-c asks it to stop with a checkpoint, a second one at once.
+def launch(spec: RunSpec, console: Console, start: Callable[[], int], *, followed: bool) -> int:
+    """Start a run, which `start` does, and follow it until it ends, then say how; or say that it was started.
 
-    A third one ends its process. The exit code is then that of a ctrl-c, so that no script goes on as if the run
-    were done.
+    From its start on, ctrl-c asks it to stop with a checkpoint, a second one at once; a third one ends its process. The
+    exit code is then that of a ctrl-c, so that no script goes on as if the run were done.
     """
     with _presses() as presses:
-        heeded = 0
+        try:
+            pid = start()
+        except RunError as error:
+            if not presses or error.error_code != "start-failed":
+                raise
+            console.notice(f"cancelled: run {spec.number} was not started")  # the ctrl-c reached its host as well
+            return CTRL_C
+        if followed:
+            return _follow(spec, console, presses)
+        for _ in presses:
+            console.notice(said_of_asking(_ask(spec), f"`epochal stop {typed(spec.project_folder)}`"))
+        return CTRL_C if presses else say_started(spec, pid, console)
 
-        def heed() -> None:
-            nonlocal heeded
-            while heeded < len(presses):
-                heeded += 1
-                console.notice(said_of_asking(_ask(spec), "ctrl-c"))
 
-        state = wait_for_end(spec, console, heed)
+def _follow(spec: RunSpec, console: Console, presses: Sequence[int]) -> int:
+    heeded = 0
+    teller = Teller(spec, console)
+
+    def heed(state: RunState) -> None:
+        nonlocal heeded
+        teller.tell(state)
+        while heeded < len(presses):
+            heeded += 1
+            console.notice(said_of_asking(_ask(spec), "ctrl-c"))
+
+    state = wait_for_end(spec, console, heed)
+    teller.tell(state)
     wait_if_ending()  # a run that stopped because its process was told to end is no run that ended well
     code = _say_end(spec, state, console)
     return CTRL_C if heeded else code
+
+
+class Teller:
+    """Says on stderr what a person must hear of a run, each once: its warnings, that it waits, and that it goes on."""
+
+    def __init__(self, spec: RunSpec, console: Console) -> None:
+        """Tell of the run's present host: of earlier ones it was told then."""
+        self._name, self._console = f"run {spec.number}", console
+        self._heard = 0
+        self._waits = False
+
+    def tell(self, state: RunState) -> None:
+        """Say what is new in this state."""
+        new = state.noticed - max(self._heard, state.noticed_before)
+        self._heard = state.noticed
+        for notice in state.notices[-new:] if new > 0 else ():
+            if notice.severity != "hint" and notice.code not in _TOLD_OTHERWISE:
+                self._console.notice(f"{self._name}: {notice.text}")
+        if state.status == "paused" and not self._waits:
+            self._waits = True
+            self._console.notice(f"{self._name} is paused: {state.status_note}")
+        elif self._waits and state.status in {"starting", "running", "stopping"}:
+            self._waits = False
+            self._console.notice(f"{self._name} goes on")
 
 
 def _ask(spec: RunSpec) -> Asked:
@@ -95,24 +139,25 @@ def _presses() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def wait_for_end(spec: RunSpec, console: Console, look: Callable[[], object] = lambda: None) -> RunState:
-    """Show progress until the run has ended; its state then. `look` is called in between."""
+def wait_for_end(spec: RunSpec, console: Console, look: Callable[[RunState], object] = lambda _state: None) -> RunState:
+    """Show progress until the run has ended; its state then. `look` is given how it stands in between."""
     follower = Follower(spec.folder)
     while True:
-        look()
         state = follower.read_all()
         if state.status in ENDED:
             return state
+        look(state)
         console.progress(progress_words(spec, state), state.progress if state.step else None)
         time.sleep(_LOOK_EVERY_SECONDS)
 
 
 def watch_lines(spec: RunSpec, console: Console) -> int:
     """For `watch` without a terminal: a line for every evaluation, until the run ends."""
-    follower = Follower(spec.folder)
+    follower, teller = Follower(spec.folder), Teller(spec, console)
     said = 0
     while True:
         state = follower.read_all()
+        teller.tell(state)
         names = ("epoch", "train_loss", "validation_loss", "value")
         for epoch, train, validation, value in zip(*(state.evaluations.column(n, said) for n in names), strict=True):
             said += 1
@@ -127,11 +172,17 @@ def watch_lines(spec: RunSpec, console: Console) -> int:
 
 
 def progress_words(spec: RunSpec, state: RunState) -> str:
-    """One line that could be read aloud: run, state, epoch, loss, metric, speed."""
-    parts = [f"run {spec.number}", spec.family, state.status]
+    """One line that could be read aloud, what matters most first: a narrow terminal cuts off its end."""
+    parts = [f"run {spec.number}"]
+    if state.status == "paused":
+        parts.append(f"paused: {state.status_note}")
+    elif state.status != "running":
+        parts.append(state.status)
     if state.training is None or not state.step:
         parts.append(f"{state.phase} {state.phase_detail}".strip())
     else:
+        if state.seconds_left is not None and state.status == "running":
+            parts.append(f"{duration(state.seconds_left)} left")
         at = min(float(state.training.epochs), state.epoch)
         parts.append(f"{unit_of(spec.family)} {passes(at)} of {count(state.training.epochs)}")
         loss = state.steps.last("loss")
@@ -139,11 +190,9 @@ def progress_words(spec: RunSpec, state: RunState) -> str:
             parts.append(f"loss {loss_figure(loss)}")
     if state.best_value is not None:
         parts.append(f"best {spec.project.metric} {figure(state.best_value)}")
-    if state.status == "paused":
-        parts.append(state.status_note)
-    elif speed := rate(state.samples_per_second):
+    if state.status != "paused" and (speed := rate(state.samples_per_second)):
         parts.append(speed)
-    return "  ".join(part for part in parts if part)
+    return "  ".join([part for part in parts if part] + [spec.family])
 
 
 def _say_end(spec: RunSpec, state: RunState, console: Console) -> int:
@@ -164,14 +213,9 @@ def _say_end(spec: RunSpec, state: RunState, console: Console) -> int:
     for word in ("where", "fix"):
         if error.get(word):
             console.notice(f"{word}: {error[word]}")
-    if state.status == "interrupted":
-        console.notice(f"epochal resume {spec.project_folder} {spec.number} goes on from the newest checkpoint")
+    again = f"epochal resume {typed(spec.project_folder)} {spec.number}"
+    if state.status in {"stopped", "interrupted"}:
+        console.say(f"Next: {again}" + ("" if state.goes_on_from else ", which begins it anew"))
     if state.status == "done":
-        console.say(f"Next: epochal test {_short(spec.project_folder)} {spec.number}")
+        console.say(f"Next: epochal test {typed(spec.project_folder)} {spec.number}")
     return exit_code(state.status)
-
-
-def _short(folder: Path) -> str:
-    """The folder as a person here would write it."""
-    here = Path.cwd()
-    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)

@@ -54,6 +54,6 @@ def print_launch(spec: RunSpec, console: Console, *, meet: str = "", way: Way = 
         console.notice(f"{MEET}: the first node's name or address, as the others reach it, and a free port there")
     for name, line in lines:
         if len(lines) > 1:
-            console.notice(f"on {name}:")
+            console.say(f"# on {name}:")
         console.say(line)
     return 0

@@ -38,16 +38,16 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on although versions, device or settings are not what they were; the chart marks the seam",
     )
-    way.add_argument(
-        "--from-start", action="store_true", help="begin the run again, when none of its checkpoints is whole any more"
-    )
+    way.add_argument("--from-start", action="store_true", help="begin the run again, when it has no whole checkpoint")
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Check that it can go on, start a host, follow."""
-    from epochal.cli.following import follow, follows, say_started
+    from epochal.cli.following import follows, launch
     from epochal.project import trust
+    from epochal.project.read import read_project
+    from epochal.project.unlike import said_of_unlike
     from epochal.runs.launch import host_of
     from epochal.runs.resume import Way, refuse_resume, resume
     from epochal.workbench import operations
@@ -55,13 +55,20 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     check_launch(arguments)
     info = run_of(arguments)
+    if info.status == "done" or info.alive:
+        refuse_resume(info)
+    kept = said_of_unlike(info.spec, read_project(arguments.dir))
+    if kept:
+        console.notice(kept)
     trust.demand_same(info.spec)
     with DataClient() as client:
         operations.ensure_snapshot(client, info.spec, console.progress)
+    changed = operations.said_of_sources(info.spec)
+    if changed:
+        console.notice(changed)
     way: Way = "anyway" if arguments.anyway else "from-start" if arguments.from_start else "exactly"
     if arguments.print_launch:
         refuse_resume(info, way)
         return print_launch(info.spec, console, meet=arguments.meet, way=way)
     followed = follows(host_of(info.spec, arguments.host), console, wanted=arguments.follow)
-    pid = resume(info.folder, arguments.host, way=way)
-    return follow(info.spec, console) if followed else say_started(info.spec, pid, console)
+    return launch(info.spec, console, lambda: resume(info.folder, arguments.host, way=way), followed=followed)

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from epochal.workbench import operations
     from epochal.workbench.data_client import DataClient
 
-    info = run_of(arguments)
+    info = run_of(arguments, started=True)
     with DataClient() as client:
         result = operations.open_test_set(client, info.folder, console.progress)
     if console.as_json:

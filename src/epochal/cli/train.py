@@ -43,7 +43,8 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Bring data up to date, freeze the settings, start, follow."""
-    from epochal.cli.following import follow, follows, say_started
+    from epochal.cli.following import follows
+    from epochal.cli.following import launch as launch_run
     from epochal.core.useless import said_of_idle
     from epochal.project.file import ProjectFile
     from epochal.runs import launch
@@ -73,9 +74,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             accept_split=arguments.accept_split,
             report=console.progress,
             nodes=arguments.nodes,
+            starts_here=not arguments.print_launch,  # its lines may be meant for another machine
         )
     if arguments.print_launch:
         return print_launch(spec, console, meet=arguments.meet)
     followed = follows(spec.project.train.host, console, wanted=arguments.follow)
-    pid = launch.start(spec)
-    return follow(spec, console) if followed else say_started(spec, pid, console)
+    return launch_run(spec, console, lambda: launch.start(spec), followed=followed)

@@ -71,7 +71,7 @@ def _of_run(arguments: argparse.Namespace) -> Standing:
 def _say(found: Standing, console: Console) -> None:
     from epochal.project.trust import TRUSTING, short
 
-    since = found.since if found.states else None
+    since = found.since
     marks = {} if since is None else {**dict.fromkeys(since.added, "added"), **dict.fromkeys(since.changed, "changed")}
     rows = [(name, short(sha256), marks.get(name, "")) for name, sha256 in found.code.files.items()]
     console.table(("file", "sha256", "since you trusted it" if since is not None else ""), rows)

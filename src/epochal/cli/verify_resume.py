@@ -10,6 +10,7 @@ import argparse
 
 from epochal.cli.arguments import add_json, add_project, add_set, apply_sets, parse_sets
 from epochal.cli.console import Console
+from epochal.cli.leaving import told_to_leave
 
 
 SUMMARY = "show that a resumed run equals an uninterrupted one, to the bit"
@@ -47,15 +48,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from epochal.workbench.verifying import rows_of, said_of, verify
 
     sets = parse_sets(arguments.set)
-    with DataClient() as client:
+    with told_to_leave() as cancelled, DataClient() as client:
         result = verify(
             client,
             ProjectFile.open(arguments.dir),
             tell=console.notice,
             adjust=(lambda project: apply_sets(project, sets)) if sets else None,
+            overrides=sets,
             steps=arguments.steps,
             at=arguments.at,
             report=console.progress,
+            cancelled=cancelled,
         )
     if console.as_json:
         console.document(result.as_document())

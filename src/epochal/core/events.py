@@ -13,8 +13,19 @@ from typing import Any, ClassVar, Literal
 
 
 RunStatus = Literal[
-    "starting", "running", "paused", "stopping", "done", "stopped", "diverged", "failed", "interrupted", "stuck"
+    "ready",
+    "starting",
+    "running",
+    "paused",
+    "stopping",
+    "done",
+    "stopped",
+    "diverged",
+    "failed",
+    "interrupted",
+    "stuck",
 ]
+"""`ready`: it was made and nobody started it yet."""
 ENDED: frozenset[str] = frozenset({"done", "stopped", "diverged", "failed", "interrupted"})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from epochal.core.errors import SettingsError
 from epochal.core.fields import is_int, is_number
-from epochal.core.steps import nearest
+from epochal.core.near import meant_by
 from epochal.core.tasks import MODULE, OWN, Family
 
 
@@ -23,11 +23,10 @@ def check_options(family: Family, options: Mapping[str, Any]) -> None:
     for key, value in options.items():
         path = ("model", key)
         if key not in known:
-            close = nearest(key, ("family", *known))
             raise SettingsError(
                 f"family {family.name} has no setting `{key}`",
                 path=path,
-                fix=f"did you mean `{close}`?" if close else f"it has {', '.join(known) or 'none'}",
+                fix=meant_by(key, ("family", *known), f"it has {', '.join(known) or 'none'}"),
                 code="unknown-key",
             )
         option = known[key]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from epochal.core.errors import SettingsError
 from epochal.core.fields import as_date, duration_seconds
+from epochal.core.near import meant_by
 from epochal.core.options import check_options, check_own
 from epochal.core.steps import nearest, parse_step
 from epochal.core.tables import FORMAT, TABLES, Columns, Goal, Model, Project, Source, SplitSettings, Train
@@ -58,10 +59,14 @@ def parse_project(document: Mapping[str, Any]) -> Project:
     known = ("format", "name", "goal", "source", "columns", "clean", "split", "model", "train")
     for key in document:
         if key not in known:
-            close = nearest(key, known)
-            table = isinstance(document[key], (Mapping, list))
-            shown = f"[{key}]" if table else f"`{key}`"
-            fix = f"did you mean {'[' + close + ']' if table else '`' + close + '`'}?" if close else "take it out"
+            if isinstance(document[key], (Mapping, list)):
+                close = nearest(key, known)
+                shown, fix = f"[{key}]", f"did you mean [{close}]?" if close else "take it out"
+            else:
+                shown, fix = (
+                    f"`{key}`",
+                    meant_by(key, known, "write it with its table, such as train.epochs, or take it out"),
+                )
             raise SettingsError(f"{shown} is not known", path=(key,), fix=fix, code="unknown-key")
     name = document.get("name")
     if not isinstance(name, str) or not name:
@@ -100,11 +105,10 @@ def read_table(cls: type[T], table: Any, path: Path) -> T:
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in known:
-            close = nearest(key, tuple(known))
             raise SettingsError(
                 f"`{key}` is not known in [{path[0]}]",
                 path=(*path, key),
-                fix=f"did you mean `{close}`?" if close else f"known are {', '.join(known)}",
+                fix=meant_by(key, tuple(known), f"known are {', '.join(known)}"),
                 code="unknown-key",
             )
         values[key] = _checked(known[key], value, (*path, key))

@@ -245,7 +245,7 @@ class Train:
         "5 min",
         check=is_duration,
         expected='a duration such as "5 min"',
-        meaning="Then a checkpoint this often, or each epoch, whichever is later.",
+        meaning="Then a checkpoint this often, however long an epoch takes.",
     )
     devices: str | int | tuple[int, ...] = setting(
         "auto",

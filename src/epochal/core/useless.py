@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,10 +13,15 @@ from epochal.core.tasks import FAMILIES
 
 CODE = "useless-setting"
 
+OWN_PARTS = ("loss", "parameter_groups", "prepare", "batches")
+"""What a model of a person's own may do itself, by the names of its methods."""
+
 _PARTS_BY_SHARE = ("random", "stratified", "group")
 """Kinds of split whose validation part is empty when its share is 0."""
 _OF_CLASSES = ("label_smoothing", "class_weights", "sampling")
 _OF_GRADUAL = ("feed_by", "feed_first", "feed_stages")
+_OF_LOSS = ("label_smoothing", "class_weights")
+_OF_BATCHES = ("batch_size", "sampling", "feed")
 _REPLACED = {"rounds": "epochs", "rate": "learning_rate"}
 """Settings of trees that [train] has under another name: what stands there wins."""
 
@@ -37,21 +42,27 @@ class Useless:
         return f"take {name} out of [{table}]"
 
 
-def useless_settings(project: Project) -> tuple[Useless, ...]:
-    """What stands at other than its default and changes nothing, in the order of the file."""
-    return (*_of_model(project), *_of_train(project))
+def useless_settings(project: Project, brings: Collection[str] = ()) -> tuple[Useless, ...]:
+    """What stands at other than its default and changes nothing, in the order of the file.
+
+    `brings` are those of `OWN_PARTS` that a model of a person's own has, where they are known.
+    """
+    return (*_of_model(project), *_of_train(project, brings))
 
 
-def refuse_useless(project: Project) -> None:
-    """Raises SettingsError (code useless-setting) that names every useless setting at once."""
-    found = useless_settings(project)
+def refuse_useless(project: Project, brings: Collection[str] = (), *, overrides: Collection[str] = ()) -> None:
+    """Raises SettingsError (code useless-setting) that names every useless setting at once; `brings` as above.
+
+    `overrides` are the dotted paths that were set beside project.toml: what is to be mended stands where it was set.
+    """
+    found = useless_settings(project, brings)
     if not found:
         return
     raise SettingsError(
         "; ".join(f"{u.path} = {u.value} means nothing: {u.why}" for u in found),
         path=tuple(found[0].path.split(".")),
-        where="project.toml, or --set",
-        fix="; ".join(u.fix for u in found),
+        where=" and ".join(dict.fromkeys(f"--set {u.path}" if u.path in overrides else "project.toml" for u in found)),
+        fix="; ".join(f"leave out --set {u.path}" if u.path in overrides else u.fix for u in found),
         code=CODE,
     )
 
@@ -95,13 +106,13 @@ def _of_model(project: Project) -> Iterator[Useless]:
             yield Useless(path=f"model.{name}", value=options[name], why=f"train.{other} is set, and stands for it")
 
 
-def _of_train(project: Project) -> Iterator[Useless]:
+def _of_train(project: Project, brings: Collection[str]) -> Iterator[Useless]:
     train, usual = project.train, Train()
     for name in Train.__slots__:
         value = getattr(train, name)
         if value == getattr(usual, name):
             continue
-        why = _why(project, name)
+        why = _why(project, name) or _beyond_batch(train, name) or _beside_own(name, brings)
         if why:
             yield Useless(path=f"train.{name}", value=value, why=why)
 
@@ -116,6 +127,10 @@ def _why(project: Project, name: str) -> str:
         return "only the optimiser sgd has a momentum"
     if name in _OF_CLASSES and project.goal.task != "classification":
         return "it is about classes, and a number is learnt"
+    if name == "sampling" and train.feed == "gradual":
+        return 'feed = "gradual" says itself which rows come'
+    if name == "class_weights" and train.sampling == "balanced":
+        return "with balanced sampling classes come alike often already"
     if name in _OF_GRADUAL and train.feed != "gradual":
         return 'only feed = "gradual" looks at it'
     if name == "feed_first" and not train.feed_by:
@@ -125,4 +140,21 @@ def _why(project: Project, name: str) -> str:
         return "there are no validation rows to stop by"
     if name == "schedule" and train.schedule == "plateau" and not judged:
         return "plateau looks at validation rows, and there are none"
+    return ""
+
+
+def _beyond_batch(train: Train, name: str) -> str:
+    """Why a batch cannot be cut into so many pieces; empty when it can, and where its size is not known yet."""
+    size = train.batch_size
+    if name == "accumulate" and isinstance(size, int) and train.accumulate > size:
+        return f"a batch of {size} rows has no more than {size} pieces"
+    return ""
+
+
+def _beside_own(name: str, brings: Collection[str]) -> str:
+    """Why a setting of [train] means nothing beside what a person's own model does itself; empty when it means something."""
+    if name in _OF_LOSS and "loss" in brings:
+        return "the model has a loss of its own, which does not look at it"
+    if name in _OF_BATCHES and "batches" in brings:
+        return "the model makes its batches itself"
     return ""

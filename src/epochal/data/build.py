@@ -26,7 +26,7 @@ from epochal.data.sql import recipe_sql, rejects_sql
 from epochal.data.sqltext import as_text, identifier, is_text_type
 from epochal.data.stored import stored_type, stored_value
 from epochal.project.paths import ProjectPaths
-from epochal.show import grouped
+from epochal.show import grouped, safe
 from epochal.snapshot import write as snapshot_write
 from epochal.snapshot.manifest import Snapshot, SnapshotColumn, SplitFile, open_snapshot, open_split
 
@@ -240,12 +240,19 @@ def _fitting(kind: str, stored: str) -> str:
 
 
 def _check_target(project: Project, snapshot: Snapshot) -> None:
-    """Refuse a target that is not there, not whole, or not of the task's kind."""
+    """Refuse a target that is not there, not whole, or not of the task's kind.
+
+    What is also found by `problems` has the same code and place there, so that a check tells it once.
+    """
     name = project.columns.target
     if not name:
         if project.split.kind == "stratified":
             raise SettingsError(
-                "the project has no target", path=("columns",), fix='write target = "…"', code="no-target"
+                "the project has no target",
+                path=("columns",),
+                where="project.toml [columns]",
+                fix='write target = "…"',
+                code="no-target",
             )
         return
     types = {c.name: c.type for c in snapshot.columns}
@@ -253,7 +260,7 @@ def _check_target(project: Project, snapshot: Snapshot) -> None:
     if column.missing:
         raise SourceError(
             f"the target {name!r} is missing in {grouped(column.missing)} of {grouped(snapshot.rows)} rows",
-            where="project.toml [columns] target",
+            where=f"column {safe(name, 60)}",
             fix="add a step that leaves these rows out: drop_missing",
             code="target-missing",
         )
@@ -267,7 +274,7 @@ def _check_target(project: Project, snapshot: Snapshot) -> None:
     if snapshot.rows and column.distinct < 2:
         raise SourceError(
             f"the target {name!r} is the same in every row",
-            where="project.toml [columns] target",
+            where=f"column {safe(name, 60)}",
             fix="choose another target, or look at the steps that remove rows",
             code="target-constant",
         )

@@ -40,7 +40,7 @@ def export(engine: Engine, con: DuckDBPyConnection, project: Project, work: Work
         )
     base = base_of(engine, con, project, work)
     cache = ProjectPaths(engine.folder).cache
-    cache.mkdir(parents=True, exist_ok=True)
+    fsio.make_folder(cache)
     made = cache / f"export-{os.getpid()}-{os.urandom(4).hex()}.tmp"
     names = ", ".join(identifier(c) for c, _ in base.columns)
     work.report("writing the rows")

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from epochal.core.errors import SourceError
+from epochal.core.settings import Source
 from epochal.data.encoding import check_regular
-from epochal.data.places import Place
+from epochal.data.places import Place, resolve
 
 
 WHOLE = 64 * 1024 * 1024
@@ -55,6 +57,21 @@ def of_files(paths: Sequence[Path]) -> str:
         return of_file(paths[0])
     lines = sorted(f"{of_file(p)}  {p.name}" for p in paths)
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def changed(sources: Sequence[Source], folder: Path) -> tuple[str, ...]:
+    """The names of sources in files and folders that are not what they were when their sha256 was recorded, or not there any more."""
+    found: list[str] = []
+    for source in sources:
+        try:
+            place = resolve(source, folder)
+            here = place.files or Path(place.name).is_absolute()
+            same = not here or not source.sha256 or of_place(place) == source.sha256
+        except (SourceError, OSError):
+            same = False
+        if not same:
+            found.append(source.name)
+    return tuple(found)
 
 
 def of_place(place: Place) -> str:

@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ class NotSaved(EpochalError):
     code = "not-saved"
 
 
+_OLD, _TRASH = ".old", ".trash"
+"""Before the name of a folder that is being replaced, and of one that is being removed."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -41,7 +44,7 @@ def demand_room(folder: Path, num_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < num_bytes:
         needed = f"{num_bytes / 1e6:.1f} MB are needed and {free / 1e6:.1f} MB free"
-        raise _not_saved(folder, OSError(errno.ENOSPC, needed)) from OSError(errno.ENOSPC, needed)
+        raise not_saved(folder, OSError(errno.ENOSPC, needed)) from OSError(errno.ENOSPC, needed)
 
 
 def sync_folder(folder: Path) -> None:
@@ -55,8 +58,11 @@ def sync_folder(folder: Path) -> None:
 
 def beside(path: Path) -> Path:
     """A new name for what becomes `path`, short enough for any file system: they limit names in bytes."""
-    stem = os.fsencode(path.name)[:80].decode("utf-8", "ignore")
-    return path.with_name(f".{stem}.{secrets.token_hex(6)}.tmp")
+    return path.with_name(f".{_stem(path.name)}.{secrets.token_hex(6)}.tmp")
+
+
+def _stem(name: str) -> str:
+    return os.fsencode(name)[:80].decode("utf-8", "ignore")
 
 
 def clear_leftovers(path: Path) -> int:
@@ -70,12 +76,26 @@ def clear_leftovers(path: Path) -> int:
     return removed
 
 
-def clear_folders(parent: Path) -> None:
-    """Remove the folders that killed writers and removers left in `parent`. Only for who holds the lock on it."""
-    pattern = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+def clear_folders(parent: Path, name: str = "") -> None:
+    """Remove the folders that killed writers and removers left in `parent`, with a `name` only those of that one.
+
+    A folder that a writer was killed in the middle of replacing comes back to its place. Only for who holds the lock.
+    """
+    of = re.escape(_stem(name)) if name else ".+"
+    pattern = re.compile(rf"({_OLD}|{_TRASH})?\.{of}\.[0-9a-f]{{12}}\.tmp")
     with contextlib.suppress(OSError), os.scandir(parent) as entries:
-        for name in [e.name for e in entries if pattern.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]:
-            shutil.rmtree(parent / name, ignore_errors=True)
+        for left in [parent / e.name for e in entries if pattern.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]:
+            place = place_of(left)
+            if place is not None and not os.path.lexists(place):
+                left.rename(place)
+            else:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def place_of(left: Path) -> Path | None:
+    """Where a folder stood that a writer was replacing, if `left` is such a one; see `new_folder`."""
+    found = re.fullmatch(rf"{_OLD}\.(.+)\.[0-9a-f]{{12}}\.tmp", left.name)
+    return left.with_name(found[1]) if found else None
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -96,7 +116,7 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise _not_saved(path, error) from error
+        raise not_saved(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -134,7 +154,7 @@ def place_file(source: Path, path: Path, *, mode: int = 0o644) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise _not_saved(path, error) from error
+        raise not_saved(path, error) from error
 
 
 def append_line(path: Path, line: str) -> None:
@@ -154,14 +174,18 @@ def append_line(path: Path, line: str) -> None:
         if size == 0:
             sync_folder(path.parent)
     except OSError as error:
-        raise _not_saved(path, error) from error
+        raise not_saved(path, error) from error
 
 
 @contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Make a folder that is complete or absent: fill the yielded temporary one; on leaving it is synced and renamed.
 
-    Raises NotSaved when the disk refuses or `path` is taken; whatever is raised inside leaves nothing behind.
+    With `replace` it takes the place of what is there, which goes only once the new one stands: by two renames, so that
+    a reader may meet a moment without either. Who is killed in that moment leaves the old one under a name from which
+    `clear_folders` brings it back, where the folder's own has no more than 80 bytes. Raises NotSaved when the disk
+    refuses or `path` is taken: what was there stays, or, should the disk refuse to sync the last rename, stands beside it
+    until the next clearing. Whatever is raised inside leaves nothing behind.
     """
     temporary = beside(path)
     try:
@@ -175,12 +199,85 @@ def new_folder(path: Path) -> Iterator[Path]:
                 finally:
                     os.close(descriptor)
             sync_folder(Path(root))
-        temporary.rename(path)
+        old = _moved_aside(path) if replace else None
+        try:
+            temporary.rename(path)
+        except BaseException:
+            if old is not None:
+                with contextlib.suppress(OSError):  # what cannot go back now does so at the next clearing
+                    old.rename(path)
+            raise
         sync_folder(path.parent)
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise _not_saved(path, error) from error
+        raise not_saved(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+class Place:
+    """A folder that others may move or delete, and put another in its place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._identity: tuple[int, int] | None = None
+        with contextlib.suppress(OSError):
+            self._identity = _identity(folder)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is not there any more. Who cannot be asked, as over a network, may well be."""
+        try:
+            found = _identity(self.folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+        return self._identity is not None and found != self._identity
+
+    def demand(self) -> None:
+        """Refuse to write where something would be made that belongs to nobody, or to another. Raises NotSaved."""
+        if self.lost:
+            raise NotSaved(
+                "not saved: the run's folder was moved or deleted", where=str(self.folder), fix="put it back"
+            )
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless it is there. Raises NotSaved."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_saved(path, error) from error
+
+
+@contextlib.contextmanager
+def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder below `parent` for as long as one is inside. Raises NotSaved where none can be made."""
+    make_folder(parent)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    except OSError as error:
+        raise not_saved(parent, error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _moved_aside(path: Path) -> Path | None:
+    """Make room at `path`; what stood there, under its new name, None when nothing did."""
+    old = path.with_name(f"{_OLD}{beside(path).name}")
+    try:
+        return path.rename(old)
+    except FileNotFoundError:
+        return None
 
 
 def remove_file(path: Path) -> None:
@@ -189,13 +286,25 @@ def remove_file(path: Path) -> None:
         path.unlink(missing_ok=True)
         sync_folder(path.parent)
     except OSError as error:
-        raise _not_saved(path, error) from error
+        raise not_saved(path, error) from error
 
 
-def remove_folder(path: Path) -> None:
-    """Take a folder away at once: renamed out of sight first, then deleted."""
-    trash = path.with_name(f".trash{beside(path).name}")
-    path.rename(trash)
+def remove_folder(path: Path, *, unless: str = "") -> None:
+    """Take a folder away at once: renamed out of sight first, then deleted. One that is not there already is.
+
+    One that holds a file named `unless` stays: whoever writes that file into it meanwhile either finds the folder gone,
+    or keeps it. Raises NotSaved when the disk refuses: it is then as it was.
+    """
+    trash = path.with_name(f"{_TRASH}{beside(path).name}")
+    try:
+        path.rename(trash)
+        if unless and (trash / unless).exists():
+            trash.rename(path)
+            return
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise not_saved(path, error, "deleted") from error
     shutil.rmtree(trash, ignore_errors=True)
 
 
@@ -210,7 +319,7 @@ def locked(path: Path, *, mode: int = 0o600, patience_seconds: float | None = No
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     except OSError as error:
-        raise _not_saved(path, error) from error
+        raise not_saved(path, error) from error
     try:
         _wait_for_lock(descriptor, path, patience_seconds)
         yield
@@ -240,8 +349,14 @@ def _wait_for_lock(descriptor: int, path: Path, patience_seconds: float | None) 
 
 
 def try_lock(path: Path) -> int | None:
-    """Take an exclusive lock on a file for as long as the returned descriptor stays open; None when it is held."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Take an exclusive lock on a file for as long as the returned descriptor stays open; None when it is held.
+
+    Raises NotSaved when the file can neither be opened nor made.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise not_saved(path, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -265,13 +380,14 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _not_saved(path: Path, error: OSError) -> NotSaved:
+def not_saved(path: Path, error: OSError, done: str = "saved") -> NotSaved:
+    """What to raise from what the disk said when `path` was to be written."""
     reason = error.strerror
     if isinstance(error, shutil.Error):  # one copy of many: its first reason stands for all
         found = re.search(r"\[Errno \d+\] ([^:']+)", str(error))
         reason = found[1] if found else None
     return NotSaved(
-        f"not saved: {reason or error}",
+        f"not {done}: {reason or error}",
         where=str(path),
         fix="make room on the disk or check the folder's permissions, then try again",
     )

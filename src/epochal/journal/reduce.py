@@ -61,7 +61,7 @@ class Branch:
 class RunState:
     """All that is known of a run at one moment. Frozen; the next record gives the next state."""
 
-    status: RunStatus = "starting"
+    status: RunStatus = "ready"
     status_note: str = ""
     """What else there is to say of the status, in words: why it ended, since when it is silent."""
     host: HostStarted | None = None
@@ -95,6 +95,10 @@ class RunState:
     checkpoints: tuple[CheckpointSaved, ...] = ()
     """Those the journal tells of and no resume made void, in order; older ones may have been deleted since."""
     notices: tuple[Noticed, ...] = ()
+    noticed: int = 0
+    """How many there were so far, with those that are no longer kept …"""
+    noticed_before: int = 0
+    """… and how many before the present host began."""
     commands: tuple[CommandTaken, ...] = ()
     """Requests taken by the present host."""
     ended: RunEnded | None = None
@@ -228,6 +232,7 @@ class _Draft:
             status_note="",
             host=event,
             hosts=self.get("hosts") + 1,
+            noticed_before=self.get("noticed"),
             ended=None,
             commands=(),
             phase="",
@@ -259,6 +264,7 @@ class _Draft:
 
     def take_notice(self, event: Noticed) -> None:
         self.values["notices"] = (*self.get("notices"), event)[-MAX_NOTICES:]
+        self.values["noticed"] = self.get("noticed") + 1
 
     def take_ended(self, event: RunEnded) -> None:
         self.values.update(status=event.state, status_note=event.reason, ended=event)
@@ -302,7 +308,7 @@ class _Draft:
         )
 
     def _runs(self) -> None:
-        if self.get("status") == "starting":
+        if self.get("status") in {"ready", "starting"}:
             self.values["status"] = "running"
 
     def _flush(self) -> None:

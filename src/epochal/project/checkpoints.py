@@ -50,6 +50,8 @@ class Checkpoint:
     counters: Mapping[str, Any] = field(default_factory=dict)
     weights: str = ""
     """sha256 of the weights."""
+    written: float = 0.0
+    """When, in seconds since 1970, as the file system says."""
 
     @property
     def name(self) -> str:
@@ -74,6 +76,10 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     manifest, name = _manifest(folder), _NAME.fullmatch(folder.name)
     if manifest is None or name is None:
         return None
+    try:
+        written = (folder / "manifest.json").stat().st_mtime
+    except OSError:  # deleted meanwhile
+        return None
     files = manifest["files"]
     value = manifest.get("value")
     return Checkpoint(
@@ -88,6 +94,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         facts=manifest.get("facts") or {},
         counters=manifest["counters"],
         weights=str(next(file["sha256"] for name, file in sorted(files.items()) if name.startswith("model."))),
+        written=written,
     )
 
 
@@ -122,11 +129,11 @@ class Start:
     """In words, each newer checkpoint that is missing or damaged."""
 
 
-def where_to_go_on(run_folder: Path, told: Iterable[int], *, from_start: bool = False) -> Start:
+def where_to_go_on(run_folder: Path, told: Iterable[int], *, from_start: bool = False, diverged: bool = False) -> Start:
     """The checkpoint a run goes on from. `told` are the steps of those its journal says were written.
 
-    Raises RunError: no-checkpoint when there were some and none is whole, unless it may begin `from_start`;
-    has-checkpoint when it should and there is one.
+    Raises RunError: no-checkpoint when there were some and none is whole, or there never was one and it `diverged`,
+    unless it may begin `from_start`; has-checkpoint when it should and there is one.
     """
     told = set(told)
     there = {int(match[1]) for p in folders_of(run_folder) if (match := _NAME.fullmatch(p.name))}
@@ -139,6 +146,14 @@ def where_to_go_on(run_folder: Path, told: Iterable[int], *, from_start: bool = 
                 where=str(run_folder / "checkpoints"),
                 fix="bring the folder back from a backup; or `epochal resume --from-start` begins the run again; "
                 "or `epochal train` makes a new one",
+                code="no-checkpoint",
+            )
+        if diverged and not from_start:
+            raise RunError(
+                f"run {run_folder.name} diverged before its first checkpoint: there is nothing healthy to go on from",
+                where=str(run_folder),
+                fix="`epochal train` makes a new one, once what it diverged by is mended; or "
+                "`epochal resume --from-start` begins this one again, with the settings it diverged with",
                 code="no-checkpoint",
             )
         return Start(checkpoint=None)
@@ -225,6 +240,16 @@ def unpin(folder: Path) -> None:
     fsio.remove_file(folder / PIN)
 
 
+def turn(checkpoint: Checkpoint) -> bool:
+    """Pin one that was not, unpin one that was; False when it is gone by now. Raises NotSaved."""
+    try:
+        (unpin if checkpoint.pinned else pin)(checkpoint.folder)
+    except fsio.NotSaved:
+        if read_checkpoint(checkpoint.folder) is not None:
+            raise
+    return read_checkpoint(checkpoint.folder) is not None
+
+
 def hash_of(path: Path) -> str:
     """The sha256 of a file."""
     with path.open("rb") as file:
@@ -249,6 +274,10 @@ def _is_manifest(found: Any) -> TypeGuard[dict[str, Any]]:
     tables = [found.get(key) for key in ("files", "belongs", "counters")]
     if not all(isinstance(table, dict) for table in tables) or not isinstance(found.get("facts") or {}, dict):
         return False
+    if not _is_number(found.get("epoch", 0.0)) or type(found.get("step", 0)) is not int:
+        return False
+    if found.get("value") is not None and not _is_number(found["value"]):
+        return False
     files = found["files"]
     described = all(
         name == Path(name).name
@@ -258,3 +287,14 @@ def _is_manifest(found: Any) -> TypeGuard[dict[str, Any]]:
         for name, file in files.items()
     )
     return described and any(name.startswith("model.") for name in files)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one that a float can hold; true and false are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True

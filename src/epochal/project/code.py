@@ -71,7 +71,8 @@ def read_code(folder: Path) -> Code:
     """Every file that could be imported from a folder, with its sha256.
 
     Hidden folders, runs/, `__pycache__` and virtual environments are no code of the project, nor is what a link brings
-    in from outside. Raises RunError (code code-too-large) when there is more than a model can be made of.
+    in from outside or what lies behind a link to a folder. Raises RunError (code code-too-large) when there is more than
+    a model can be made of.
     """
     root = Path(folder).resolve()
     files: dict[str, str] = {}
@@ -100,6 +101,14 @@ def digest_of(files: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()
 
 
+def is_code(path: Path, folder: Path) -> bool:
+    """Whether a file counts as code of the folder, by where it lies: not in a virtual environment there, for one."""
+    if not path.is_relative_to(folder):
+        return False
+    inside = path.relative_to(folder).parents
+    return path.name.endswith(_SUFFIXES) and not any(_is_passed_over(folder / p, folder) for p in inside if p.name)
+
+
 def read_files(folder: Path, files: Mapping[str, str]) -> dict[str, bytes]:
     """The contents of files that are known by their sha256. Raises RunError (code-changed) when one is another now."""
     contents: dict[str, bytes] = {}
@@ -116,7 +125,7 @@ def read_files(folder: Path, files: Mapping[str, str]) -> dict[str, bytes]:
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write files into a folder that is being made. Raises NotSaved."""
     for name, data in contents.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        fsio.make_folder((folder / name).parent)
         fsio.write_bytes(folder / name, data)
 
 
@@ -127,18 +136,24 @@ def _changed(what: str, folder: Path, name: str) -> RunError:
 
 
 def _found(root: Path) -> Iterator[Path]:
-    """Every file that is called like code, in no order; links to folders are not followed."""
+    """Every file that is called like code, and every link to a folder, in no order; such a link is not followed."""
     looked_at = 0
     for place, folders, names in os.walk(root):
         looked_at += len(folders) + len(names)
         if looked_at > MAX_ENTRIES:
             raise _too_large(root, f"more than {MAX_ENTRIES} files and folders")
         here = Path(place)
-        folders[:] = [f for f in folders if not f.startswith(".") and f != "__pycache__"]
-        folders[:] = [f for f in folders if not (here / f / "pyvenv.cfg").exists()]
-        if here == root:
-            folders[:] = [f for f in folders if f not in _NOT_OURS]
+        folders[:] = [f for f in folders if not _is_passed_over(here / f, root)]
+        yield from (here / f for f in folders if (here / f).is_symlink())
         yield from (here / name for name in names if name.endswith(_SUFFIXES))
+
+
+def _is_passed_over(folder: Path, root: Path) -> bool:
+    """Whether a folder below `root` holds no code of its own: what tools and runs leave there, an environment."""
+    name = folder.name
+    if name.startswith(".") or name == "__pycache__" or (folder.parent == root and name in _NOT_OURS):
+        return True
+    return (folder / "pyvenv.cfg").exists()
 
 
 def _refused(path: Path, root: Path, name: str) -> str:
@@ -147,6 +162,8 @@ def _refused(path: Path, root: Path, name: str) -> str:
         name.encode()
     except UnicodeEncodeError:
         return "its name is no text"
+    if path.is_dir():
+        return "a link to a folder"
     if path.is_symlink() and not path.resolve().is_relative_to(root):
         return "a link that leads out of the project"
     return ""

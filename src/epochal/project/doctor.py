@@ -10,12 +10,14 @@ from typing import Any
 
 from epochal.core.errors import EpochalError
 from epochal.core.settings import Project
+from epochal.fsio import place_of
 from epochal.project import shapes
 from epochal.project.doctor_runs import examine_run
 from epochal.project.findings import Finding, error, hint, warning
 from epochal.project.mappings import read_mapping
 from epochal.project.paths import ProjectPaths
 from epochal.project.read import read_project, read_text
+from epochal.project.verified import left_behind
 
 
 __all__ = ["Finding", "examine"]
@@ -32,6 +34,7 @@ def examine(folder: Path) -> list[Finding]:
     findings += _label_files(paths)
     findings += _all_runs(paths)
     findings += _cache(paths)
+    findings += _verifications(paths)
     findings += _strays(paths)
     order = {"error": 0, "warning": 1, "hint": 2}
     return sorted(findings, key=lambda f: order[f.severity])
@@ -204,6 +207,14 @@ def _cache(paths: ProjectPaths) -> Iterator[Finding]:
             yield warning("cache", name, f"prepared data {wrong}", f"delete {name}: it is made again when needed")
 
 
+def _verifications(paths: ProjectPaths) -> Iterator[Finding]:
+    """Runs of verifications that were killed."""
+    for folder in left_behind(paths):
+        name = (folder.relative_to(paths.folder) if folder.is_relative_to(paths.folder) else folder).as_posix()
+        what = "a verification that was killed left its runs"
+        yield hint("leftover", name, what, f"delete {name}, or let the next `epochal verify-resume` do it")
+
+
 def _strays(paths: ProjectPaths) -> Iterator[Finding]:
     """What killed writers left, and links that lead out."""
     root = os.path.realpath(paths.folder)
@@ -211,6 +222,9 @@ def _strays(paths: ProjectPaths) -> Iterator[Finding]:
         name = path.relative_to(paths.folder).as_posix()
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root) and name.split("/")[0] != "data":
             yield warning("link", name, "a link leads out of the project", "put the file itself there")
+        elif (place := place_of(path)) is not None and not place.exists():
+            what = f"{place.name}, which a killed process was replacing, is set aside"
+            yield hint("leftover", name, what, f"rename it to {place.name}")
         elif path.name.startswith(".") and (path.suffix == ".tmp" or path.name.startswith(".trash")):
             yield hint("leftover", name, "a file that a killed process left half written", f"delete {name}")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from epochal.core.errors import EpochalError
-from epochal.core.settings import parse_project
 from epochal.project import shapes
 from epochal.project.findings import Finding, error, hint, warning
+from epochal.project.runfile import read_run
 
 
 _NAME = re.compile(r"\d{4,}-.+")
@@ -46,7 +46,7 @@ def _settings(name: str, folder: Path) -> Iterator[Finding]:
     if document["run"] != folder.name:
         yield warning("run-renamed", where, f"the run calls itself {str(document['run'])[:80]}", "name the folder so")
     try:
-        parse_project(document["settings"])
+        read_run(folder)
     except EpochalError as found:
         yield error("run-settings", where, f"its settings cannot be: {found.what}", found.fix)
 

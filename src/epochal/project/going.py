@@ -32,14 +32,17 @@ class Going:
         return self.checkpoint.step if self.checkpoint else 0
 
 
-def going_on(spec: RunSpec, told: Iterable[int], way: Way = "exactly", *, device_name: str = "") -> Going:
+def going_on(
+    spec: RunSpec, told: Iterable[int], way: Way = "exactly", *, diverged: bool = False, device_name: str = ""
+) -> Going:
     """Where the run goes on. `told` are the steps of the checkpoints that its journal says were written.
 
-    `device_name` is the GPU's, for who can see it.
+    `diverged` is how it ended, `device_name` the GPU's, for who can see it.
 
-    Raises RunError: resume-differs where it would not be the run it was, no-checkpoint where all are lost.
+    Raises RunError: resume-differs where it would not be the run it was, no-checkpoint where all are lost, or where it
+    diverged before the first.
     """
-    start = where_to_go_on(spec.folder, told, from_start=way == "from-start")
+    start = where_to_go_on(spec.folder, told, from_start=way == "from-start", diverged=diverged)
     checkpoint = start.checkpoint
     if checkpoint is None:
         return Going(checkpoint=None, passed_over=start.passed_over)

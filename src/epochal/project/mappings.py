@@ -101,9 +101,6 @@ def write_mapping(folder: Path, name: str, mapping: Mapping[str, str]) -> str:
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_MINIMAL if unquoted else csv.QUOTE_ALL)
     writer.writerow(_HEADER)
     writer.writerows(mapping.items())
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise fsio.NotSaved(f"not saved: {error.strerror}", where=str(path), fix="check the folder") from error
+    fsio.make_folder(path.parent)
     fsio.write_text(path, text.getvalue())
     return path.relative_to(ProjectPaths(folder).folder).as_posix()

@@ -13,6 +13,8 @@ import tomli_w
 from epochal import fsio
 from epochal.core.errors import RunError
 from epochal.core.settings import Project, parse_project, table_of, to_document
+from epochal.core.tasks import MODULE, OWN
+from epochal.project.code import digest_of
 
 
 FORMAT = 1
@@ -114,10 +116,11 @@ def read_run(folder: Path) -> RunSpec:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         if document.get("format") != FORMAT:
             raise RunError(f"run format {document.get('format')!r} is not known to this version", where=str(path))
+        project = parse_project(document["settings"])
         return RunSpec(
             folder=path.parent,
             name=document["run"],
-            project=parse_project(document["settings"]),
+            project=project,
             snapshot_id=document["snapshot"],
             split_id=document["split"],
             created=document["created"],
@@ -129,7 +132,7 @@ def read_run(folder: Path) -> RunSpec:
             ledger=document["ledger"],
             notices=tuple(document.get("notices", ())),
             nodes=_nodes(document, path),
-            code=RunCode(**document["code"]) if "code" in document else None,
+            code=_code(document, project, path),
         )
     except FileNotFoundError:
         raise RunError("this folder holds no run", where=str(path), fix="see `epochal runs`") from None
@@ -143,6 +146,37 @@ def _nodes(document: Mapping[str, Any], path: Path) -> int:
     if not isinstance(nodes, int) or nodes < 1:
         raise RunError(f"`nodes` is {nodes!r}, not a number of machines", where=str(path), fix="see `epochal doctor`")
     return nodes
+
+
+def _code(document: Mapping[str, Any], project: Project, path: Path) -> RunCode | None:
+    """The code a run is made of. Raises RunError when what is said of it does not hold together.
+
+    A run folder may come from anyone: a hash that a person trusts must stand for these files and no others.
+    """
+    if "code" not in document:
+        return None
+    table = document["code"]
+    code = RunCode(**table)
+    if not isinstance(table["module"], str) or not isinstance(table["files"], Mapping):
+        raise TypeError("[code] says its class and files otherwise than this version does")
+    file = code.module.partition(":")[0]
+    why = ""
+    if project.model.family != OWN:
+        why = f"its family is {project.model.family}, which is made of no code"
+    elif code.module != project.model.options[MODULE]:
+        why = f"it names {code.module} and [model] another"
+    elif file not in code.files:
+        why = f"{file} is not among its files"
+    elif digest_of(code.files) != code.digest:
+        why = "its hash is not that of its files"
+    if why:
+        raise RunError(
+            f"[code] of run.toml cannot be true: {why}",
+            where=str(path),
+            fix="somebody changed it: do not use this run; train a new one",
+            code="bad-run-code",
+        )
+    return code
 
 
 def with_resolved(spec: RunSpec, resolved: Mapping[str, Any]) -> RunSpec:

@@ -2,7 +2,8 @@
 
 The list lies beside the person's other settings and never in a project, so that nobody can hand on trust with a folder.
 A state is known by the hash of its files: any change makes another, which nobody trusts yet. Earlier states stay
-trusted, as the models of older runs are made of them.
+trusted, as the models of older runs are made of them; of those only the hash is kept, and of the last one its files
+too, so that what changed since can be said.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import os
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ FORMAT = 1
 MAX_STATES = 100
 """States of one project's code that stay trusted; the oldest go first."""
 _MAX_BYTES = 16 << 20
+"""More is neither read nor written."""
+_MAX_WITH_FILES = 2 << 20
+"""Beyond this the files of the states trusted longest ago are no longer named: what is trusted stays so."""
 
 TRUSTING = (
     "Trusting means that these files run as you, with all that you may do: read and change your files, use the network. "
@@ -54,6 +58,7 @@ class State:
     trusted: str
     """When: ISO 8601 in UTC."""
     files: Mapping[str, str] = field(default_factory=dict)
+    """Empty where only the digest is remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +72,11 @@ class Standing:
     """All that were trusted, the last one last."""
 
     @property
-    def since(self) -> Difference:
-        """What differs from the state trusted last."""
-        return difference(self.states[-1].files if self.states else {}, self.code.files)
+    def since(self) -> Difference | None:
+        """What differs from the state trusted last; None where there is none, or its files are not remembered."""
+        if not self.states or not self.states[-1].files:
+            return None
+        return difference(self.states[-1].files, self.code.files)
 
 
 def trust_file() -> Path:
@@ -131,16 +138,20 @@ def demand_state(folder: Path, digest: str, run: str) -> None:
         )
 
 
-def demand_same(spec: RunSpec) -> None:
-    """That the project's code is trusted, and the code the run began with: only so can it go on where it was.
+def demand_same(spec: RunSpec) -> Code | None:
+    """The project's code, trusted and the code the run began with: only so can it go on where it was.
 
-    A run whose model is none of a person's own asks for nothing. Raises Untrusted, RunError (code-changed).
+    This is what is loaded, never what run.toml lists: run folders are handed on, and nobody looked at what stands there.
+    None for a run whose model is none of a person's own. Raises Untrusted, RunError (code-changed).
     """
     code = demand(spec.project_folder, spec.project)
-    if code is None or spec.code is None or code.digest == spec.code.digest:
-        return
+    if code is None:
+        return None
+    began = spec.code.files if spec.code is not None else {}
+    if code.files == began:
+        return code
     raise RunError(
-        f"the project's code is not what run {spec.name} began with: {difference(spec.code.files, code.files).words}",
+        f"the project's code is not what run {spec.name} began with: {difference(began, code.files).words}",
         where=str(spec.project_folder),
         fix=f"bring the files back, a copy is in runs/{spec.name}/code/; or train anew: epochal train {spec.project_folder}",
         code="code-changed",
@@ -151,7 +162,8 @@ def untrusted(folder: Path, found: Standing) -> Untrusted:
     """The refusal, with what changed since the code was last trusted."""
     what = "the project's own model is code that you have not trusted yet"
     if found.states:
-        what = f"the project's code is not what you trusted: {found.since.words or 'it changed'}"
+        words = found.since.words if found.since is not None else ""
+        what = f"the project's code is not what you trusted: {words or 'it changed'}"
     return Untrusted(what, where=str(folder), fix=f"read it, then: epochal trust {folder}")
 
 
@@ -183,7 +195,8 @@ def _read() -> dict[str, tuple[State, ...]]:
             raise _bad(path, f"its format {document.get('format')!r} is not known to this version")
         return {
             str(p["folder"]): tuple(
-                State(digest=str(s["digest"]), trusted=str(s["trusted"]), files=dict(s["files"])) for s in p["state"]
+                State(digest=str(s["digest"]), trusted=str(s["trusted"]), files=dict(s.get("files", {})))
+                for s in p["state"]
             )
             for p in document.get("project", ())
         }
@@ -206,14 +219,35 @@ def _changing() -> Iterator[dict[str, tuple[State, ...]]]:
     with fsio.locked(path.with_name("trust.lock")):
         projects = _read()
         yield projects
-        document: dict[str, Any] = {
-            "format": FORMAT,
-            "project": [
-                {
-                    "folder": folder,
-                    "state": [{"digest": s.digest, "trusted": s.trusted, "files": dict(s.files)} for s in states],
-                }
-                for folder, states in projects.items()
-            ],
+        fsio.write_text(path, _text(projects), mode=0o600)
+
+
+def _text(projects: Mapping[str, tuple[State, ...]]) -> str:
+    """The list as it is saved: files of each project's last state alone, and of as many projects as there is room for.
+
+    Raises RunError (bad-trust-file) where even the digests are more than is read.
+    """
+    last = {folder: states[-1] for folder, states in projects.items() if states}
+    named = sorted(last, key=lambda folder: last[folder].trusted)
+    while len((text := _dumped(projects, named)).encode()) > _MAX_WITH_FILES and named:
+        del named[: max(1, len(named) // 8)]
+    if len(text.encode()) > _MAX_BYTES:
+        raise _bad(
+            trust_file(), "it has grown too long", "take away trust that is not needed: epochal trust DIR --revoke"
+        )
+    return text
+
+
+def _dumped(projects: Mapping[str, tuple[State, ...]], named: Collection[str]) -> str:
+    def table(state: State, *, files: bool) -> dict[str, Any]:
+        return {
+            "digest": state.digest,
+            "trusted": state.trusted,
+            **({"files": dict(state.files)} if files and state.files else {}),
         }
-        fsio.write_text(path, tomli_w.dumps(document), mode=0o600)
+
+    tables = [
+        {"folder": folder, "state": [table(s, files=s is states[-1] and folder in named) for s in states]}
+        for folder, states in projects.items()
+    ]
+    return tomli_w.dumps({"format": FORMAT, "project": tables})

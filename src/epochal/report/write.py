@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from epochal import fsio
@@ -15,7 +13,7 @@ from epochal.review.view import view_from, write_view
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -42,21 +40,12 @@ def write_report(spec: RunSpec, document: Mapping[str, Any], predictions: pa.Tab
     view = view_from(document)
     target = spec.folder / FOLDER
     lock = ProjectPaths(spec.project_folder).locks / f"report-{spec.name}.lock"
-    with fsio.locked(lock), _without_leftovers(target), fsio.new_folder(target) as folder:
-        write_view(folder, document)
-        fsio.write_text(folder / "report.toml", record_text(spec, view, bundle_sha256=bundle_sha256))
-        fsio.write_text(folder / "card.md", card_text(spec, view, bundle_sha256=bundle_sha256))
-        fsio.write_text(folder / "report.html", page_text(spec, view))
-        pq.write_table(predictions, folder / "predictions.parquet", compression="zstd")
-        if target.exists():
-            fsio.remove_folder(target)
+    with fsio.locked(lock):
+        fsio.clear_folders(target.parent, target.name)
+        with fsio.new_folder(target, replace=True) as folder:
+            write_view(folder, document)
+            fsio.write_text(folder / "report.toml", record_text(spec, view, bundle_sha256=bundle_sha256))
+            fsio.write_text(folder / "card.md", card_text(spec, view, bundle_sha256=bundle_sha256))
+            fsio.write_text(folder / "report.html", page_text(spec, view))
+            pq.write_table(predictions, folder / "predictions.parquet", compression="zstd")
     return target
-
-
-@contextlib.contextmanager
-def _without_leftovers(target: Path) -> Iterator[None]:
-    """Take away what writers that were killed left beside the folder; the lock says that none is at work."""
-    for pattern in (f".{target.name}.*.tmp", f".trash-{target.name}.*"):
-        for left in target.parent.glob(pattern):
-            shutil.rmtree(left, ignore_errors=True)
-    yield

@@ -12,9 +12,14 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any
 
+import tomli_w
+
 from epochal.core.errors import Cancelled, EpochalError, RunError
+from epochal.core.settings import Project, to_document
+from epochal.project.paths import ProjectPaths
 
 
 Report = Callable[[str, float | None], None]
@@ -22,6 +27,18 @@ Report = Callable[[str, float | None], None]
 
 _LOG_CHARACTERS = 2000
 _END_SECONDS = 5.0
+
+
+def training_request(folder: Path, project: Project, built: Mapping[str, Any]) -> dict[str, Any]:
+    """What a child is told of a training: `built` is what the data host answered for the project in `folder`."""
+    paths = ProjectPaths(folder)
+    return {
+        "project": tomli_w.dumps(to_document(project)),
+        "snapshot": str(paths.snapshots / built["snapshot_id"]),
+        "split": str(paths.splits / built["split_id"]),
+        "inputs": list(built["inputs"]),
+        "classes": list(built["classes"]),
+    }
 
 
 def ask_child(

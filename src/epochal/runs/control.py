@@ -11,17 +11,18 @@ import os
 import secrets
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from epochal import fsio
 from epochal.core.errors import RunError
 from epochal.core.events import CommandTaken, HostStarted
+from epochal.fsio import NotSaved
 from epochal.fsio.streams import read_small
 from epochal.journal.tail import read_journal
-from epochal.runs.identity import is_alive, kill
-from epochal.runs.signs import read_sign
+from epochal.runs.identity import Identity, is_alive, kill
+from epochal.runs.signs import read_sign, write_sign
 
 
 VERBS = {
@@ -32,8 +33,19 @@ VERBS = {
 }
 """What a run can be asked, and what it does then."""
 
+STOP_NOW_SECONDS = 3.0
+"""After a request to end at once, the training is left behind this much later."""
+START_SECONDS = 20.0
+"""A run that was asked to stop before its first step, and has not so much later, is asked to end at once: it may hang in
+what it is made of, as a model of one's own can, and there is nothing to keep."""
+
+_GONE_SECONDS = 2.0
+"""How long a process that was killed may take to be gone."""
+_LOOK_SECONDS = 0.02
+
 _MAX_BYTES = 1 << 16
 _MAX_TAKEN = 64
+"""Requests taken at one look; what is no request counts for none, so that it cannot stand before them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +69,7 @@ def send(run_folder: Path, verb: str, *, by: str = "") -> str:
     if not (run_folder / "run.toml").exists():
         raise RunError("this folder holds no run", where=str(run_folder), fix="see `epochal runs`", code="no-run")
     folder = run_folder / "commands"
-    folder.mkdir(exist_ok=True)
+    _make(folder)
     command_id = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
     document = {"id": command_id, "verb": verb, "by": by or f"process {os.getpid()}"}
     fsio.write_text(folder / f"{command_id}.json", json.dumps(document) + "\n")
@@ -79,8 +91,11 @@ class Inbox:
         self._done = self._folder / "done"
         self._refused: set[tuple[str, int]] = set()
 
-    def waiting(self) -> list[Command]:
-        """Requests not yet acknowledged, oldest first. What is no request is left where it lies until it changes."""
+    def waiting(self, *, most: int | None = _MAX_TAKEN) -> list[Command]:
+        """Requests not yet acknowledged, oldest first, so many at `most`; None: all.
+
+        What is no request is left where it lies until it changes.
+        """
         try:
             found = sorted(
                 (entry.name, entry.stat(follow_symlinks=False).st_mtime_ns)
@@ -90,9 +105,11 @@ class Inbox:
         except OSError:
             return []
         commands: list[Command] = []
-        for name, changed in found[:_MAX_TAKEN]:
+        for name, changed in found:
             if (name, changed) in self._refused:
                 continue
+            if len(commands) == most:
+                break
             document = _read(self._folder / name)
             verb = document.get("verb") if document else None
             if document is None or verb not in VERBS:
@@ -105,7 +122,7 @@ class Inbox:
 
     def acknowledge(self, command: Command, n: int) -> None:
         """Say that the request was taken, in record `n` of the journal. Raises NotSaved."""
-        self._done.mkdir(exist_ok=True)
+        _make(self._done)
         document = {"id": command.id, "verb": command.verb, "by": command.by, "n": n}
         fsio.write_text(self._done / f"{command.id}.json", json.dumps(document) + "\n")
         with contextlib.suppress(OSError):
@@ -113,7 +130,7 @@ class Inbox:
 
     def clear(self) -> None:
         """Put aside what was asked of an earlier host: a new host starts with nothing asked of it."""
-        for command in self.waiting():
+        for command in self.waiting(most=None):
             with contextlib.suppress(OSError):
                 (self._folder / f"{command.id}.json").unlink()
 
@@ -124,12 +141,17 @@ Asked = Literal["stop", "stop-now", "killed"]
 def ask_to_stop(run_folder: Path, *, by: str = "") -> Asked:
     """Ask a run to end, more firmly each time: with a checkpoint, at once, and the third time its process is ended.
 
-    Whoever asked before counts. Raises RunError (code cannot-kill) for a third request where the process is a workbench
-    or elsewhere, NotSaved when the folder cannot be written.
+    Whoever asked before counts. Where the folder has no room for a request, a process of this machine is told by a
+    signal. Raises RunError (code cannot-kill) for a third request where the process is a workbench or elsewhere, NotSaved
+    when the folder cannot be written.
     """
     before = _stops_asked(run_folder)
     if before < 2:
-        send(run_folder, "stop", by=by)
+        try:
+            send(run_folder, "stop", by=by)
+        except NotSaved:
+            if not _signalled(run_folder):
+                raise
         return "stop-now" if before else "stop"
     if kill_host(run_folder):
         return "killed"
@@ -138,6 +160,17 @@ def ask_to_stop(run_folder: Path, *, by: str = "") -> Asked:
         where=str(run_folder),
         fix="quit that workbench, or end the process there",
         code="cannot-kill",
+    )
+
+
+def _signalled(run_folder: Path) -> bool:
+    """Ask the host to stop by SIGTERM, which it takes for a request; False where it is no process of its own here."""
+    sign = read_sign(run_folder)
+    return (
+        sign is not None
+        and sign.role == "host"
+        and is_alive(sign.identity) is True
+        and kill(sign.identity, signal.SIGTERM)
     )
 
 
@@ -158,7 +191,7 @@ def said_of_asking(asked: Asked, key: str) -> str:
     return {
         "stop": f"asked the run to stop with a checkpoint; {key} again stops at once",
         "stop-now": f"asked the run to stop at once; {key} again ends its process",
-        "killed": "ended the run's process without a checkpoint; it can be resumed from its last one",
+        "killed": "ended the run's process without a checkpoint",
     }[asked]
 
 
@@ -170,11 +203,38 @@ def kill_host(run_folder: Path) -> bool:
     sign = read_sign(run_folder)
     if sign is None or sign.role != "host" or is_alive(sign.identity) is not True:
         return False
+    ended = _end_process(sign.identity)
+    if ended:
+        _note_killed(run_folder, sign.token)
+    return ended
+
+
+def _end_process(identity: Identity) -> bool:
     with contextlib.suppress(OSError):
-        if os.getpgid(sign.identity.pid) == sign.identity.pid:
-            os.killpg(sign.identity.pid, signal.SIGKILL)
+        if os.getpgid(identity.pid) == identity.pid:
+            os.killpg(identity.pid, signal.SIGKILL)
             return True
-    return kill(sign.identity, signal.SIGKILL)
+    return kill(identity, signal.SIGKILL)
+
+
+def _note_killed(run_folder: Path, token: str) -> None:
+    """Write into its last sign of life that a person ended it, once nothing of it can write over that."""
+    until = time.monotonic() + _GONE_SECONDS
+    while (sign := read_sign(run_folder)) is not None and sign.token == token:
+        if is_alive(sign.identity) is False:
+            with contextlib.suppress(NotSaved):
+                write_sign(run_folder, replace(sign, killed=True))
+            return
+        if time.monotonic() > until:
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise fsio.not_saved(folder, error) from error
 
 
 def _read(path: Path) -> dict[str, Any] | None:

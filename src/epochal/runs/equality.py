@@ -75,8 +75,12 @@ class Verification:
     device: str
     threads: int
     precision: str
+    begins: int
+    """The step after which what is compared begins, with the weights of a beginning; 0 but where epochs are long."""
     steps: int
+    """Where it ends."""
     steps_per_epoch: int
+    evaluate_every: int
     total_steps: int
     pieces: int
     losses: tuple[float | None, ...]
@@ -90,6 +94,12 @@ class Verification:
     def exact(self) -> bool:
         """Whether nothing differs."""
         return not any(way.differing for way in self.ways)
+
+    @property
+    def evaluations(self) -> int:
+        """How often the model was judged in what is compared, each time at an epoch's end."""
+        last = self.steps == self.total_steps and self.steps % self.evaluate_every != 0
+        return self.steps // self.evaluate_every - self.begins // self.evaluate_every + last
 
     @property
     def verdict(self) -> str:
@@ -123,11 +133,11 @@ def refuse_stops(at: Sequence[int], steps: int | None) -> None:
 
 
 def stops_of(
-    end: int, per_epoch: int, evaluate_every: int, pieces: int, at: Sequence[int] = ()
+    end: int, per_epoch: int, evaluate_every: int, pieces: int, at: Sequence[int] = (), *, begins: int = 0
 ) -> list[tuple[Stop, ...]]:
     """Where each way stops: twice in a row, in mid-epoch and at an epoch's end; between batches and one step later.
 
-    `at` are a person's own. Raises RunError (bad-stops) when there are too few steps.
+    `at` are a person's own, `begins` is the step after which it all begins. Raises RunError (bad-stops) when there are too few steps.
     """
     if at and at[-1] >= end:
         raise RunError(
@@ -138,7 +148,7 @@ def stops_of(
         )
     if at:
         return [tuple(Stop(step=step, where=_place(step, per_epoch)) for step in at)]
-    if end < 3:
+    if end - begins < 3:
         raise RunError(
             f"a run of {end} steps cannot be stopped twice",
             where="[train]",
@@ -147,9 +157,9 @@ def stops_of(
         )
     epoch_end = evaluate_every if evaluate_every < end else per_epoch
     if epoch_end >= end or per_epoch == 1:  # it lies beyond what is compared, or every step is one
-        first = (max(1, end // 3), max(2, end // 2))
+        first = (begins + max(1, (end - begins) // 3), begins + max(2, (end - begins) // 2))
     else:
-        first = (epoch_end - (per_epoch + 1) // 2, epoch_end)
+        first = (epoch_end - min((per_epoch + 1) // 2, (epoch_end - begins + 1) // 2), epoch_end)
     third = min(first[1] + max(1, per_epoch // 3), end - 2)
     between = "after a whole round" if per_epoch == 1 else f"after the last of a batch's {pieces} pieces"
     return [
@@ -169,7 +179,7 @@ def _place(step: int, per_epoch: int) -> str:
 
 
 def compare(straight: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], stops: Sequence[Stop]) -> Way:
-    """One way that was stopped, against the one that was not."""
+    """One way that was stopped, against the one that was not; both begin after the same step."""
     losses = [loss for part in parts for loss in part["losses"]]
     batches = [batch for part in parts for batch in part["batches"]]
     found = {LOSSES: _first(straight["losses"], losses), ROWS: _first(straight["batches"], batches)}
@@ -181,13 +191,13 @@ def compare(straight: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], sto
         stops=tuple(stops),
         pids=tuple(part["pid"] for part in parts),
         differing=tuple(differing),
-        first_step=min((step for step in found.values() if step is not None), default=None),
+        first_step=min((straight["start"] + step for step in found.values() if step is not None), default=None),
         items=items,
     )
 
 
 def _first(one: Sequence[Any], other: Sequence[Any]) -> int | None:
-    """The first step, from 1, at which two records are not the same; None where they are equal."""
+    """The first step, counted from 1 where they begin, at which two records are not the same; None where they are equal."""
     for step, (a, b) in enumerate(zip(one, other, strict=False), 1):
         if a != b:
             return step

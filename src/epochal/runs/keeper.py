@@ -26,8 +26,11 @@ from epochal.core.events import (
     TrainingStarted,
 )
 from epochal.fsio import NotSaved, lacks_room, try_lock
+from epochal.fsio.room import NO_ROOM, RETRY_SECONDS, WAIT_SECONDS
 from epochal.fsio.streams import SYNC_FAILED
 from epochal.journal.append import JournalWriter
+from epochal.journal.reduce import RunState, reduce_all
+from epochal.journal.tail import read_journal
 from epochal.runs import memory
 from epochal.runs.control import Command, Inbox
 from epochal.runs.identity import my_identity
@@ -40,10 +43,6 @@ LOOK_SECONDS = 0.25
 SYNC_SECONDS = 1.0
 """What a power cut may take of the curve."""
 
-_ROOM_RETRY_SECONDS = 5.0
-_ROOM_WAIT_SECONDS = 3600.0
-NO_ROOM = "it waits for room on the disk, and goes on by itself when there is some"
-"""What a run says of itself while the disk is full."""
 _RESERVE = ".reserve"
 _RESERVE_BYTES = 1 << 16
 """Kept on the disk while there is room, so that a run that is asked to stop on a full disk can say how it ended."""
@@ -57,7 +56,10 @@ class Keeper:
     """
 
     def __init__(self, run_folder: Path, role: Role, *, clock: Clock | None = None, token: str = "") -> None:
-        """Take the run. Raises RunError (code run-busy) when another host has it, NotSaved when the disk refuses."""
+        """Take the run. What was asked of an earlier host is put aside here, unless the starter with `token` did so.
+
+        Raises RunError (code run-busy) when another host has it, NotSaved when the disk refuses.
+        """
         self.folder = run_folder
         self._clock = clock or SystemClock()
         self._lock_descriptor = _lock(run_folder / "run.lock")
@@ -67,12 +69,18 @@ class Keeper:
             os.close(self._lock_descriptor)
             raise
         self._inbox = Inbox(run_folder)
+        if not token:  # what was asked since a starter put the old aside is meant for this host
+            self._inbox.clear()
         self._taken: dict[str, CommandTaken] = {}
         """Requests handed to the training and not acknowledged yet, by their ids …"""
         self._noted: dict[str, int] = {}
         """… and the records that note them."""
         self._asked: list[str] = []
-        self._stop_asked = False
+        self._stop_asked = self._begun = False
+        fsio.clear_folders(run_folder / "checkpoints")  # one that was being replaced comes back before it is looked for
+        self._place = fsio.Place(run_folder)
+        self._moved = False
+        """Whether another folder lies there by now, or none: nothing is written to it any more."""
         self._state_lock = threading.Lock()
         self.stop_now = threading.Event()
         """Set when the run was asked to end without a checkpoint."""
@@ -90,8 +98,19 @@ class Keeper:
         self._thread.start()
 
     def record(self, event: Event, *, wait: bool = True) -> int:
-        """Write an event, by default waiting up to an hour for room when the disk is full. Raises NotSaved."""
-        deadline = self._clock.monotonic() + _ROOM_WAIT_SECONDS
+        """Write an event, by default waiting up to an hour for room when the disk is full.
+
+        Raises NotSaved, and RunError (code run-moved) once the run's folder was moved: then only its end can be written,
+        which goes where the folder went.
+        """
+        if self._moved and not isinstance(event, RunEnded):
+            raise RunError(
+                "the run's folder was moved or deleted while it trained",
+                where=str(self.folder),
+                fix="resume it where it is now: it goes on from its last checkpoint",
+                code="run-moved",
+            )
+        deadline = self._clock.monotonic() + WAIT_SECONDS
         while True:
             try:
                 n = self.journal.append(event)
@@ -103,10 +122,38 @@ class Keeper:
                 if not wait or self._clock.monotonic() > deadline or self.stop_now.is_set():
                     raise
                 self.wait(NO_ROOM)
-                self.stop_now.wait(_ROOM_RETRY_SECONDS)
+                self.stop_now.wait(RETRY_SECONDS)
                 continue
             self._note(event)
             return n
+
+    def end(self, ended: RunEnded) -> RunEnded:
+        """Write how it ended. Raises NotSaved.
+
+        Who failed or was stopped at once cannot tell what was done until then: that is taken from the journal, as far as
+        it can be read. Returns the end as it stands there.
+        """
+        if not ended.steps:
+            ended = self._with_what_was_done(ended)
+        self.record(ended)
+        return ended
+
+    def _with_what_was_done(self, ended: RunEnded) -> RunEnded:
+        if self._moved:  # what lies there now may be another run's
+            return ended
+        try:
+            done = reduce_all(RunState(), read_journal(self.folder))
+        except (EpochalError, OSError):  # why it ended must be told without its figures too
+            return ended
+        return replace(
+            ended,
+            best_value=done.best_value,
+            best_step=done.best_step,
+            steps=done.step,
+            epochs=done.epoch,
+            seconds=done.seconds,
+            samples_per_second=done.samples_per_second,
+        )
 
     def wait(self, why: str) -> None:
         """Let the signs of life say what the run waits for, until it next says anything."""
@@ -168,6 +215,11 @@ class Keeper:
         del self._taken[command.id], self._noted[command.id]
 
     @property
+    def has_begun(self) -> bool:
+        """Whether there is something to keep of what this host did: a step it told of, or a model it writes."""
+        return self._begun
+
+    @property
     def stop_asked(self) -> bool:
         """Whether the run was asked to stop, either way."""
         return self._stop_asked
@@ -198,6 +250,8 @@ class Keeper:
         with self._state_lock:
             now = self._clock.monotonic()
             waited = bool(self._sign.waits)
+            finishing = isinstance(event, PhaseStarted) and event.name == "finishing"
+            self._begun = self._begun or finishing or isinstance(event, StepsDone)
             sign = _with(self._sign, event)
             if not isinstance(event, CommandTaken):
                 sign = replace(sign, waits="")
@@ -215,7 +269,7 @@ class Keeper:
     def _attend(self) -> None:
         beaten = synced = time.monotonic()
         while not self._over.wait(LOOK_SECONDS):
-            for command in self._inbox.waiting():
+            for command in () if self._moved else self._inbox.waiting():
                 with contextlib.suppress(EpochalError, OSError):
                     self._take(command)
             now = time.monotonic()
@@ -225,9 +279,12 @@ class Keeper:
                     self.journal.sync()
             if now - beaten >= BEAT_SECONDS:
                 beaten = now
+                self._moved = self._moved or self._place.lost
                 self._beat()
 
     def _beat(self) -> None:
+        if self._moved:
+            return
         with self._state_lock:
             quiet = self._clock.monotonic() - self._said_at
             killed = memory.kills(self._sign.memory) or 0

@@ -87,7 +87,7 @@ def make_run(
             nodes=nodes,
             code=run_code(folder, project),
         )
-        paths.runs.mkdir(parents=True, exist_ok=True)
+        fsio.make_folder(paths.runs)
         with fsio.new_folder(spec.folder) as making:
             write_run(replace(spec, folder=making))
             if spec.code is not None:
@@ -99,7 +99,7 @@ def refuse_sharing(project: Project, nodes: int = 1) -> None:
     """Refuse what cannot be shared as [train] devices and the number of nodes ask. Raises RunError."""
     train, family = project.train, project.model.family
     ranks = nodes * train.num_ranks
-    if ranks > 1 and family and (FAMILIES[family].open or "devices" in FAMILIES[family].idle):
+    if ranks > 1 and family and "devices" in FAMILIES[family].idle:
         raise RunError(
             f"{family} computes on one device and {ranks} were asked for",
             where="[train] devices",
@@ -152,7 +152,7 @@ def start(
             code="many-nodes",
         )
     if run_info(spec.folder).alive:
-        raise _busy(spec)
+        raise busy(spec)
     Inbox(spec.folder).clear()
     if chosen == "thread":
         start_here(spec, way=way)
@@ -164,7 +164,7 @@ def start(
     if code == 0 and sign is not None and sign.token == token:
         return sign.identity.pid
     if code == BUSY:
-        raise _busy(spec)
+        raise busy(spec)
     raise _not_started(spec, token, code)
 
 
@@ -191,7 +191,8 @@ def _spawn(spec: RunSpec, token: str, how: Survival, program: Sequence[str]) -> 
         return None
 
 
-def _busy(spec: RunSpec) -> RunError:
+def busy(spec: RunSpec) -> RunError:
+    """The refusal of a run that a host has."""
     sign = read_sign(spec.folder)
     who = f"process {sign.identity.pid} on {sign.identity.machine_name}" if sign else "another host"
     return RunError(
@@ -215,7 +216,7 @@ def _not_started(spec: RunSpec, token: str, code: int | None) -> RunError:
     )
     with contextlib.suppress(EpochalError, OSError):
         keeper = Keeper(spec.folder, "starter", token=token)
-        keeper.record(RunEnded(state="failed", reason=error.what, error=error.as_dict()))
+        keeper.end(RunEnded(state="failed", reason=error.what, error=error.as_dict()))
         keeper.release()
         (spec.folder / "status.json").unlink()
     return error

@@ -55,6 +55,8 @@ class Sign:
     value_step: int | None = None
     waits: str = ""
     """What the run waits for and cannot go on without, in words; empty while it goes on."""
+    killed: bool = False
+    """A person had its process ended: written after it was gone."""
     memory: str = ""
     """The file in which the kernel counts processes it ended for want of memory …"""
     memory_kills: int = 0

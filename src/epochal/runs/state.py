@@ -6,6 +6,7 @@ No verdict depends on a wall clock, except of a host on another machine, and the
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from dataclasses import dataclass, replace
@@ -38,6 +39,9 @@ QUIET_SECONDS = 60.0
 QUIET_ELSEWHERE_SECONDS = 600.0
 """The same outside the steps: reading, baselines and probes may take their time."""
 
+NOT_STARTED = "not started yet: `epochal resume` starts it, or the line that --print-launch printed"
+"""What a run is told of that was made and never begun."""
+
 FAR_SECONDS = 300.0
 """A host on another machine that gave no sign for this long is taken for dead."""
 
@@ -54,7 +58,7 @@ class RunInfo:
     note: str
     """What else there is to say of the status, in words."""
     value: float | None
-    """The best of the chosen metric on validation."""
+    """The best of the chosen metric on validation; None where there is none, or it is not defined on these rows."""
     value_step: int | None
     step: int
     epochs: float
@@ -78,11 +82,6 @@ class RunInfo:
     def alive(self) -> bool:
         """Whether a host has it now."""
         return self.status in _LIVING or (self.status == "paused" and self.pid is not None)
-
-    @property
-    def can_resume(self) -> bool:
-        """Whether resuming makes sense."""
-        return not self.alive and self.status != "done"
 
     def as_row(self) -> dict[str, Any]:
         """As `epochal runs --json` lists it."""
@@ -138,7 +137,8 @@ def judge(
     if said in {"done", "stopped", "diverged", "failed", "paused"}:
         return said, note
     if sign is None:
-        return "interrupted", "it was not started yet, or nothing is known of its host"
+        return ("ready", NOT_STARTED) if said == "ready" else ("interrupted", "nothing is known of its host")
+    said = "starting" if said == "ready" else said  # its host has it, and has not said so yet
     if alive is False:
         return "interrupted", _how_it_ended(sign, memory_kills)
     if alive is None:
@@ -163,6 +163,8 @@ def judge(
 def _how_it_ended(sign: Sign, memory_kills: int | None) -> str:
     if sign.role == "starter":
         return "it was never started"
+    if sign.killed:
+        return "its process was ended as asked"
     if memory_kills is not None and memory_kills > sign.memory_kills:
         return "its process was killed, probably out of memory: the kernel ended a process of its group"
     return "its process ended without a word"
@@ -202,7 +204,7 @@ def run_info(run_folder: Path) -> RunInfo:
     ended = last.event if last and isinstance(last.event, RunEnded) else None
     sign = read_sign(run_folder)
     said: RunStatus = ended.state if ended else sign.said if sign else "running"
-    if ended is None and (sign is None or sign.role == "starter"):
+    if ended is None and (sign is None or not sign.step):  # what earlier hosts did is not in a sign yet
         return info_of(spec, _read_whole(run_folder, *_journal_mark(run_folder)))
     status, note, sign = judge_now(run_folder, said, ended.reason if ended else "")
     best = ended if ended and ended.best_value is not None else None
@@ -211,12 +213,12 @@ def run_info(run_folder: Path) -> RunInfo:
         spec=spec,
         status=status,
         note=note,
-        value=best.best_value if best else sign.value if sign else None,
+        value=_defined(best.best_value if best else sign.value if sign else None),
         value_step=best.best_step if best else sign.value_step if sign else None,
         step=ended.steps if ended else sign.step if sign else 0,
         epochs=ended.epochs if ended else sign.epoch if sign else 0.0,
         seconds=ended.seconds if ended else sign.seconds if sign else 0.0,
-        samples_per_second=ended.samples_per_second if ended else 0.0,
+        samples_per_second=_defined(ended.samples_per_second if ended else None) or 0.0,
         pid=sign.identity.pid if alive and sign else None,
     )
 
@@ -229,14 +231,19 @@ def info_of(spec: RunSpec, state: RunState) -> RunInfo:
         spec=spec,
         status=status,
         note=note,
-        value=state.best_value,
+        value=_defined(state.best_value),
         value_step=state.best_step,
         step=state.step,
         epochs=state.epoch,
         seconds=state.seconds,
-        samples_per_second=state.samples_per_second,
+        samples_per_second=_defined(state.samples_per_second) or 0.0,
         pid=sign.identity.pid if alive and sign else None,
     )
+
+
+def _defined(value: float | None) -> float | None:
+    """The figure, or None where it is no finite number: the journal has such, a document cannot."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def run_folders(project_folder: Path) -> list[Path]:
@@ -259,8 +266,8 @@ def list_runs(project_folder: Path) -> list[RunInfo]:
     return infos
 
 
-def find_run(project_folder: Path, which: str | None = None) -> RunInfo:
-    """A run by `3`, `0003` or its whole name; the newest when `which` is None.
+def find_run(project_folder: Path, which: str | None = None, *, started: bool = False) -> RunInfo:
+    """A run by `3`, `0003` or its whole name; the newest when `which` is None, with `started` of those that were.
 
     Raises RunError (code no-run) when there is none, or more than one of that number.
     """
@@ -270,7 +277,10 @@ def find_run(project_folder: Path, which: str | None = None) -> RunInfo:
             "this project has no runs yet", where=str(project_folder), fix="train one: `epochal train`", code="no-run"
         )
     if which is None:
-        return run_info(folders[0])
+        newest = run_info(folders[0])
+        if started and newest.status == "ready":
+            return next((info for info in list_runs(project_folder) if info.status != "ready"), newest)
+        return newest
     found = [p for p in folders if p.name == which]
     if not found and which.isascii() and which.isdigit() and len(which) < 10:
         found = [p for p in folders if int(p.name.split("-", 1)[0]) == int(which)]

@@ -66,7 +66,7 @@ class TrainingThread(threading.Thread):
                 },
             )
         with contextlib.suppress(EpochalError):
-            self._keeper.record(ended)
+            ended = self._keeper.end(ended)
         self.ended = ended
 
     def _drive(self) -> RunEnded:
@@ -117,11 +117,6 @@ def start_here(spec: RunSpec, training: Training | None = None, way: Way = "exac
     threading.Thread(
         target=_release_after, args=(spec.folder, thread, keeper), name="epochal-release", daemon=True
     ).start()
-
-
-def runs_here() -> list[Path]:
-    """The folders of runs that live in this process and would end with it."""
-    return [folder for folder, (thread, _keeper) in list(_here.items()) if thread.is_alive()]
 
 
 def leave(seconds: float = LEAVE_SECONDS, *, by: str = "the workbench, quitting") -> list[Path]:

@@ -7,7 +7,6 @@ of the project's cache that is gone at the end. The project is not touched.
 from __future__ import annotations
 
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,10 +17,12 @@ from typing import Any
 
 from epochal.core.errors import RunError
 from epochal.core.settings import Project
+from epochal.fsio import not_saved
 from epochal.project.exact import environment
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunCode, RunSpec, write_run
 from epochal.project.trust import run_code
+from epochal.project.verified import verifying_in
 from epochal.runs.child import Report, ask_child
 from epochal.runs.equality import Verification, compare, compared_of, refuse_stops, stops_of
 from epochal.show import grouped
@@ -52,31 +53,33 @@ def verify_resume(
     code = run_code(folder, project)
     began = time.monotonic()
     paths = ProjectPaths(folder)
-    paths.cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="verify-", dir=paths.cache) as place:
-        trained = _Trained(Path(place), paths.folder, project, built, code, report or _nobody, cancelled)
+    with verifying_in(paths) as place:
+        trained = _Trained(place, paths.folder, project, built, code, report or _nobody, cancelled)
         num_ways = 2 if at else 3
         run = trained.run("straight", {})
-        straight = trained.part(run, steps, f"1 of {num_ways}, without a stop", (0.0, 1 / num_ways))
-        end, resolved = int(straight["end"]), straight["resolved"]
+        begins = None if steps is None and not at else 0  # where nobody says, it begins where most is shown
+        words = f"1 of {num_ways}, without a stop"
+        straight = trained.part(run, steps, words, (0.0, 1 / num_ways), begins=begins)
+        first, end, resolved = int(straight["start"]), int(straight["end"]), straight["resolved"]
+        per_epoch, every = straight["steps_per_epoch"], straight["evaluate_every"]
         ways = []
-        for number, stops in enumerate(
-            stops_of(end, straight["steps_per_epoch"], resolved["evaluate_every"], straight["pieces"], at), 1
-        ):
+        for number, stops in enumerate(stops_of(end, per_epoch, every, straight["pieces"], at, begins=first), 1):
             run = trained.run(f"stopped-{number}", resolved)
             named = " and ".join(grouped(stop.step) for stop in stops)
             words = f"{number + 1} of {num_ways}, stopped at step {named}"
             until = [*(stop.step for stop in stops), end]
             each = 1 / num_ways / len(until)
             parts = [
-                trained.part(run, step, words, (number / num_ways + n * each, each)) for n, step in enumerate(until)
+                trained.part(run, step, words, (number / num_ways + n * each, each), begins=first)
+                for n, step in enumerate(until)
             ]
             ways.append(compare(straight, parts, stops))
-    told = ("device", "threads", "precision", "steps_per_epoch", "total_steps", "pieces")
+    told = ("device", "threads", "precision", "steps_per_epoch", "evaluate_every", "total_steps", "pieces")
     return Verification(
         family=project.model.family,
         task=project.goal.task,
         mode=project.train.mode,
+        begins=first,
         steps=end,
         losses=tuple(straight["losses"]),
         ways=tuple(ways),
@@ -105,9 +108,12 @@ class _Trained:
     cancelled: threading.Event | None
 
     def run(self, name: str, resolved: Mapping[str, Any]) -> Path:
-        """The folder of a run of its own, its plan `resolved` already or not."""
+        """The folder of a run of its own, its plan `resolved` already or not. Raises NotSaved."""
         folder = self.place / name
-        folder.mkdir()
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise not_saved(folder, error) from error
         spec = RunSpec(
             folder=folder,
             name=f"0001-{self.project.model.family}",
@@ -124,15 +130,20 @@ class _Trained:
         write_run(spec)
         return folder
 
-    def part(self, run: Path, until: int | None, words: str, share: tuple[float, float]) -> dict[str, Any]:
-        """Train a run on to a step in a new process. `share` is where that begins in the whole, and how much of it it is."""
+    def part(
+        self, run: Path, until: int | None, words: str, share: tuple[float, float], *, begins: int | None
+    ) -> dict[str, Any]:
+        """Train a run on to a step in a new process. `share` is where that begins in the whole, and how much of it it is.
+
+        A run without a checkpoint takes its first step after step `begins`; None leaves that to it.
+        """
 
         def report(text: str, done: float | None) -> None:
             self.report(f"{words}: {text}", None if done is None else share[0] + share[1] * done)
 
         answer = ask_child(
             [*SEGMENT_COMMAND, str(self.project_folder)],
-            {"folder": str(run), "project": str(self.project_folder), "until": until},
+            {"folder": str(run), "project": str(self.project_folder), "until": until, "begins": begins},
             what="the verification",
             code="verify-failed",
             fix="see `epochal doctor` for memory and versions",

@@ -45,7 +45,7 @@ def write_snapshot(
 
     Raises NotSaved when the disk refuses.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    fsio.make_folder(folder.parent)
     with fsio.new_folder(folder) as temporary:
         count = _copy(con, f"FROM {rows}", temporary / ROWS)
         snapshot = Snapshot(folder=folder, id=folder.name, rows=count, columns=tuple(columns), files=(ROWS,))
@@ -57,7 +57,7 @@ def write_snapshot(
 
 def write_split(con: duckdb.DuckDBPyConnection, parts: str, split: SplitFile) -> SplitFile:
     """Write a split folder from a table of `_eid` and `part`. Raises NotSaved when the disk refuses."""
-    split.folder.parent.mkdir(parents=True, exist_ok=True)
+    fsio.make_folder(split.folder.parent)
     with fsio.new_folder(split.folder) as temporary:
         _copy(con, f"FROM {parts}", temporary / PARTS)
         write_split_manifest(temporary, split)

@@ -24,7 +24,7 @@ _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 _ARENAS = 1
 _MAPPED_BYTES = 64 << 10
 """While rows are read larger pieces are given back to the system as soon as they are let go …"""
-_STEP_BYTES = 8 << 20
+_STEP_BYTES = 2 << 20
 """… while steps are taken they are kept: every step asks for the same ones again."""
 
 

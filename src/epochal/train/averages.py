@@ -14,20 +14,35 @@ from torch import Tensor, nn
 
 
 class Averaged:
-    """The average of a module's parameters. With decay d, after n steps it moves by 1 - min(d, (1 + n) / (10 + n))."""
+    """The average of a module's weights. With decay d, after n steps it moves by 1 - min(d, (1 + n) / (10 + n)).
+
+    Buffers that are numbers, such as the statistics of a batch norm, are averaged with them: they belong to those weights.
+    What is infinite in one, as in a mask, is taken as it stands.
+    """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
+        kept = module.state_dict().keys()
+        self._module, self._decay = module, decay
         self._parameters = dict(module.named_parameters())
-        self.shadow = {name: p.detach().clone() for name, p in self._parameters.items()}
-        self._decay = decay
+        self._buffers = [n for n, b in module.named_buffers() if b.is_floating_point() and n in kept]
+        self.shadow = {name: value.detach().clone() for name, value in self._values().items()}
         self.num_updates = 0
+
+    def _values(self) -> dict[str, Tensor]:
+        """Buffers are looked up anew: a module may put other tensors in their place."""
+        return {**self._parameters, **{name: self._module.get_buffer(name) for name in self._buffers}}
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the weights after a step."""
         self.num_updates += 1
         decay = min(self._decay, (1 + self.num_updates) / (10 + self.num_updates))
-        torch._foreach_lerp_(list(self.shadow.values()), [p.data for p in self._parameters.values()], 1 - decay)
+        weights = [self.shadow[name] for name in self._parameters]
+        torch._foreach_lerp_(weights, [p.data for p in self._parameters.values()], 1 - decay)
+        for name in self._buffers:
+            value, average = self._module.get_buffer(name), self.shadow[name]
+            between = torch.lerp(average, value, 1 - decay)
+            average.copy_(torch.where(torch.isfinite(between), between, value))
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
@@ -39,8 +54,8 @@ class Averaged:
             self._swap()
 
     def _swap(self) -> None:
-        for name, parameter in self._parameters.items():
-            parameter.data, self.shadow[name] = self.shadow[name], parameter.data
+        for name, value in self._values().items():
+            value.data, self.shadow[name] = self.shadow[name], value.data
 
     def settle(self) -> None:
         """Make the averaged weights the module's for good."""

@@ -10,13 +10,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import lightgbm as lgb
 import numpy as np
 
 from epochal import fsio
 from epochal.core.errors import RunError
 from epochal.show import grouped
-from epochal.train.families.trees import BoostingLearner, TreeTarget, fit_tree_target, predict_trees, tree_rows
+from epochal.train.families.trees import (
+    BoostingLearner,
+    TreeTarget,
+    fit_tree_target,
+    predict_trees,
+    text_bytes,
+    tree_rows,
+)
+from epochal.train.lean import lgb
 from epochal.train.make import Prepared
 from epochal.train.prepare import Raw
 from epochal.train.state import Plan
@@ -107,6 +114,11 @@ def _rounds(learner: BoostingLearner) -> Iterator[None]:
     while learner.step < learner.total_steps:
         learner.advance(1)
         yield
+
+
+def strong_bytes(outputs: int, rows: int) -> int:
+    """About what the strong baseline takes where it is kept; `outputs` trees are grown in each of its rounds."""
+    return text_bytes(_OPTIONS, rounds=_ROUNDS, outputs=outputs, rows=rows)
 
 
 def save_baselines(folder: Path, trivial: Trivial, strong: Strong) -> None:

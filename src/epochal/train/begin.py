@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
 
 from epochal.core.clock import Clock, SystemClock
 from epochal.core.events import Event, Noticed, PhaseStarted, Resumed
-from epochal.journal.told import checkpoints_told
+from epochal.core.tasks import MODULE
+from epochal.journal.told import told_of
 from epochal.project.exact import facts_of
 from epochal.project.going import Going, Way, going_on
 from epochal.project.runfile import RunSpec, with_resolved
@@ -24,6 +26,7 @@ from epochal.train.holding import refuse_in_blocks, sizes_for
 from epochal.train.loop import Loop
 from epochal.train.make import Made, Prepared, dense_rows, make_learner, prepare, with_own
 from epochal.train.plan import Planned, make_plan
+from epochal.train.room import when_there_is_room
 from epochal.train.rows import read_training
 from epochal.train.stages import stages_of
 from epochal.train.state import Learner, TrainState, Window, plan_from
@@ -53,7 +56,7 @@ class Begun:
 
 
 def where_it_goes_on(
-    spec: RunSpec, way: Way, team: Team = SOLO
+    spec: RunSpec, way: Way, team: Team = SOLO, look: Look = lambda: False
 ) -> Generator[Event, None, tuple[RunSpec, Going | None]]:
     """Where a run that was begun before goes on, or the refusal; None for one that begins."""
     demand_same(spec)
@@ -62,8 +65,9 @@ def where_it_goes_on(
     if way == "anyway":
         device = device_here(str(spec.resolved["device"]), spec.project.train.devices)
         if device != spec.resolved["device"]:
-            spec = _resolved(spec, {**spec.resolved, "device": device}, team)
-    going = going_on(spec, checkpoints_told(spec.folder), way, device_name=device_title(str(spec.resolved["device"])))
+            spec = yield from _resolved(spec, {**spec.resolved, "device": device}, team, look)
+    told, device_name = told_of(spec.folder), device_title(str(spec.resolved["device"]))
+    going = going_on(spec, told.checkpoints, way, diverged=told.diverged, device_name=device_name)
     for words in going.passed_over:
         yield Noticed(code="checkpoint-passed-over", text=words, severity="warning")
     if going.seam:
@@ -72,9 +76,12 @@ def where_it_goes_on(
     return spec, going
 
 
-def _resolved(spec: RunSpec, resolved: Mapping[str, Any], team: Team) -> RunSpec:
-    """The run with what "auto" became; the first rank saves it."""
-    return with_resolved(spec, resolved) if team.first else replace(spec, resolved=dict(resolved))
+def _resolved(spec: RunSpec, resolved: Mapping[str, Any], team: Team, look: Look) -> Generator[Event, None, RunSpec]:
+    """The run with what "auto" became; the first rank saves it, once there is room."""
+    if not team.first:
+        return replace(spec, resolved=dict(resolved))
+    write = partial(with_resolved, spec, resolved)
+    return (yield from when_there_is_room(write, "the plan of the run", look=look, clock=SystemClock()))
 
 
 def prepare_rows(
@@ -127,9 +134,10 @@ def prepare_rows(
             text="there are no validation rows: nothing stops early and the last weights are taken",
             severity="warning",
         )
-    if spec.code is not None:
-        yield PhaseStarted(name="preparing", detail=f"reading {spec.code.module}")
-        prepared = with_own(prepared, spec.project, spec.project_folder, spec.code.files)
+    code = demand_same(spec)
+    if code is not None:
+        yield PhaseStarted(name="preparing", detail=f"reading {spec.project.model.options[MODULE]}")
+        prepared = with_own(prepared, spec.project, spec.project_folder, code.files)
     return prepared
 
 
@@ -187,7 +195,7 @@ def begin(
             for note in planned.notes:
                 yield Noticed(code="fitted-to-budget", text=note)
         plan = plan_from(team.said(lambda: {} if planned is None else planned.plan.as_resolved()))
-        spec = _resolved(spec, plan.as_resolved(), team)
+        spec = yield from _resolved(spec, plan.as_resolved(), team, look)
     if device is not None:
         # Which of several equal devices a rank has may differ from one start to the next.
         plan = replace(plan, device=str(device))

@@ -139,7 +139,8 @@ def joined(pieces: Sequence[Rows]) -> Rows:
 
 
 def _chunked(pieces: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
-    return pa.chunked_array([chunk for piece in pieces for chunk in piece.chunks], type=pieces[0].type)
+    chunks = [chunk for piece in pieces for chunk in piece.chunks]
+    return pa.chunked_array([pa.concat_arrays(chunks)] if chunks else [], type=pieces[0].type)
 
 
 def _tables(snapshot: Snapshot, names: list[str], rows_decoded: int, rows_at_once: int) -> Iterator[pa.Table]:

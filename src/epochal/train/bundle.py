@@ -2,13 +2,14 @@
 
 `bundle/` holds bundle.toml (what it is), model.safetensors or model.txt (what was learnt), fitted.safetensors (what a
 network took from the training rows beside its weights), preparation.json and .safetensors, reference.json (what the
-inputs looked like), validation.parquet (what it said of the validation rows) and baselines/. No pickle: bundle.toml has
-size and sha256 of every other file, and sizes are checked against the architecture before weights are taken.
+inputs looked like), validation.parquet (what it said of the validation rows) and baselines/; of a person's own model
+code/ (its files), and maker.safetensors (the model as it was made) where it makes tensors or batches of its own. No
+pickle: bundle.toml has size and sha256 of every other file, and sizes are checked against the architecture before
+weights are taken.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,13 +35,13 @@ from epochal.train.baselines import Strong, Trivial, load_baselines, save_baseli
 from epochal.train.bundle_files import BadBundle, listed_files, verify_files
 from epochal.train.families.networks import NETWORKS
 from epochal.train.families.trees import TreeTarget, predict_trees
-from epochal.train.feed import Held, MemoryRows
 from epochal.train.judging import outputs_of, prediction
+from epochal.train.lean import lgb
 from epochal.train.make import Made, Prepared
 from epochal.train.network import Shape
 from epochal.train.objective import Target
-from epochal.train.own.make import new_rows, open_own
-from epochal.train.own.model import OwnNetwork
+from epochal.train.own.make import Own, new_rows, open_own
+from epochal.train.own.rows import Reader
 from epochal.train.prepare import Preparation, Raw, load_preparation, save_preparation
 from epochal.train.reference import reference_statistics
 
@@ -49,6 +49,8 @@ from epochal.train.reference import reference_statistics
 FORMAT = 1
 INTERVAL = 0.9
 """Share of true numbers that lie between lower and upper, as far as validation rows speak for others."""
+_GROUP_ROWS = 16_384
+"""Of the validation rows, at least so many are written as one group."""
 
 
 # RuntimeError is torch's word for sizes and shapes that cannot be; RecursionError is one too.
@@ -117,6 +119,8 @@ class Predictor:
     model: nn.Module | lgb.Booster
     target: Target
     options: Mapping[str, Any] = field(default_factory=dict)
+    reader: Reader | None = None
+    """For a person's own model that makes tensors or batches of its own."""
 
     def predict(self, table: pa.Table) -> Predictions:
         """Predict every row, in order. Raises RunError (missing-columns) when the table lacks an input."""
@@ -152,10 +156,7 @@ class Predictor:
         dense = self.preparation.dense(raw)
         if not len(dense.codes):
             return np.empty((0, len(self.classes)) if self.classes else 0)
-        batch = {"numbers": dense.numbers, "codes": dense.codes}
-        rows: Held = MemoryRows(batch)
-        if isinstance(self.model, OwnNetwork):
-            rows = new_rows(self.model, table, kinds=_kinds(self.facts), dense=batch)
+        rows = new_rows(self.reader, table, {"numbers": dense.numbers, "codes": dense.codes})
         outputs, _targets = outputs_of(self.model, rows)
         return prediction(self.model, self.target, outputs)
 
@@ -197,11 +198,13 @@ def write_bundle(
     strong: Strong,
     validation: Iterator[pa.Table] | None,
 ) -> None:
-    """Write the finished model; the folder is complete or absent, and replaces an earlier one. Raises NotSaved."""
-    if folder.exists():
-        fsio.remove_folder(folder)
+    """Write the finished model, for who holds the run: whole, in the place of an earlier one, which stays until then.
+
+    Raises NotSaved.
+    """
+    fsio.clear_folders(folder.parent, folder.name)
     data = prepared.data
-    with fsio.new_folder(folder) as temporary:
+    with fsio.new_folder(folder, replace=True) as temporary:
         made.learner.save_model(temporary)
         if made.fitted:
             fsio.write_bytes(temporary / "fitted.safetensors", save_tensors(dict(made.fitted)))
@@ -212,6 +215,7 @@ def write_bundle(
             _write_tables(temporary / "validation.parquet", validation)
         if prepared.own is not None:
             write_files(temporary / "code", prepared.own.contents)
+            prepared.own.save(temporary)
         (temporary / "baselines").mkdir()
         save_baselines(temporary / "baselines", trivial, strong)
         weights = next(p for p in sorted(temporary.iterdir()) if p.name in {"model.safetensors", "model.txt"})
@@ -231,19 +235,32 @@ def write_bundle(
             },
             "target": {"mean": made.target.mean, "spread": made.target.spread},
             "options": {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()},
-            **({"code": read_code(temporary / "code").digest} if prepared.own is not None else {}),
+            **(_facts_of_own(temporary, prepared.own) if prepared.own is not None else {}),
             **({"interval": {"share": INTERVAL, "half_width": half_width}} if half_width is not None else {}),
             "files": listed_files(temporary),
         }
         fsio.write_text(temporary / "bundle.toml", tomli_w.dumps(document))
 
 
+def _facts_of_own(folder: Path, own: Own) -> dict[str, Any]:
+    return {"code": read_code(folder / "code").digest, "seed": own.seed}
+
+
 def _write_tables(path: Path, tables: Iterator[pa.Table]) -> None:
-    """Tables of the same columns as one file of a folder that is being made. There must be one."""
+    """Tables of the same columns as one file of a folder that is being made. There must be one.
+
+    Small ones are joined: what the file's end says of each group of rows is held until it is written.
+    """
     first = next(tables)
     with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
-        for table in itertools.chain([first], tables):
-            writer.write_table(table)
+        held, rows = [first], first.num_rows
+        for table in tables:
+            if rows >= _GROUP_ROWS:
+                writer.write_table(pa.concat_tables(held))
+                held, rows = [], 0
+            held.append(table)
+            rows += table.num_rows
+        writer.write_table(pa.concat_tables(held))
 
 
 def load_bundle(folder: Path) -> Predictor:
@@ -260,6 +277,7 @@ def load_bundle(folder: Path) -> Predictor:
         verify_files(folder, facts)
         preparation = load_preparation(folder)
         trivial, strong = load_baselines(folder / "baselines")
+        own = _own(folder, facts, preparation) if facts["family"] == OWN else None
         return Predictor(
             family=facts["family"],
             task=facts["task"],
@@ -271,9 +289,10 @@ def load_bundle(folder: Path) -> Predictor:
             half_width=facts.get("interval", {}).get("half_width"),
             trivial=trivial,
             strong=strong,
-            model=_load_model(folder, facts, preparation),
+            model=_load_model(folder, facts, preparation, own),
             target=Target(task=facts["task"], mean=facts["target"]["mean"], spread=facts["target"]["spread"]),
             options=facts["options"],
+            reader=None if own is None else own.reader,
         )
     except FileNotFoundError as error:
         raise BadBundle(
@@ -285,7 +304,9 @@ def load_bundle(folder: Path) -> Predictor:
         raise BadBundle(f"the model cannot be read: {error}", where=str(folder), fix="train again") from error
 
 
-def _load_model(folder: Path, facts: Mapping[str, Any], preparation: Preparation) -> nn.Module | lgb.Booster:
+def _load_model(
+    folder: Path, facts: Mapping[str, Any], preparation: Preparation, own: Own | None
+) -> nn.Module | lgb.Booster:
     path = folder / facts["weights"]["file"]
     if path.parent != folder:
         raise BadBundle("the model's weights are named outside its folder", where=str(folder))
@@ -306,22 +327,18 @@ def _load_model(folder: Path, facts: Mapping[str, Any], preparation: Preparation
         raise BadBundle("the model does not fit its preparation", where=str(folder), fix="train again")
     extra = "fitted.safetensors"
     fitted: dict[str, Tensor] = load_tensors((folder / extra).read_bytes()) if extra in facts["files"] else {}
-    module = (
-        _own_network(folder, facts, preparation)
-        if facts["family"] == OWN
-        else NETWORKS[facts["family"]].build(shape, facts["options"], fitted)
-    )
-    own = module.state_dict()
+    module = own.build() if own is not None else NETWORKS[facts["family"]].build(shape, facts["options"], fitted)
+    state = module.state_dict()
     with safe_open(path, framework="pt") as stored:
         found = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118 - no mapping
-    if found != {name: tuple(value.shape) for name, value in own.items()}:
+    if found != {name: tuple(value.shape) for name, value in state.items()}:
         raise BadBundle("the weights do not fit the model they are said to be of", where=str(path), fix="train again")
     module.load_state_dict(load_tensors(path.read_bytes()))
     return module.eval()
 
 
-def _own_network(folder: Path, facts: Mapping[str, Any], preparation: Preparation) -> OwnNetwork:
-    """A person's model from the bundle's copy of its code, once that is trusted. Raises Untrusted, OwnModelError."""
+def _own(folder: Path, facts: Mapping[str, Any], preparation: Preparation) -> Own:
+    """A person's class from the bundle's copy of its code, once that is trusted. Raises Untrusted, OwnModelError."""
     code = read_code(folder / "code")
     if code.digest != facts["code"]:
         raise BadBundle(
@@ -337,13 +354,11 @@ def _own_network(folder: Path, facts: Mapping[str, Any], preparation: Preparatio
         preparation=preparation,
         task=facts["task"],
         classes=tuple(facts["classes"]),
-        kinds=_kinds(facts),
+        kinds={column["name"]: column["kind"] for column in facts["columns"]},
+        seed=int(facts["seed"]),
     )
-    return own.build()
-
-
-def _kinds(facts: Mapping[str, Any]) -> dict[str, str]:
-    return {column["name"]: column["kind"] for column in facts["columns"]}
+    own.load(folder)
+    return own
 
 
 __all__ = [

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from epochal import fsio
 from epochal.core.errors import RunError
+from epochal.fsio import NotSaved
 from epochal.project import checkpoints
 from epochal.project.checkpoints import FORMAT, hash_of, is_whole, read_checkpoint
 from epochal.train.state import Counters, TrainState
@@ -40,6 +41,8 @@ class Saved:
     sha256: str
     """Of the weights."""
     healthy: bool
+    left: tuple[NotSaved, ...] = ()
+    """Why older ones that were to go are still there: of each, what the disk said."""
 
 
 def save_checkpoint(
@@ -52,32 +55,29 @@ def save_checkpoint(
 ) -> Saved:
     """Write the whole state. `belongs` says what the run is (data, family): a resume demands it.
 
-    `facts` are what going on to the bit depends on; a pinned one is never rotated out. Raises NotSaved when the disk
-    refuses or has too little room; what was there before is untouched.
+    One of the same step that is there already, as from before a resume, gives way to it and leaves it its pin. `facts`
+    are what going on to the bit depends on; a pinned one is never rotated out. Raises NotSaved when the disk refuses or
+    has too little room; what was there before is untouched.
     """
     step = state.learner.step
     target = run_folder / "checkpoints" / f"step-{step:08d}"
-    found = read_checkpoint(target) if target.exists() and is_whole(target) else None
-    if found is None:
-        pinned = pinned or (target / checkpoints.PIN).exists()
-        fsio.clear_folders(target.parent)
-        _demand_room(run_folder)
-        if target.exists():
-            fsio.remove_folder(target)
-        _write(target, state, belongs, facts or {})
-        found = read_checkpoint(target)
-        if found is None or not is_whole(target):
-            raise BadCheckpoint(
-                "the checkpoint just written reads back differently", where=str(target), fix="check the disk"
-            )
-    if pinned:
-        checkpoints.pin(target)
-    _rotate(run_folder, target, state.metric)
-    return Saved(folder=target, step=step, sha256=found.weights, healthy=found.healthy)
+    pinned = pinned or (target / checkpoints.PIN).exists()
+    fsio.clear_folders(target.parent)
+    _demand_room(run_folder)
+    _write(target, state, belongs, facts or {}, pinned=pinned)
+    found = read_checkpoint(target)
+    if found is None or not is_whole(target):
+        raise BadCheckpoint(
+            "the checkpoint just written reads back differently", where=str(target), fix="check the disk"
+        )
+    left = _rotate(run_folder, target, state.metric)
+    return Saved(folder=target, step=step, sha256=found.weights, healthy=found.healthy, left=left)
 
 
-def _write(target: Path, state: TrainState, belongs: Mapping[str, str], facts: Mapping[str, str]) -> None:
-    with fsio.new_folder(target) as folder:
+def _write(
+    target: Path, state: TrainState, belongs: Mapping[str, str], facts: Mapping[str, str], *, pinned: bool
+) -> None:
+    with fsio.new_folder(target, replace=True) as folder:
         state.learner.save(folder)
         files = {p.name: {"size": p.stat().st_size, "sha256": hash_of(p)} for p in sorted(folder.iterdir())}
         manifest = {
@@ -93,6 +93,8 @@ def _write(target: Path, state: TrainState, belongs: Mapping[str, str], facts: M
             "files": files,
         }
         fsio.write_text(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+        if pinned:
+            checkpoints.pin(folder)
 
 
 def load_checkpoint(folder: Path, state: TrainState, belongs: Mapping[str, str]) -> None:
@@ -133,12 +135,20 @@ def _demand_room(run_folder: Path) -> None:
         fsio.demand_room(run_folder, int(ROOM * there[-1].size))
 
 
-def _rotate(run_folder: Path, written: Path, metric: str) -> None:
-    """Delete what is neither just written nor among the newest healthy ones nor the best nor pinned, and what is none."""
+def _rotate(run_folder: Path, written: Path, metric: str) -> tuple[NotSaved, ...]:
+    """Delete what is neither just written nor among the newest healthy ones nor the best nor pinned, and what is none.
+
+    What cannot be deleted stays, and is no reason to end: returns what the disk said of each.
+    """
     kept = checkpoints.to_keep(checkpoints.checkpoints_of(run_folder), metric, written)
+    left: list[NotSaved] = []
     for folder in checkpoints.folders_of(run_folder):
         if folder not in kept and not (folder / checkpoints.PIN).exists():
-            fsio.remove_folder(folder)
+            try:
+                fsio.remove_folder(folder, unless=checkpoints.PIN)
+            except NotSaved as error:
+                left.append(error)
+    return tuple(left)
 
 
 def _as_json(value: float | None) -> float | None:

@@ -20,6 +20,7 @@ import torch
 from epochal.core.clock import Clock, SystemClock
 from epochal.core.settings import Project
 from epochal.core.tasks import FAMILIES, METRICS, families_for
+from epochal.show import grouped
 from epochal.snapshot.manifest import open_snapshot
 from epochal.train import baselines, scoring
 from epochal.train.blocks import source_of
@@ -161,7 +162,9 @@ def choose(
     report(0.0, "reading")
     beside = dealt_by(project, open_snapshot(snapshot_folder))
     source = source_of(project, snapshot_folder, split_folder, inputs=inputs, classes=classes, beside=beside)
-    data = data_that_fits(project, source)
+    data = data_that_fits(
+        project, source, lambda rows: report(0.0, f"read {grouped(rows)} of {grouped(source.rows)} rows")
+    )
     kind, seed = project.split.kind, project.train.seed
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -29,7 +29,7 @@ class ReluDropout(nn.Module):
     def forward(self, units: Tensor) -> Tensor:
         """The units after both."""
         if not self.training or not self._dropped:
-            return functional.relu(units)
+            return functional.relu_(units)
         # torch's compiler draws cheaply itself, and cannot look at drawn numbers as smaller ones.
         if units.device.type != "cpu" or torch.compiler.is_compiling():
             return functional.dropout(functional.relu(units), self._dropped / _STEPS)

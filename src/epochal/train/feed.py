@@ -32,6 +32,9 @@ class Feed(Protocol):
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted over all epochs."""
 
+    def release(self) -> None:
+        """Let go of the rows: no batch is asked for any more."""
+
 
 class Held(Protocol):
     """What is judged by, in the order of its rows."""
@@ -79,6 +82,10 @@ class MemoryFeed:
         start = self._block_start
         return piece(self._block, self._place(position) - start, self._place(position + 1) - start)
 
+    def release(self) -> None:
+        """Let go of the rows."""
+        self._rows, self._block, self._epoch, self._order = {}, {}, -1, torch.empty(0, dtype=torch.int64)
+
     def _place(self, position: int) -> int:
         if self._even:
             return position * (len(self._order) // self.steps_per_epoch)
@@ -102,6 +109,10 @@ class Heard:
         self._heard(batch)
         return batch
 
+    def release(self) -> None:
+        """Let go of the rows."""
+        self._feed.release()
+
 
 class MemoryRows:
     """Rows held in memory, to judge by."""
@@ -111,6 +122,10 @@ class MemoryRows:
 
     def __len__(self) -> int:
         return num_rows(self._rows)
+
+    def part(self, start: int, end: int) -> MemoryRows:
+        """Some of them."""
+        return MemoryRows(piece(self._rows, start, end))
 
     def batches(self) -> Iterator[Batch]:
         """All rows, a few thousand at a time."""

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,9 +18,11 @@ import torch
 
 from epochal.core.clock import Clock, SystemClock
 from epochal.core.events import BaselineDone, Event, Noticed, PhaseStarted, RunEnded, TrainingStarted
-from epochal.fsio import NotSaved
+from epochal.fsio import NotSaved, Place, lacks_room
+from epochal.project.checkpoints import newest_checkpoint, read_checkpoint
 from epochal.project.going import Way
 from epochal.project.runfile import RunSpec
+from epochal.show import grouped
 from epochal.train import baselines, scoring
 from epochal.train.baselines import Strong, Trivial
 from epochal.train.begin import Begun, begin, loop_of, positive_of, prepare_rows, where_it_goes_on, write_rows
@@ -79,32 +82,22 @@ def fit(
     cannot go on in the `way` asked: before its data is read.
     """
     clock = clock or SystemClock()
-    started = clock.monotonic()
     requests = Requests(poll)
     threads, mode = torch.get_num_threads(), spec.project.train.mode
     enter(mode)
     try:
         if mode == "fast":
             yield Noticed(code="fast-mode", text=FAST)
-        spec, start = yield from where_it_goes_on(spec, way, team)
-        yield PhaseStarted(name="reading")
-        for notice in spec.notices:
-            yield Noticed(code="data", text=notice, severity="warning")
-        prepared = yield from prepare_rows(spec, requests.look, team)
-        if prepared is None or team.said(requests.look):
-            yield _stopped_early()
+        try:
+            made = yield from _begun(spec, requests, clock, way, team)
+        except NotSaved as error:
+            if not requests.stop or not lacks_room(error):
+                raise
+            made = None
+        if made is None:
+            yield _stopped_early(spec.folder)
             return
-        found = (yield from _baselines(spec, prepared, requests)) if team.first else None
-        if team.said(lambda: found is None or requests.look()):
-            yield _stopped_early()
-            return
-        prepared = yield from write_rows(spec, prepared, requests.look)
-        if prepared is None:
-            yield _stopped_early()
-            return
-        begun = yield from begin(
-            spec, prepared, start, spent=clock.monotonic() - started, look=requests.look, team=team
-        )
+        begun, found = made
         if begun.state.learner.behind:
             yield _ended(
                 begun.state,
@@ -120,19 +113,46 @@ def fit(
         torch.set_num_threads(threads)
 
 
-def _stopped_early() -> RunEnded:
-    return RunEnded(state="stopped", reason="stopped before the first step; there is nothing to keep")
+def _begun(
+    spec: RunSpec, requests: Requests, clock: Clock, way: Way, team: Team
+) -> Generator[Event, None, tuple[Begun, tuple[Trivial, Strong] | None] | None]:
+    """The run at the step it begins with, and on the first rank its baselines; None when a stop was asked for."""
+    started = clock.monotonic()
+    spec, start = yield from where_it_goes_on(spec, way, team, requests.look)
+    yield PhaseStarted(name="reading")
+    for notice in spec.notices:
+        yield Noticed(code="data", text=notice, severity="warning")
+    prepared = yield from prepare_rows(spec, requests.look, team)
+    if prepared is None or team.said(requests.look):
+        return None
+    found = (yield from _baselines(spec, prepared, requests, clock)) if team.first else None
+    if team.said(lambda: found is None or requests.look()):
+        return None
+    prepared = yield from write_rows(spec, prepared, requests.look)
+    if prepared is None:
+        return None
+    spent = clock.monotonic() - started
+    return (yield from begin(spec, prepared, start, spent=spent, look=requests.look, team=team)), found
+
+
+def _stopped_early(run_folder: Path) -> RunEnded:
+    """The end of a start that was stopped before it took a step; an earlier one may have left a checkpoint."""
+    folder = newest_checkpoint(run_folder)
+    stands = read_checkpoint(folder) if folder is not None else None
+    reason = "stopped before the first step; there is nothing to keep"
+    if stands is not None:
+        reason = f"stopped before it went on; the checkpoint of step {grouped(stands.step)} stands"
+    return RunEnded(state="stopped", reason=reason)
 
 
 def _baselines(
-    spec: RunSpec, prepared: Prepared, requests: Requests
+    spec: RunSpec, prepared: Prepared, requests: Requests, clock: Clock
 ) -> Generator[Event, None, tuple[Trivial, Strong] | None]:
     """Train both baselines, or read those an earlier start of this run trained."""
     folder = spec.folder / "checkpoints" / "baselines"
     if folder.exists():
         return baselines.load_baselines(folder)
     yield PhaseStarted(name="baselines")
-    clock = SystemClock()
     start = clock.monotonic()
     trivial = baselines.train_trivial(prepared)
     yield _judged(prepared, "trivial", trivial, clock.monotonic() - start)
@@ -141,7 +161,8 @@ def _baselines(
     if strong is None:
         return None
     yield _judged(prepared, "strong", strong, clock.monotonic() - start)
-    baselines.keep_baselines(folder, trivial, strong)
+    write = partial(baselines.keep_baselines, folder, trivial, strong)
+    yield from when_there_is_room(write, "what the model is compared with", look=requests.look, clock=clock)
     return trivial, strong
 
 
@@ -162,6 +183,7 @@ def _train(begun: Begun, compared: tuple[Trivial, Strong] | None, requests: Requ
     """The steps and their end; the first rank has the baselines that the model is compared with, and writes it."""
     spec, state, data = begun.spec, begun.state, begun.prepared.data
     plan = state.plan
+    loop = loop_of(begun, clock, look=requests.look, take_checkpoint=requests.take_checkpoint)
     yield PhaseStarted(name="training")
     yield TrainingStarted(
         task=data.task,
@@ -179,7 +201,6 @@ def _train(begun: Begun, compared: tuple[Trivial, Strong] | None, requests: Requ
         resumed_from_step=begun.resumed_from,
         ranks=begun.team.size,
     )
-    loop = loop_of(begun, clock, look=requests.look, take_checkpoint=requests.take_checkpoint)
     outcome: Outcome = yield from loop.run()
     if outcome.state == "done" and not state.learner.step:
         yield Noticed(
@@ -191,11 +212,18 @@ def _train(begun: Begun, compared: tuple[Trivial, Strong] | None, requests: Requ
         yield PhaseStarted(name="finishing", detail="keeping the best model")
         yield from loop.settle()
         state.learner.recall()
-        prediction = state.learner.evaluate().prediction if len(data.validation) else None
+        prediction = None
+        if len(data.validation):
+            evaluation = state.learner.evaluate()
+            prediction = evaluation.prediction
+            for notice in evaluation.notices:
+                yield Noticed(code=notice.code, text=notice.text, severity="warning")
+        state.learner.release()
         if compared is not None:
             yield from _finish(
                 begun,
                 compared,
+                place=loop.place,
                 prediction=prediction,
                 look=requests.look,
                 clock=clock,
@@ -208,22 +236,26 @@ def _finish(
     begun: Begun,
     compared: tuple[Trivial, Strong],
     *,
+    place: Place,
     prediction: np.ndarray | None,
     look: Callable[[], bool],
     clock: Clock,
     stopped: bool,
 ) -> Events:
     """Write the bundle. Raises NotSaved, but not for a stopped run: it has its checkpoint, and a resume can make the model."""
-    write = partial(
-        finish,
-        begun.spec,
-        prepared=begun.prepared,
-        made=begun.made,
-        state=begun.state,
-        trivial=compared[0],
-        strong=compared[1],
-        prediction=prediction,
-    )
+
+    def write() -> None:
+        place.demand()
+        finish(
+            begun.spec,
+            prepared=begun.prepared,
+            made=begun.made,
+            state=begun.state,
+            trivial=compared[0],
+            strong=compared[1],
+            prediction=prediction,
+        )
+
     try:
         yield from when_there_is_room(write, "the model", look=look, clock=clock)
     except NotSaved as error:

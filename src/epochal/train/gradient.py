@@ -8,23 +8,22 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from epochal.core.errors import RunError
-from epochal.train import learner_files, seeds
+from epochal.train import learner_files
 from epochal.train.averages import Averaged
-from epochal.train.batch import Batch, num_rows, piece
+from epochal.train.batch import Batch, num_rows
+from epochal.train.batch_gradients import BatchGradients, Step
 from epochal.train.families.linear import LinearHeads
 from epochal.train.feed import Feed, Heard, Held
-from epochal.train.judging import judged, outputs_of
-from epochal.train.memory import give_back, is_out_of_memory
+from epochal.train.judging import AtOnce, judged, outputs_of
+from epochal.train.memory import Changing, beside_weights, until_it_fits
 from epochal.train.mode import told_what_is_not_exact
 from epochal.train.objective import Loss, Objective, Target
 from epochal.train.optimise import Optimiser
@@ -34,21 +33,11 @@ from epochal.train.state import Evaluation, Notice, Plan, Window
 from epochal.train.team import SOLO, Team
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What one batch said, still on the device."""
-
-    losses: Tensor
-    """Of each member: (K,)."""
-    norm: Tensor
+T = TypeVar("T")
 
 
 class GradientLearner:
-    """A network while it learns.
-
-    `rows` of each batch are computed at once; the others wait their turn and their gradients are summed, so that the
-    effective batch stays what the plan says however little memory there is.
-    """
+    """A network while it learns."""
 
     def __init__(
         self,
@@ -64,32 +53,57 @@ class GradientLearner:
         foreign: bool = False,
         team: Team = SOLO,
         judged_by_parts: bool = False,
+        waits: bool | None = None,
     ) -> None:
         """`groups` of parameters and `own_loss` stand in place of the usual ones where a model brings its own.
 
         `foreign` code may draw from other generators than torch's: their state then belongs to a checkpoint. `team` shares
-        each batch; with `judged_by_parts` each rank holds its own part of the validation rows.
+        each batch; with `judged_by_parts` each rank holds its own part of the validation rows. It `waits` for what a step
+        said before the next one where that costs nothing: on a CPU, unless told.
         """
         self.module, self.plan, self.target = module, plan, target
         self._team, self._judged_by_parts = team, judged_by_parts
         self._feed, self._validation, self._device = feed, validation, device
         self._objective = Objective(target, device, plan.label_smoothing)
         self._own_loss, self._foreign = own_loss, foreign
+        self._changing = Changing(module) if foreign else None
         self._optimiser = Optimiser(module, plan, groups)
         self._scale = LossScale() if plan.precision == "float16" else None
-        self._autocast = _autocast(plan.precision, device)
         self._averaged = Averaged(module, plan.ema) if plan.ema else None
         # Last, as ranks take note of the parameters where they were laid out.
-        self._network = team.wrapped(_compiled(module, device) if plan.compiled else module, device)
+        self._batches = BatchGradients(
+            module=module,
+            network=team.wrapped(_called(module, own_loss, device, compiled=plan.compiled), device),
+            optimiser=self._optimiser,
+            objective=self._objective,
+            own_loss=own_loss is not None,
+            scale=self._scale,
+            autocast=_autocast(plan.precision, device),
+            team=team,
+            pieces=plan.accumulate,
+        )
+        # Scaled losses are looked at anyway.
+        self._waits = (device.type == "cpu" if waits is None else waits) or self._scale is not None
+        self._ended = torch.zeros((), device=device)
+        """1 once a step was no number, where nobody waits: then none is taken any more."""
         self._others: Sequence[bytes] = ()
         self._best: dict[str, Tensor] | None = None
         self._notices: list[Notice] = []
+        self._at_once = AtOnce()
+        """In evaluations."""
         self.rate_factor = 1.0
         """The plateau schedule's."""
-        self.pieces = plan.accumulate
-        """Into so many each batch is cut."""
         self.threads = plan.threads
         self.step = 0
+
+    @property
+    def pieces(self) -> int:
+        """Into so many each batch is cut."""
+        return self._batches.pieces
+
+    @pieces.setter
+    def pieces(self, pieces: int) -> None:
+        self._batches.pieces = pieces
 
     @property
     def steps_per_epoch(self) -> int:
@@ -117,147 +131,93 @@ class GradientLearner:
         self.module.train()
         losses: list[Any] = []
         norms: list[Any] = []
-        samples, rate, healthy = 0, self.plan.learning_rate, True
+        samples: list[int] = []
+        rate, healthy = self.plan.learning_rate, True
         for _ in range(count):
             batch = self._feed.batch(self.step)
             rate = self._rate()
-            found = self._gradients(batch)
-            if not self._take(found.norm, rate):
+            found = self._scaled(batch)
+            if found is None or not self._take(found.norm, rate):
                 healthy = False
                 break
             losses.append(self._kept(found.losses))
             norms.append(self._kept(found.norm))
-            samples += num_rows(batch)
+            samples.append(num_rows(batch))
             self.step += 1
         return self._window(losses, norms, samples, rate, healthy=healthy)
 
+    def _scaled(self, batch: Batch) -> Step | None:
+        """The gradients of a batch; in float16 at a scale at which they are numbers, None where no scale will help.
+
+        An attempt at too large a scale is no step: neither the learning rate nor the rows move on.
+        """
+        while True:
+            found = self._gradients(batch)
+            if self._scale is None:
+                return found
+            finite = math.isfinite(float(found.norm))
+            if not self._scale.met(finite=finite):
+                return None
+            if finite:
+                return found
+
     def _kept(self, figures: Tensor) -> Any:
-        """A step's figures until the window ends: on a GPU where they are, on a CPU as numbers.
+        """A step's figures until the window ends: where they are, or as numbers where it was waited for them.
 
         A small tensor that stays of every step would split what the steps let go, and each would ask for more memory.
         """
-        return figures.tolist() if self._device.type == "cpu" else figures
+        return figures.tolist() if self._waits else figures
 
     def _rate(self) -> float:
         plan = self.plan
         rate = learning_rate_at(self.step, self.total_steps, plan.learning_rate, plan.schedule, plan.warm_up)
         return rate * self.rate_factor
 
-    def _gradients(self, batch: Batch) -> _Step:
+    def _gradients(self, batch: Batch) -> Step:
         """Loss and gradients of a batch, in smaller pieces when memory runs out: the step is then computed anew."""
-        drawn = seeds.random_state(self._device)
-        while True:
-            self._optimiser.zero()
-            try:
-                return self._computed(batch)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if self._team.size > 1:
-                    raise self._too_large(batch) from error
-                self._smaller(batch, error)
-            seeds.set_random_state(drawn, self._device)
 
-    def _computed(self, batch: Batch) -> _Step:
-        first, last = self._team.part(num_rows(batch))
-        pieces = min(self.pieces, last - first)
-        if pieces == self._team.size == 1:
-            loss_K = self._backward(batch, 1.0)
-        else:
-            target = batch["target"]
-            parts: list[Tensor] = []
-            for i in range(pieces):
-                start, end = first + i * (last - first) // pieces, first + (i + 1) * (last - first) // pieces
-                whole = self._own_loss is not None  # which counts each row alike
-                share = (end - start) / num_rows(batch) if whole else self._objective.share(target, start, end)
-                with self._exchanged(now=i == pieces - 1):
-                    parts.append(self._backward(piece(batch, start, end), share) * share)
-            loss_K = torch.stack(parts).sum(dim=0)
-        if self._scale is not None:
-            self._optimiser.scale(1 / self._scale.scale)
-        return _Step(loss_K, self._optimiser.norm())
+        def smaller(error: BaseException) -> None:
+            self._notices.append(self._batches.smaller(batch, self.step + 1, error))
 
-    def _exchanged(self, *, now: bool) -> contextlib.AbstractContextManager[None]:
-        """Within, gradients are averaged over the ranks with this piece, or wait for a later one."""
-        if now or not isinstance(self._network, DistributedDataParallel):
-            return contextlib.nullcontext()
-        return self._network.no_sync()
-
-    def _backward(self, batch: Batch, share: Tensor | float) -> Tensor:
-        """Add the gradient of `share` of the loss; returns the members' losses."""
-        with self._autocast:
-            outputs = self._network(batch)
-            if self._own_loss is not None:
-                loss_K = self._own_loss(outputs, batch)
-            else:
-                loss_K = self._objective.loss(outputs, batch["target"], training=True)
-        total = loss_K.sum() if len(loss_K) > 1 else loss_K.reshape(())
-        if isinstance(self.module, LinearHeads):
-            total = total + self.module.penalty().sum()
-        if self.pieces > 1 or self._team.size > 1:
-            # The ranks' gradients are averaged, where their shares are to be summed.
-            total = total * (share * self._team.size)
-        if self._scale is not None:
-            total = total * self._scale.scale
-        total.backward()  # type: ignore[no-untyped-call]
-        return loss_K.detach()
-
-    def _too_large(self, batch: Batch) -> RunError:
-        """Ranks that wait for this one's gradients cannot wait for a second attempt."""
-        first, last = self._team.part(num_rows(batch))
-        rows = -(-(last - first) // self.pieces)
-        return RunError(
-            f"memory ran out on rank {self._team.rank} at step {self.step + 1}, {rows} rows at a time",
-            where=f"step {self.step + 1}",
-            fix=f"write accumulate = {2 * self.pieces} in [train]: the gradients stay those of the whole batch",
-            code="out-of-memory",
-        )
-
-    def _smaller(self, batch: Batch, error: BaseException) -> None:
-        """Cut batches into twice as many pieces from now on. Raises RunError when they are single rows already."""
-        if self.pieces >= num_rows(batch):
-            raise RunError(
-                "there is not enough memory to compute a single row",
-                where=f"step {self.step + 1}",
-                fix="take a smaller model, or another device",
-                code="out-of-memory",
-            ) from error
-        self.pieces = min(2 * self.pieces, num_rows(batch))
-        give_back(self._device)
-        rows = -(-num_rows(batch) // self.pieces)
-        self._notices.append(
-            Notice(
-                code="out-of-memory",
-                text=f"memory ran out at step {self.step + 1}: from there each batch of {num_rows(batch)} is computed "
-                f"{rows} rows at a time; the gradients are those of the whole batch",
-            )
+        return until_it_fits(
+            lambda: self._batches.gradients(batch), smaller, device=self._device, changing=self._changing
         )
 
     def _take(self, norm: Tensor, rate: float) -> bool:
-        """Take the step unless the gradient is not finite. On a GPU the step is skipped there, without waiting for it."""
+        """Take the step unless the gradient is not finite; without waiting, it and all after it are left out there."""
         limit = self.plan.clip_norm
-        if self._device.type != "cpu" and self._scale is None:
+        if not self._waits:
             if limit:
                 self._optimiser.scale((limit / (norm + 1e-6)).clamp(max=1.0))
-            self._optimiser.step(rate, skip=(~torch.isfinite(norm)).float())
+            self._ended = torch.maximum(self._ended, (~torch.isfinite(norm)).float())
+            self._optimiser.step(rate, skip=self._ended)
         else:
             length = float(norm)
-            finite = math.isfinite(length)
-            if self._scale is not None and not self._scale.met(finite=finite):
+            if not math.isfinite(length):
                 return False
-            if not finite:
-                return self._scale is not None
             if limit and length > limit:
                 self._optimiser.scale(limit / (length + 1e-6))
             self._optimiser.step(rate)
+        if self._foreign:
+            # What a step changed beside the weights, as the statistics of a batch norm, is another on each rank.
+            self._follow()
         if self._averaged is not None:
             self._averaged.update()
         return True
 
-    def _window(self, losses: list[Any], norms: list[Any], samples: int, rate: float, *, healthy: bool) -> Window:
-        """The steps' figures, read from the device once."""
+    @torch.no_grad()
+    def _follow(self) -> None:
+        if self._team.size > 1:
+            self._team.follow([value for _, value in beside_weights(self.module)])
+
+    def _window(self, losses: list[Any], norms: list[Any], samples: list[int], rate: float, *, healthy: bool) -> Window:
+        """The steps' figures, read from the device once; those that were not taken any more are none."""
         notices, self._notices = tuple(self._notices), []
-        if not losses:
+        length = _stacked(norms).double().cpu() if norms else torch.empty(0)
+        taken = int(torch.isfinite(length).long().cumprod(dim=0).sum())
+        self.step -= len(losses) - taken
+        healthy = healthy and taken == len(losses)
+        if not taken:
             nothing = math.nan
             return Window(
                 count=0,
@@ -270,19 +230,16 @@ class GradientLearner:
                 healthy=healthy,
                 notices=notices,
             )
-        per_step = self._of_chosen(self._team.summed(_stacked(losses))).double().cpu()
-        length = _stacked(norms).double().cpu()
-        lengths = length[torch.isfinite(length)]
-        finite = bool(torch.isfinite(per_step).all()) and (self._scale is not None or len(lengths) == len(length))
+        per_step = self._of_chosen(self._team.summed(_stacked(losses[:taken]))).double().cpu()
         return Window(
-            count=len(losses),
+            count=taken,
             loss=float(per_step.mean()),
             loss_min=float(per_step.min()),
             loss_max=float(per_step.max()),
             learning_rate=rate,
-            grad_norm=float(lengths.mean()) if len(lengths) else None,
-            samples=samples,
-            healthy=healthy and finite,
+            grad_norm=float(length[:taken].mean()),
+            samples=sum(samples[:taken]),
+            healthy=healthy and bool(torch.isfinite(per_step).all()),
             notices=notices,
         )
 
@@ -297,22 +254,60 @@ class GradientLearner:
         """Loss and predictions on validation; a linear model takes the strength that does best there."""
         if self._validation is None:
             return Evaluation(loss=math.nan, prediction=np.empty(0))
+        rows = self._validation
         with self._averaged.in_place() if self._averaged is not None else contextlib.nullcontext():
-            loss_K, answers = judged(
-                self.module,
-                self._objective,
-                self.target,
-                self._validation,
-                own_loss=self._own_loss,
-                shared_by=self._team if self._judged_by_parts else SOLO,
+            loss_K, answers = self._within_memory(
+                lambda: judged(
+                    self.module,
+                    self._objective,
+                    self.target,
+                    rows,
+                    own_loss=self._own_loss,
+                    at_once=self._at_once,
+                    shared_by=self._team if self._judged_by_parts else SOLO,
+                )
             )
-        return Evaluation(loss=float(self._of_chosen(loss_K.unsqueeze(0))[0]), prediction=answers)
+        if self._foreign:
+            self._follow()
+        said, self._notices = tuple(self._notices), []
+        return Evaluation(loss=float(self._of_chosen(loss_K.unsqueeze(0))[0]), prediction=answers, notices=said)
 
     def losses_of(self, rows: Held) -> np.ndarray:
         """The loss of each row as the model is: float64 (N,)."""
-        outputs, target = outputs_of(self.module, rows)
+        outputs, target = self._within_memory(lambda: outputs_of(self.module, rows, self._at_once))
         losses_NK = self._objective.row_losses(outputs, target)
         return np.asarray(self._of_chosen(losses_NK).double().cpu().numpy())
+
+    def _within_memory(self, compute: Callable[[], T]) -> T:
+        """What is said of many rows, computed anew with half as many at once while memory runs out.
+
+        Raises RunError (out-of-memory) where one row is too much, or where other ranks wait for this one's answers.
+        """
+        before = self._at_once.rows
+
+        def attempt() -> T:
+            self._at_once.most = 0
+            return compute()
+
+        found = until_it_fits(attempt, self._fewer_at_once, device=self._device, changing=self._changing)
+        if self._at_once.rows != before:
+            text = f"memory ran out when the model was judged at step {self.step}: from there {self._at_once.rows} rows"
+            self._notices.append(Notice(code="out-of-memory", text=f"{text} are judged at once"))
+        return found
+
+    def _fewer_at_once(self, error: BaseException) -> None:
+        """Judge half as many rows at once from now on. Raises RunError where that cannot be."""
+        most = self._at_once.most
+        if most <= 1 or self._team.size > 1:
+            rank = f" on rank {self._team.rank}" if self._team.size > 1 else ""
+            raise RunError(
+                f"memory ran out{rank} when the model was judged, {most} row{'s' * (most != 1)} at once",
+                where=f"the evaluation at step {self.step}",
+                fix="take a smaller model"
+                + (", or one device: there fewer rows are judged at once" if rank else ", or another device"),
+                code="out-of-memory",
+            ) from error
+        self._at_once.rows = most // 2
 
     def lower_rate(self) -> None:
         """Learn more slowly from now on: what the plateau schedule does."""
@@ -338,8 +333,8 @@ class GradientLearner:
 
     def gather(self) -> None:
         """Take in what only the other ranks know, for the next save. All ranks call it."""
-        drawn = seeds.random_state(self._device)
-        self._others = self._team.said_by_all(learner_files.packed(drawn))[1:]
+        drawn = learner_files.drawn_from(self._device, foreign=self._foreign)
+        self._others = self._team.said_by_all(drawn)[1:]
 
     def save(self, folder: Path) -> None:
         """Write all that the next step depends on, and the best weights."""
@@ -351,7 +346,14 @@ class GradientLearner:
         self._best = learner_files.load_best(folder, self._device)
         self.step, self.pieces = int(counted["step"]), int(counted["pieces"])
         self.rate_factor = float(counted["rate_factor"])
+        self._at_once.rows = int(counted.get("judged_at_once", 0))
         self.use_threads(int(counted["threads"]))
+
+    @property
+    def finite(self) -> bool:
+        """Whether all weights and buffers are numbers."""
+        kept = self.module.state_dict().values()
+        return all(bool(torch.isfinite(value).all()) for value in kept if value.is_floating_point())
 
     @property
     def behind(self) -> int:
@@ -377,12 +379,17 @@ class GradientLearner:
                 "step": self.step,
                 "pieces": self.pieces,
                 "rate_factor": self.rate_factor,
+                "judged_at_once": self._at_once.rows,
                 "threads": self.threads,
             },
             foreign=self._foreign,
             rank=self._team.rank,
             others=self._others,
         )
+
+    def release(self) -> None:
+        """Let go of the rows it learns from."""
+        self._feed.release()
 
     def save_model(self, folder: Path) -> None:
         """Write the weights alone."""
@@ -392,6 +399,24 @@ class GradientLearner:
 def _stacked(figures: list[Any]) -> Tensor:
     """The figures of several steps, as they were kept, in one tensor."""
     return torch.stack(figures) if isinstance(figures[0], Tensor) else torch.tensor(figures, dtype=torch.float64)
+
+
+class _WithLoss(nn.Module):
+    """A module that gives a batch's loss by its model's own: ranks hear of all parameters that it depends on."""
+
+    def __init__(self, network: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.network, self._loss = network, loss
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(1,)."""
+        return self._loss(self.network(batch), batch)
+
+
+def _called(module: nn.Module, own_loss: Loss | None, device: torch.device, *, compiled: bool) -> nn.Module:
+    """The module as a step calls it: for outputs (B, K, O), or for the loss where it brings its own."""
+    network = _compiled(module, device) if compiled else module
+    return network if own_loss is None else _WithLoss(network, own_loss)
 
 
 def _compiled(module: nn.Module, device: torch.device) -> nn.Module:

@@ -44,6 +44,10 @@ _WINDOW_BYTES = 512 << 20
 _DEVICE_SHARE = 0.6
 """Of what is free on a GPU, for the rows."""
 _AT_ONCE = (512, 65_536)
+_BYTES_WITHOUT_INPUTS = 128
+"""Of a row as it is read: its number, its key of 32 letters and its target, and what pointing at them takes."""
+_ANSWERS = 3
+"""Of every validation row are held at once: those of this evaluation, of the best one, and what a metric makes of them."""
 _FEWEST_SAMPLED = 512
 _MEASURED_ROWS = 4_096
 
@@ -80,8 +84,12 @@ class Sizes:
     """Rows read from the snapshot at a time …"""
     rows_at_once: int
     """… and prepared at a time."""
+    rows_without_inputs: int
+    """Read at a time where only targets and keys are wanted."""
     allowed: int
-    """Bytes that all of it may take."""
+    """Bytes that all of it may take …"""
+    set_by_hand: bool
+    """… as a person said."""
     words: str
     """For a person: why the rows are read in blocks."""
 
@@ -89,11 +97,13 @@ class Sizes:
         """Rows of a window and of a block, for rows of so many bytes. Raises RunError when there is no room for them."""
         window = min(rows, max(_FEWEST_BATCHES * batch_size, self.window_bytes // row_bytes))
         if 2 * window * row_bytes > self.allowed:
-            raise too_little(
-                2 * window * row_bytes, self.allowed, "two windows of batches", "take smaller batches, or "
-            )
+            raise self.too_little(2 * window * row_bytes, "two windows of batches", "take smaller batches, or ")
         low, high = (max(1, size // row_bytes) for size in _BLOCK_BYTES)
         return window, min(window, max(low, min(high, window // _BLOCKS)))
+
+    def too_little(self, needed: int, what: str, instead: str = "") -> RunError:
+        """The error for what does not fit."""
+        return _too_little(needed, self.allowed, what, instead, set_by_hand=self.set_by_hand)
 
 
 def sizes_for(
@@ -110,7 +120,7 @@ def sizes_for(
         return None
     if address_space_is_limited():
         keep_heap_small()
-    free = memory_allowed()
+    free = max(0, memory_allowed() - _answers_bytes(source))
     allowed = size_bytes(memory) if memory != "auto" else int(SHARE * free)
     on_device = _DEVICE_SHARE * device_free if device_free is not None else math.inf
     widths = _widths(source.columns, 1 << 10)
@@ -121,13 +131,14 @@ def sizes_for(
     needed = source.rows * widths.held
     if not before and fits and needed <= allowed:
         return None
+    set_by_hand = memory != "auto"
     if _FEWEST_SAMPLED * widths.held > allowed:
-        raise too_little(_FEWEST_SAMPLED * widths.held, allowed, "a few hundred rows")
+        raise _too_little(_FEWEST_SAMPLED * widths.held, allowed, "a few hundred rows", set_by_hand=set_by_hand)
     sample = max(_FEWEST_SAMPLED, min(SAMPLE_ROWS, int(_SAMPLE_SHARE * allowed) // widths.held))
     low, high = _AT_ONCE
     window = min(_WINDOW_BYTES, int(_WINDOW_SHARE * allowed) // 2, on_device / 4)
     if fits:
-        limit = f"{said_bytes(allowed)} are allowed" if memory != "auto" else f"{said_bytes(free)} are free"
+        limit = f"{said_bytes(allowed)} are allowed" if set_by_hand else f"{said_bytes(free)} are free"
         words = f"the data would take about {said_bytes(needed)}, {limit}"
     else:
         taken = said_bytes(source.rows * widths.stored)
@@ -137,17 +148,27 @@ def sizes_for(
         window_bytes=int(window),
         rows_decoded=min(high, max(low, int(_DECODED_SHARE * allowed) // (3 * widths.read))),
         rows_at_once=min(high, max(low, int(_BLOCK_SHARE * allowed) // widths.held)),
+        rows_without_inputs=min(high, max(low, int(_DECODED_SHARE * allowed) // (3 * _BYTES_WITHOUT_INPUTS))),
         allowed=allowed,
+        set_by_hand=set_by_hand,
         words=f"{words}: they are read in blocks from disk",
     )
 
 
-def too_little(needed: int, allowed: int, what: str, instead: str = "") -> RunError:
-    """The error for what does not fit."""
+def _answers_bytes(source: Source) -> int:
+    """What is held of the validation rows in any case: each one's target, and what is said of it."""
+    said = _ANSWERS * max(1, len(source.classes))
+    return 8 * source.split.validation * (said + 1)
+
+
+def _too_little(needed: int, allowed: int, what: str, instead: str = "", *, set_by_hand: bool) -> RunError:
+    more = (
+        "raise [train] memory" if set_by_hand else "end what else takes memory, raise the limit this process runs under"
+    )
     return RunError(
         f"there is not enough memory: {what} would take {said_bytes(needed)}, and {said_bytes(allowed)} may be taken",
         where="[train] memory",
-        fix=f"{instead}end what else takes memory, raise the limit this process runs under, or leave out columns",
+        fix=f"{instead}{more}, or leave out columns",
         code="too-little-memory",
     )
 

@@ -5,6 +5,7 @@ Shapes: B rows of a batch, N of all, K members (strengths of a linear model, net
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from epochal.train.batch import Batch, num_rows, piece
 from epochal.train.families.linear import LinearHeads
 from epochal.train.feed import Held
 from epochal.train.objective import Loss, Objective, Target
@@ -36,6 +38,27 @@ class _Said:
     """(1,): where the model brings its own."""
 
 
+@dataclass(slots=True)
+class AtOnce:
+    """How many rows are computed at once."""
+
+    rows: int = 0
+    """At most; 0 for a batch as it comes."""
+    most: int = 0
+    """That were."""
+
+    def pieces(self, batch: Batch) -> Iterator[Batch]:
+        """A batch, cut where it is larger."""
+        count = num_rows(batch)
+        size = min(self.rows or count, count)
+        self.most = max(self.most, size)
+        if size == count:
+            yield batch
+            return
+        for start in range(0, count, size):
+            yield piece(batch, start, start + size)
+
+
 @torch.no_grad()
 def judged(
     module: nn.Module,
@@ -44,6 +67,7 @@ def judged(
     rows: Held,
     *,
     own_loss: Loss | None = None,
+    at_once: AtOnce | None = None,
     shared_by: Team = SOLO,
 ) -> tuple[Tensor, np.ndarray]:
     """Each member's loss, shape (K,), and the answers: probabilities (N, classes), or numbers (N,).
@@ -52,17 +76,19 @@ def judged(
     model first takes the strength that does best.
     """
     kept: Sequence[_Said] | None = None
+    at_once = at_once or AtOnce()
     count = len(rows)
     if shared_by.size > 1:
-        kept = [_joined(list(_said(module, rows)), shared_by)]
+        kept = [_joined(list(_said(module, rows, at_once)), shared_by)]
         count = len(kept[0].outputs)
     if isinstance(module, LinearHeads):
-        kept = list(_said(module, rows)) if kept is None and count <= _KEPT_ROWS else kept
-        module.choose(torch.cat([objective.row_losses(s.outputs, s.target) for s in kept or _said(module, rows)]))
+        kept = list(_said(module, rows, at_once)) if kept is None and count <= _KEPT_ROWS else kept
+        seen = kept or _said(module, rows, at_once)
+        module.choose(torch.cat([objective.row_losses(s.outputs, s.target) for s in seen]))
     # One array from the beginning: answers that come one by one between a batch's tensors leave a heap full of holes.
     answers, place = np.empty(0), 0
     means = _Mean()
-    for said in kept or _said(module, rows, own_loss):
+    for said in kept or _said(module, rows, at_once, own_loss):
         if said.own_loss is None:
             means.add(objective.loss(said.outputs, said.target), objective.weight(said.target))
         else:
@@ -104,10 +130,10 @@ class _Mean:
 
 
 @torch.no_grad()
-def _said(module: nn.Module, rows: Held, own_loss: Loss | None = None) -> Iterator[_Said]:
-    """What the module says of each batch."""
+def _said(module: nn.Module, rows: Held, at_once: AtOnce, own_loss: Loss | None = None) -> Iterator[_Said]:
+    """What the module says of each batch, or piece of one."""
     module.eval()
-    for batch in rows.batches():
+    for batch in itertools.chain.from_iterable(map(at_once.pieces, rows.batches())):
         outputs = module(batch).float()
         yield _Said(
             outputs=outputs,
@@ -117,12 +143,12 @@ def _said(module: nn.Module, rows: Held, own_loss: Loss | None = None) -> Iterat
         )
 
 
-def outputs_of(module: nn.Module, rows: Held) -> tuple[Tensor, Tensor]:
+def outputs_of(module: nn.Module, rows: Held, at_once: AtOnce | None = None) -> tuple[Tensor, Tensor]:
     """The outputs (N, K, O) of all rows in their order, and their targets (N,), which may be empty.
 
     Batches that say by `rows` which rows they hold may come in any order.
     """
-    said = list(_said(module, rows))
+    said = list(_said(module, rows, at_once or AtOnce()))
     outputs, target = torch.cat([s.outputs for s in said]), torch.cat([s.target for s in said])
     places = [s.rows for s in said if s.rows is not None]
     if not places:

@@ -1,8 +1,8 @@
 """A network's whole state as files of a checkpoint: safetensors and JSON, no pickle, parameters by their names.
 
-model (parameters and buffers), best, average, optimiser (moments and step counts), random (torch's generators, in a file
-for each rank), foreign (Python's and numpy's, where a person's own code is run) and learner.json (what is counted, the
-loss scale too). What a run does not use is not there.
+model (parameters and buffers), best, average, optimiser (moments and step counts), random (torch's generators, and of
+further ranks all that they draw from, in a file for each), foreign (Python's and numpy's, where a person's own code is
+run) and learner.json (what is counted, the loss scale too). What a run does not use is not there.
 """
 
 from __future__ import annotations
@@ -74,9 +74,10 @@ def load(parts: Parts, folder: Path) -> dict[str, Any]:
     if parts.scale is not None:
         for name, value in document["loss_scale"].items():
             setattr(parts.scale, name, value)
-    seeds.set_random_state(_read(folder / random_file(parts.rank)), parts.device)
+    drawn = _read(folder / random_file(parts.rank))
+    seeds.set_random_state(drawn, parts.device)
     if parts.foreign:
-        seeds.set_foreign_state(_read(folder / "foreign.safetensors"))
+        seeds.set_foreign_state(drawn if parts.rank else _read(folder / "foreign.safetensors"))
     return document
 
 
@@ -94,6 +95,11 @@ def save_weights(module: nn.Module, folder: Path) -> None:
 def random_file(rank: int) -> str:
     """The name of the file of a rank's random state; the first rank's is that of a run of one process."""
     return f"random-{rank:04d}.safetensors" if rank else "random.safetensors"
+
+
+def drawn_from(device: torch.device, *, foreign: bool) -> bytes:
+    """The content of a further rank's file: the state of all generators that its steps draw from."""
+    return packed({**seeds.random_state(device), **(seeds.foreign_state() if foreign else {})})
 
 
 def packed(tensors: Mapping[str, Tensor]) -> bytes:

@@ -1,13 +1,14 @@
 """The loop over windows: when to evaluate, report, checkpoint and end.
 
-What is computed depends on the plan alone; the clock decides only how often it is told and saved. Of a team every rank
-goes through it, and the first decides for all.
+What is computed depends on the plan alone, and the clock decides only how often it is told and saved; but where several
+threads stop paying, one goes on from a step that the clock chose, which is told and saved at once. Of a team every rank goes
+through it, and the first decides for all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, NamedTuple
@@ -18,14 +19,14 @@ from epochal.core.clock import Clock
 from epochal.core.errors import RunError
 from epochal.core.events import CheckpointSaved, EpochDone, Event, Noticed, StageStarted, StepsDone
 from epochal.core.settings import duration_seconds
-from epochal.fsio import NotSaved, lacks_room
+from epochal.fsio import NotSaved, Place, lacks_room
 from epochal.project.checkpoints import last_healthy
 from epochal.project.runfile import RunSpec
 from epochal.show import grouped
-from epochal.train.checkpoint import BadCheckpoint, save_checkpoint
+from epochal.train.checkpoint import BadCheckpoint, Saved, save_checkpoint
 from epochal.train.room import when_there_is_room
 from epochal.train.stages import Stage
-from epochal.train.state import TrainState, Verdict, Window, advance, judge
+from epochal.train.state import Notice, TrainState, Verdict, Window, advance, judge
 from epochal.train.team import SOLO, Team
 from epochal.train.threads import ThreadWatch
 
@@ -104,23 +105,29 @@ class Loop:
     """In which rows are fed gradually."""
     hear: Callable[[Window], None] | None = None
     """Told every window as it is taken."""
+    place: Place = field(init=False)
+    """The run's folder, as it lies there now."""
     _tally: Tally = field(default_factory=Tally)
     _pending: list[EpochDone] = field(default_factory=list)
     _at_once: int = _TOLD_AT_ONCE
     _told_steps: float = -math.inf
     _told_epoch: float = -math.inf
     _saved: float = 0.0
-    _saved_epoch: float = 0.0
     _saved_any: bool = False
+    _left: set[str] = field(default_factory=set)
+    """Checkpoints that could not be deleted, once they were told of."""
     _failed_saves: int = 0
     _save_now: bool = False
     _steps_per_second: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.place = Place(self.spec.folder)
+
     def run(self) -> Generator[Event, None, Outcome]:
-        """Drive the state to its end."""
+        """Drive the state to its end. One that had ended already, and was killed before its model was kept, stays there."""
         self._saved = self.clock.monotonic()
-        self._saved_epoch = self.state.epoch
-        outcome: Outcome | None = None
+        told = self.team.said(self._over)
+        outcome = Outcome(*told) if told else None
         steps = 1
         watch = ThreadWatch.of(self.state.plan, self.state.learner.threads)
         begun = sum(self._begins(stage) < self.state.learner.step for stage in self.stages)
@@ -138,9 +145,9 @@ class Loop:
             # Ranks keep their threads: one of them cannot see what the others' take.
             if self.team.size == 1 and watch.give_up(window.count, seconds):
                 yield self._one_thread()
-            for notice in window.notices:
-                yield Noticed(code=notice.code, text=notice.text, severity="warning")
+            yield from _noticed(window.notices)
             if verdict is not None:
+                yield from _noticed(verdict.notices)
                 self._keep(verdict)
             yield from self._tell()
             steps, save, pin, told = self.team.said(partial(self._decide, window))
@@ -148,6 +155,8 @@ class Loop:
             if save:
                 outcome = yield from self._checkpoint(outcome, pin=pin)
         yield from self._tell(everything=True)
+        if outcome.state == "diverged":
+            outcome = outcome._replace(reason=f"{outcome.reason}; {self._where_it_goes_on()}")
         return outcome
 
     def _one_thread(self) -> Noticed:
@@ -180,7 +189,9 @@ class Loop:
         Called after the last checkpoint, which therefore knows nothing of it: a resume computes as if nobody had looked.
         """
         if len(self.truth) and self.state.learner.step and self.state.counters.best_step is None:
-            self._keep(judge(self.state, self.task, self.truth, self.positive, self.team))
+            verdict = judge(self.state, self.task, self.truth, self.positive, self.team)
+            yield from _noticed(verdict.notices)
+            self._keep(verdict)
             yield from self._tell(everything=True)
 
     def _window_size(self) -> int:
@@ -195,6 +206,8 @@ class Loop:
         """The evaluation, if this step ends with one."""
         if not window.healthy or not self.state.evaluation_due or not len(self.truth):
             return None
+        if not window.count and self.state.learner.step % self.state.plan.evaluate_every == 0:
+            return None  # no tree could be grown any more: it was judged when it came here
         return judge(self.state, self.task, self.truth, self.positive, self.team)
 
     def _keep(self, verdict: Verdict) -> None:
@@ -231,29 +244,49 @@ class Loop:
         outcome = self._outcome(window)
         asked = self.take_checkpoint()
         if outcome is not None and outcome.state == "diverged":
-            return 1, False, False, outcome._replace(reason=f"{outcome.reason}; {self._where_it_goes_on()}")
+            # The step that met it was not taken. Without a checkpoint before, what was learnt until then would be lost.
+            state = self.state
+            only = state.learner.step > 0 and state.healthy and state.learner.finite
+            only = only and last_healthy(self.spec.folder) is None
+            return 1, only, False, outcome
         # At every healthy end too: then a resume or a longer run can follow.
         save = outcome is not None or bool(asked) or self._save_now or self._save_due()
         return self._window_size(), save, asked == "pin", outcome
 
     def _outcome(self, window: Window) -> Outcome | None:
         """Whether and why it ends here."""
-        state, train = self.state, self.spec.project.train
         if not window.healthy:
-            text = f"the loss or its gradient is no longer a number at step {state.learner.step + 1}"
+            step = self.state.learner.step + 1
+            if step == 1:  # nothing was learnt yet: no learning rate had a part in it
+                text = "the loss or its gradient is no number at the very first step"
+                return Outcome(state="diverged", reason=f"{text}; look at the loss and at the inputs")
+            text = f"the loss or its gradient is no longer a number at step {step}"
             return Outcome(state="diverged", reason=f"{text}; a lower learning rate may help")
-        if state.finished:
-            return Outcome(state="done", reason="finished")
-        if len(self.truth) and state.out_of_patience:
-            since = state.counters.without_better
-            return Outcome(state="done", reason=f"stopped early: no better on validation for {since} evaluations")
-        if train.time_limit and state.counters.seconds >= duration_seconds(train.time_limit):
-            return Outcome(state="done", reason=f"the time limit of {train.time_limit} is reached")
+        over = self._over()
+        if over is not None:
+            return over
         if self.look():
             return Outcome(state="stopped", reason="stopped as asked")
         if self._failed_saves >= _FAILED_SAVES:
             return Outcome(state="stopped", reason=f"{_FAILED_SAVES} checkpoints in a row could not be written")
         return None
+
+    def _over(self) -> Outcome | None:
+        """Whether and why it has ended by itself: told by its state alone, so that a resume finds the same."""
+        state, train = self.state, self.spec.project.train
+        if state.finished:
+            return Outcome(state="done", reason="finished")
+        if len(self.truth) and state.out_of_patience and self._all_fed:
+            since = state.counters.without_better
+            return Outcome(state="done", reason=f"stopped early: no better on validation for {since} evaluations")
+        if train.time_limit and state.counters.seconds >= duration_seconds(train.time_limit):
+            return Outcome(state="done", reason=f"the time limit of {train.time_limit} is reached")
+        return None
+
+    @property
+    def _all_fed(self) -> bool:
+        """Whether the last stage has begun: before that nothing is known of most rows."""
+        return not self.stages or self._begins(self.stages[-1]) < self.state.learner.step
 
     def _checkpoint(self, outcome: Outcome | None, *, pin: bool) -> Generator[Event, None, Outcome | None]:
         """Save; returns the outcome, with what a person must know of the checkpoints then. All ranks come here together."""
@@ -263,15 +296,19 @@ class Loop:
         told = self.team.said(lambda: outcome)
         return Outcome(*told) if told else None
 
+    def _written(self, *, pin: bool) -> Saved:
+        self.place.demand()
+        return save_checkpoint(self.spec.folder, self.state, self.belongs, facts=self.facts, pinned=pin)
+
     def _save(self, outcome: Outcome | None, *, pin: bool) -> Generator[Event, None, Outcome | None]:
         """Write it, and tell."""
         self._save_now = False
         # First all that came before it: a resume takes the curve up to the checkpoint from the journal.
         yield from self._tell(everything=True)
-        self._saved, self._saved_epoch = self.clock.monotonic(), self.state.epoch
+        self._saved = self.clock.monotonic()
         try:
             saved = yield from when_there_is_room(
-                lambda: save_checkpoint(self.spec.folder, self.state, self.belongs, facts=self.facts, pinned=pin),
+                lambda: self._written(pin=pin),
                 f"the checkpoint of step {self.state.learner.step}",
                 look=self.look,
                 clock=self.clock,
@@ -288,6 +325,11 @@ class Loop:
             healthy=saved.healthy,
             pinned=pin,
         )
+        for refused in saved.left:
+            if refused.where not in self._left:
+                self._left.add(refused.where)
+                text = f"an older checkpoint was {refused.what} ({refused.where})"
+                yield Noticed(code="not-deleted", text=text, severity="warning")
         return outcome
 
     def _not_saved(self, error: RunError | NotSaved, outcome: Outcome | None) -> Generator[Event, None, Outcome | None]:
@@ -297,7 +339,7 @@ class Loop:
         if isinstance(error, NotSaved) and lacks_room(error) and outcome is None:
             why = "stopped as asked" if self.look() else "there was no room on the disk for an hour"
             outcome = Outcome(state="stopped", reason=why)
-        if outcome is None or outcome.state == "done" or self._failed_saves > _FAILED_SAVES:
+        if outcome is None or outcome.state in {"done", "diverged"} or self._failed_saves > _FAILED_SAVES:
             return outcome
         text = f"{outcome.reason}; its checkpoint could not be written: {error.what}; {self._where_it_goes_on()}"
         return outcome._replace(reason=text)
@@ -311,7 +353,10 @@ class Loop:
 
     def _save_due(self) -> bool:
         train = self.spec.project.train
-        passed = self.clock.monotonic() - self._saved
-        if not self._saved_any:
-            return passed >= duration_seconds(train.first_checkpoint)
-        return passed >= duration_seconds(train.checkpoint_every) and self.state.epoch - self._saved_epoch >= 1
+        every = train.checkpoint_every if self._saved_any else train.first_checkpoint
+        return self.clock.monotonic() - self._saved >= duration_seconds(every)
+
+
+def _noticed(notices: Iterable[Notice]) -> Iterator[Noticed]:
+    """What the learner did that a person should know."""
+    return (Noticed(code=notice.code, text=notice.text, severity="warning") for notice in notices)

@@ -30,10 +30,10 @@ from epochal.train.stages import ranked_by
 from epochal.train.state import Learner, Plan
 from epochal.train.streamed import Streamed
 from epochal.train.streamed_trees import tree_rows_from_disk
-from epochal.train.team import SOLO, Team
+from epochal.train.team import SOLO, Team, in_parts
 
 
-_FIRST_MODEL_STEPS = 500
+_FIRST_MODEL_STEPS, _FIRST_MODEL_BATCH = 500, 256
 """What the first small model is trained for, whose loss says which rows are easy."""
 
 
@@ -101,10 +101,6 @@ def dense_rows(prepared: Prepared) -> DenseRows:
     )
 
 
-JUDGED_BY_PARTS_ROWS = 2048
-"""Ranks share so many validation rows or more; of fewer each judges all, which takes no longer and nobody waits."""
-
-
 def with_own(prepared: Prepared, project: Project, folder: Path, files: Mapping[str, str]) -> Prepared:
     """What was prepared, with the class that the project in `folder` names; `files` are its trusted files by sha256.
 
@@ -121,6 +117,7 @@ def with_own(prepared: Prepared, project: Project, folder: Path, files: Mapping[
         task=data.task,
         classes=data.classes,
         kinds={c.name: c.kind for c in data.columns},
+        seed=project.train.seed,
     )
     if own.reader is not None:
         if data.train.sampled_from:
@@ -154,7 +151,7 @@ def make_learner(
     rows = dense or dense_rows(prepared)
     ranking = _ranking(prepared, plan, rows)
     if prepared.own is not None:
-        own = make_own(prepared, prepared.own, plan=plan, target=target, dense=rows, ranking=ranking)
+        own = make_own(prepared, prepared.own, plan=plan, target=target, dense=rows, ranking=ranking, team=team)
         return Made(learner=own, target=target, fitted={})
     device = same_device(plan.device)
     network = NETWORKS[family]
@@ -177,7 +174,7 @@ def make_learner(
         validation=validation,
         device=device,
         team=team,
-        judged_by_parts=_by_parts(len(data.validation), team),
+        judged_by_parts=in_parts(len(data.validation), team),
     )
     return Made(learner=learner, target=target, fitted=fitted)
 
@@ -198,18 +195,10 @@ def _in_memory(
     feed = MemoryFeed(train, order, num_batches(len(data.train), plan.batch_size), even=plan.compiled)
     if not len(data.validation):
         return feed, None
-    return feed, _judged(rows.validation, target, data.validation.target, device, team)
-
-
-def _by_parts(num_rows: int, team: Team) -> bool:
-    return team.size > 1 and num_rows >= JUDGED_BY_PARTS_ROWS
-
-
-def _judged(dense: Dense, target: Target, values: np.ndarray, device: torch.device, team: Team) -> MemoryRows:
-    """The validation rows that this rank judges."""
-    start, end = team.part(len(values)) if _by_parts(len(values), team) else (0, len(values))
-    mine = Dense(numbers=dense.numbers[start:end], codes=dense.codes[start:end])
-    return MemoryRows(_rows(mine, target, values[start:end], device))
+    values = data.validation.target
+    start, end = team.part(len(values)) if in_parts(len(values), team) else (0, len(values))
+    mine = Dense(numbers=rows.validation.numbers[start:end], codes=rows.validation.codes[start:end])
+    return feed, MemoryRows(_rows(mine, target, values[start:end], device))
 
 
 def _ranking(prepared: Prepared, plan: Plan, rows: DenseRows) -> np.ndarray | None:
@@ -219,9 +208,21 @@ def _ranking(prepared: Prepared, plan: Plan, rows: DenseRows) -> np.ndarray | No
     train = prepared.data.train
     if plan.feed_by and train.beside is not None:
         return ranked_by(train.beside, plan.feed_by, plan.feed_first)
-    batches = num_batches(len(train), plan.batch_size)
-    first = replace(
-        plan, feed="all", epochs=max(1, _FIRST_MODEL_STEPS // batches), learning_rate=0.02, options={"l2": "auto"}
+    # With settings of its own: which rows are hard does not depend on how the run learns.
+    first = Plan(
+        epochs=max(1, _FIRST_MODEL_STEPS // num_batches(len(train), _FIRST_MODEL_BATCH)),
+        batch_size=_FIRST_MODEL_BATCH,
+        evaluate_every=_FIRST_MODEL_STEPS,
+        learning_rate=0.02,
+        schedule="one-cycle",
+        weight_decay=0.0,
+        patience=_FIRST_MODEL_STEPS,
+        precision="float32",
+        device=plan.device,
+        threads=plan.threads,
+        seed=plan.seed,
+        class_weights="none",
+        options={"l2": "auto"},
     )
     learner = make_learner(replace(prepared, own=None), "linear", first, rows).learner
     assert isinstance(learner, GradientLearner)  # noqa: S101 - a linear model is one

@@ -2,15 +2,112 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
 import torch
+from torch import Tensor, nn
+
+from epochal.train import seeds
+
+
+T = TypeVar("T")
+
+
+_COMPARED = 3
+"""Looks at a module in which its buffers are compared with those of the look before."""
+_WITHOUT_A_CLASS = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",
+    "MPS backend out of memory",
+)
+"""What torch's allocators and libraries say where they raise a plain RuntimeError."""
+
+
+def beside_weights(module: nn.Module) -> list[tuple[str, Tensor]]:
+    """What a module's own code may change in a step, by name: its buffers, and parameters that no gradient reaches."""
+    frozen = [(name, p.detach()) for name, p in module.named_parameters() if not p.requires_grad]
+    return [*module.named_buffers(), *frozen]
+
+
+class Changing:
+    """A module whose own code may change what it keeps beside its weights, and draw from generators that are not torch's.
+
+    It may also in a step that fails. What is kept there is called a buffer here, though it may be a frozen parameter. A buffer that the first steps left alone, and that no operation of torch's has written to since, is not copied for each
+    further step: should one that changes it after all run out of memory, it stays as that left it.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._looks = 0
+        self._copies: dict[str, Tensor] = {}
+        """Of all buffers, while they are compared."""
+        self._counts: dict[str, tuple[int, int]] = {}
+        """Which tensor each is, and torch's count of its changes. Batch norms change theirs uncounted."""
+        self._moving: set[str] = set()
+
+    def now(self) -> Callable[[], None]:
+        """What makes all of it what it is now."""
+        kept = beside_weights(self._module)
+        buffers = {name: b.detach().clone() for name, b in kept if self._may_change(name, b)}
+        self._looks += 1
+        self._copies = buffers if self._looks < _COMPARED else {}
+        python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002 - theirs may be the old one
+
+        @torch.no_grad()
+        def put_back() -> None:
+            now = dict(beside_weights(self._module))
+            for name, value in buffers.items():
+                now[name].copy_(value)
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
+
+        return put_back
+
+    def _may_change(self, name: str, buffer: Tensor) -> bool:
+        count = (id(buffer), buffer._version)  # noqa: SLF001 - torch has no public name for it
+        before = self._copies.get(name)
+        same = before is None or (before.shape == buffer.shape and torch.equal(before, buffer))
+        if count != self._counts.setdefault(name, count) or not same:
+            self._moving.add(name)
+        return self._looks < _COMPARED or name in self._moving
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there was no memory left, on a GPU or in the machine."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    # The CPU allocator has no class of its own for it.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _WITHOUT_A_CLASS)
+
+
+def until_it_fits(
+    compute: Callable[[], T],
+    smaller: Callable[[BaseException], None],
+    *,
+    device: torch.device,
+    changing: Changing | None = None,
+) -> T:
+    """What `compute` gives; where memory runs out it is computed anew after `smaller`, from what was drawn before.
+
+    So is what a `changing` module changed. Raises what `smaller` raises where there is nothing smaller.
+    """
+    drawn = seeds.random_state(device)
+    put_back = changing.now() if changing is not None else None
+    while True:
+        try:
+            return compute()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            smaller(error)
+        # Only here, as what failed is held by its error until then.
+        give_back(device)
+        seeds.set_random_state(drawn, device)
+        if put_back is not None:
+            put_back()
 
 
 def give_back(device: torch.device) -> None:

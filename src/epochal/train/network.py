@@ -54,7 +54,9 @@ class FirstLayer(nn.Module):
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Both parts, summed."""
         result = (
-            torch.addmm(self.bias, numbers, self.weight.T) if self.has_numbers else self.bias.expand(len(codes), -1)
+            torch.addmm(self.bias, numbers, self.weight.T)
+            if self.has_numbers
+            else self.bias.repeat(len(codes), 1)  # a copy: what comes after it may be computed in place
         )
         if self.table is not None:
             result = result + self.table(torch.where(codes > 0, codes + self.offsets, 0))

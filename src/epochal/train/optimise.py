@@ -8,14 +8,12 @@ initialization and momentum in deep learning" (Nesterov's momentum).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
-from torch.optim.sgd import sgd
 
 from epochal.train.state import Plan
 
@@ -34,6 +32,14 @@ _NOT_DECAYED = (
     nn.Embedding,
     nn.EmbeddingBag,
 )
+
+
+@runtime_checkable
+class Sparing(Protocol):
+    """A network with parameters of its own kind that are not to be decayed."""
+
+    def spared(self) -> Iterable[Tensor]:
+        """They."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,14 +125,18 @@ class Optimiser:
 
 
 def default_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameters that are decayed, and those that are not: biases, norms, embeddings and scalings."""
+    """Parameters that are decayed, all matrices and larger, and those that are not: biases, norms, embeddings, vectors.
+
+    A network of epochal's names what else is like these: `spared()` gives the parameters.
+    """
     spared = {id(p) for m in module.modules() if isinstance(m, _NOT_DECAYED) for p in m.parameters(recurse=False)}
+    if isinstance(module, Sparing):
+        spared |= {id(p) for p in module.spared()}
     decayed: list[Tensor] = []
     free: list[Tensor] = []
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            # The piecewise embeddings of numbers are embeddings, whatever their layers are called.
-            weight = parameter.ndim > 1 and name.endswith("weight") and "spread." not in name
+            weight = parameter.ndim > 1 and not name.rpartition(".")[2].startswith("bias")
             (decayed if weight and id(parameter) not in spared else free).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
@@ -175,37 +185,46 @@ def _fresh(values: Tensor, plan: Plan) -> dict[str, Tensor]:
     }
 
 
+# The kernels themselves: what torch wraps around them sorts parameters by their device, three times as long as a step of
+# a small network's.
+
+
 def _adam(flat: _Flat, rate: float, skip: Tensor | None) -> None:
-    adam(
+    steps = flat.state["step"]
+    steps.add_(1)
+    torch._fused_adam_(
         [flat.values],
         [flat.gradient],
         [flat.state["mean"]],
         [flat.state["square"]],
         [],
-        [flat.state["step"]],
-        fused=True,
-        found_inf=skip,
-        amsgrad=False,
+        [steps],
+        lr=rate,
         beta1=_BETA1,
         beta2=_BETA2,
-        lr=rate,
         weight_decay=0.0,
         eps=_EPSILON,
+        amsgrad=False,
         maximize=False,
+        grad_scale=None,
+        found_inf=skip,
     )
+    if skip is not None:
+        steps.sub_(skip)
 
 
 def _sgd(flat: _Flat, plan: Plan, rate: float, skip: Tensor | None) -> None:
-    sgd(
+    torch._fused_sgd_(
         [flat.values],
         [flat.gradient],
-        [flat.state["momentum"] if plan.momentum else None],
-        fused=True,
-        found_inf=skip,
+        [flat.state["momentum"]] if plan.momentum else [],
         weight_decay=0.0,
         momentum=plan.momentum,
         lr=rate,
         dampening=0.0,
         nesterov=plan.momentum > 0,
         maximize=False,
+        is_first_step=False,
+        grad_scale=None,
+        found_inf=skip,
     )

@@ -117,7 +117,7 @@ def draft_plan(
         schedule="constant" if family == "trees" else train.schedule,
         weight_decay=decay,
         patience=1,
-        precision=_precision(train.precision, device),
+        precision=precision_on(device, train.precision),
         device=str(device),
         threads=1 if train.threads == "auto" else int(train.threads),
         seed=train.seed,
@@ -173,17 +173,24 @@ def _batch_size(num_rows: int) -> int:
     return min(1024, max(32, 1 << power))
 
 
-def _precision(wanted: str, device: torch.device) -> str:
+def precision_on(device: torch.device, wanted: str) -> str:
+    """The numbers a device computes with; `wanted` as in [train] precision. Raises SettingsError where it cannot."""
     if wanted in {"auto", "float32"}:
         return "float32"
     if wanted == "float16" and device.type == "cpu":
         raise SettingsError(
             "float16 is slower than float32 on a CPU, and less exact",
             path=("train", "precision"),
+            where="[train] precision",
             fix='write precision = "auto"',
         )
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise SettingsError("this GPU has no bfloat16", path=("train", "precision"), fix='write precision = "float32"')
+        raise SettingsError(
+            "this GPU has no bfloat16",
+            path=("train", "precision"),
+            where="[train] precision",
+            fix='write precision = "float32"',
+        )
     return wanted
 
 

@@ -9,15 +9,12 @@ from typing import TypeVar
 from epochal.core.clock import Clock
 from epochal.core.events import Event, Noticed, Waiting
 from epochal.fsio import NotSaved, lacks_room
+from epochal.fsio.room import NO_ROOM, RETRY_SECONDS, WAIT_SECONDS
 from epochal.show import grouped
 
 
 T = TypeVar("T")
 
-NO_ROOM = "it waits for room on the disk, and goes on by itself when there is some"
-"""What a run says of itself while the disk is full."""
-RETRY_SECONDS = 5.0
-WAIT_SECONDS = 3600.0
 _LOOK_SECONDS = 0.2
 
 

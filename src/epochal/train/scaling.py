@@ -21,10 +21,10 @@ class LossScale:
     good: int = 0
     """Steps since it last moved."""
     skipped: int = 0
-    """Steps in a row whose gradients were not finite."""
+    """Attempts in a row whose gradients were not finite."""
 
     def met(self, *, finite: bool) -> bool:
-        """Note a step's gradients; False when no scale will help."""
+        """Note the gradients of an attempt at a step; False when no scale will help."""
         if not finite:
             self.scale, self.good, self.skipped = self.scale / 2, 0, self.skipped + 1
             return self.skipped <= _MOST_SKIPS

@@ -7,7 +7,6 @@ A metric that is not defined for these rows (one class only, no rows) is NaN, an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -33,12 +32,13 @@ def score(task: str, truth_N: np.ndarray, prediction: np.ndarray, *, positive: i
         counts_CC = confusion(truth_N, prediction.argmax(axis=1), num_classes)
         f1_C = f1_by_class(counts_CC)
         seen_C = (counts_CC.sum(axis=0) + counts_CC.sum(axis=1)) > 0
+        auc, precision = ranking(truth_N, prediction, positive=positive)
         values = {
             "accuracy": _share(float(np.trace(counts_CC)), len(truth_N)),
             "balanced_accuracy": balanced_accuracy(counts_CC),
             "f1": float(f1_C[seen_C].mean()) if seen_C.any() else math.nan,
-            "roc_auc": roc_auc(truth_N, prediction, positive=positive),
-            "average_precision": average_precision(truth_N, prediction, positive=positive),
+            "roc_auc": auc,
+            "average_precision": precision,
             "log_loss": log_loss(truth_N, prediction),
             "ece": calibration_error(truth_N, prediction),
         }
@@ -68,48 +68,38 @@ def f1_by_class(counts_CC: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(2 * hits_C, total_C, out=np.zeros_like(hits_C), where=total_C > 0))
 
 
-def roc_auc(truth_N: np.ndarray, probs_NC: np.ndarray, *, positive: int | None = None) -> float:
-    """Area under the ROC curve; for more than two classes the mean over classes that occur, each against the rest."""
-    return _over_classes(_binary_auc, truth_N, probs_NC, positive)
+def ranking(truth_N: np.ndarray, probs_NC: np.ndarray, *, positive: int | None = None) -> tuple[float, float]:
+    """Area under the ROC curve, and precision averaged over recall steps: how well scores rank, from one sort a class.
 
-
-def average_precision(truth_N: np.ndarray, probs_NC: np.ndarray, *, positive: int | None = None) -> float:
-    """Precision averaged over recall steps; over classes as `roc_auc` does it."""
-    return _over_classes(_binary_average_precision, truth_N, probs_NC, positive)
-
-
-def _over_classes(
-    binary: Callable[[np.ndarray, np.ndarray], float], truth_N: np.ndarray, probs_NC: np.ndarray, positive: int | None
-) -> float:
+    For more than two classes the mean over those for which it is defined, each against the rest.
+    """
     if probs_NC.shape[1] == 2:
         chosen = 1 if positive is None else positive
-        return float(binary(truth_N == chosen, probs_NC[:, chosen]))
-    values = [binary(truth_N == c, probs_NC[:, c]) for c in range(probs_NC.shape[1])]
-    defined = [v for v in values if not math.isnan(v)]
-    return float(np.mean(defined)) if defined else math.nan
+        return _ranked(truth_N == chosen, probs_NC[:, chosen])
+    found = np.array([_ranked(truth_N == c, probs_NC[:, c]) for c in range(probs_NC.shape[1])]).reshape(-1, 2)
+    auc, precision = (float(np.mean(v[~np.isnan(v)])) if not np.isnan(v).all() else math.nan for v in found.T)
+    return auc, precision
 
 
-def _binary_auc(hit_N: np.ndarray, score_N: np.ndarray) -> float:
+def _ranked(hit_N: np.ndarray, score_N: np.ndarray) -> tuple[float, float]:
+    """The same of one class against the rest."""
     num_hits = int(hit_N.sum())
-    num_rest = len(hit_N) - num_hits
-    if not num_hits or not num_rest:
-        return math.nan
-    _, inverse_N, counts = np.unique(score_N, return_inverse=True, return_counts=True)
-    middle_rank = np.cumsum(counts) - (counts - 1) / 2
-    rank_sum = float(middle_rank[inverse_N][hit_N].sum())
-    return (rank_sum - num_hits * (num_hits + 1) / 2) / (num_hits * num_rest)
-
-
-def _binary_average_precision(hit_N: np.ndarray, score_N: np.ndarray) -> float:
-    if not hit_N.any():
-        return math.nan
-    order_N = np.argsort(-score_N, kind="stable")
-    sorted_scores = score_N[order_N]
-    last_of_ties = np.append(sorted_scores[1:] != sorted_scores[:-1], [True])
+    if not num_hits:
+        return math.nan, math.nan
+    order_N = np.argsort(-score_N)  # which of equal scores comes first does not matter: they count together
+    sorted_N = score_N[order_N]
+    above_N, below_N = sorted_N[:-1], sorted_N[1:]
+    differs = (above_N != below_N) & ~(np.isnan(above_N) & np.isnan(below_N))  # no numbers are as good as each other
+    last_of_ties = np.append(differs, [True])
     hits = np.cumsum(hit_N[order_N])[last_of_ties]
-    precision = hits / (np.flatnonzero(last_of_ties) + 1)
-    recall = hits / hits[-1]
-    return float((np.diff(recall, prepend=0.0) * precision).sum())
+    taken = np.flatnonzero(last_of_ties) + 1
+    new_hits = np.diff(hits, prepend=0)
+    precision = float((new_hits / num_hits * (hits / taken)).sum())
+    num_rest = len(hit_N) - num_hits
+    if not num_rest:
+        return math.nan, precision
+    new_misses = np.diff(taken, prepend=0) - new_hits
+    return float((new_misses * (hits - new_hits / 2)).sum()) / (num_hits * num_rest), precision
 
 
 def log_loss(truth_N: np.ndarray, probs_NC: np.ndarray) -> float:

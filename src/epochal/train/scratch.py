@@ -155,7 +155,7 @@ def write_prepared(folder: Path, source: Source, preparation: Preparation, sizes
     when there is no room.
     """
     layout = layout_of(preparation, len(source.classes))
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    fsio.make_folder(folder.parent)
     fsio.clear_folders(folder.parent)
     _clear(folder)
     fsio.demand_room(folder.parent, layout.row_bytes * source.rows)

@@ -42,6 +42,12 @@ _EPOCHS = 2.5
 """… enough for so many epochs, or so many times to the next evaluation …"""
 _SECONDS = 20.0
 """… if they take no longer than about this."""
+BEFORE_STEPS = 60
+"""Where more steps lie before the first evaluation, only the last of them are taken, …"""
+AFTER_STEPS = 90
+"""… and so many after it."""
+_AFTER_IT = 3
+"""Steps after the first evaluation that are taken however long they take: there is where a resume could be another."""
 _HASH_DIGITS = 16
 
 
@@ -50,7 +56,7 @@ class Segment:
     """What a part of a run said of itself."""
 
     start: int
-    """The step it went on from."""
+    """The step it went on from, or began with."""
     end: int
     losses: tuple[float, ...]
     """Of each step."""
@@ -59,6 +65,7 @@ class Segment:
     items: Mapping[str, str]
     """All that its last checkpoint holds, as "file: item", each with its sha256."""
     steps_per_epoch: int
+    evaluate_every: int
     total_steps: int
     pieces: int
     """In which each batch is computed."""
@@ -82,10 +89,13 @@ class _StillClock:
         return datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def train_segment(run_folder: Path, project_folder: Path, until: int | None = None, *, report: Report) -> Segment:
+def train_segment(
+    run_folder: Path, project_folder: Path, until: int | None = None, *, begins: int | None = 0, report: Report
+) -> Segment:
     """Train the run in `run_folder` until a step; without one for as many as are worth comparing.
 
-    Raises EpochalError as a run would, RunError (code diverged) when the loss is no number any more.
+    A run that has no checkpoint yet takes its first step after step `begins`, with the weights of a beginning: so that
+    the end of a long epoch is come to soon. With None it is decided here, and an evaluation is come to. Raises EpochalError as a run would, RunError (code diverged) when the loss is no number any more.
     """
     spec = replace(read_run(run_folder), home=project_folder)
     notices: list[str] = []
@@ -99,7 +109,9 @@ def train_segment(run_folder: Path, project_folder: Path, until: int | None = No
                 prepared = _result(write_rows(spec, prepared, lambda: False), notices, report)
             assert prepared is not None  # noqa: S101 - nobody asked to stop, for the type checker
             begun = _result(begin(spec, prepared, going, spent=0.0, look=lambda: False), notices, report)
-            return _driven(begun, until, notices, report)
+            if going is None or going.checkpoint is None:
+                begun.state.learner.step = _where_to_begin(begun.state) if begins is None else begins
+            return _driven(begun, until, notices, report, judged=begins is None)
         finally:
             torch.set_num_threads(threads)
 
@@ -117,11 +129,12 @@ def _result(events: Generator[Event, None, T], notices: list[str], report: Repor
             report(event.text, None)
 
 
-def _driven(begun: Begun, wanted: int | None, notices: list[str], report: Report) -> Segment:
-    """Drive the loop to a step, or as far as is worth comparing, recording every step."""
+def _driven(begun: Begun, wanted: int | None, notices: list[str], report: Report, *, judged: bool) -> Segment:
+    """Drive the loop to a step, or as far as is worth comparing, recording every step; to be `judged` takes its time."""
     state, learner = begun.state, begun.state.learner
     start, clock = learner.step, SystemClock()
-    last = _how_far(state) if wanted is None else _within(wanted, learner.total_steps)
+    fewest = _first_evaluation(state) + _AFTER_IT if judged else 0
+    last = _how_far(state, fewest) if wanted is None else _within(wanted, learner.total_steps)
     began = clock.monotonic()
     losses: list[float] = []
     batches: list[str] = []
@@ -131,7 +144,7 @@ def _driven(begun: Begun, wanted: int | None, notices: list[str], report: Report
         report(f"step {grouped(learner.step)} of {grouped(last)}", (learner.step - start) / max(1, last - start))
 
     def look() -> bool:
-        late = wanted is None and clock.monotonic() - began >= _SECONDS
+        late = wanted is None and clock.monotonic() - began >= _SECONDS and learner.step >= fewest
         return learner.step >= last or late
 
     if isinstance(learner, GradientLearner):
@@ -151,6 +164,7 @@ def _driven(begun: Begun, wanted: int | None, notices: list[str], report: Report
         batches=tuple(batches),
         items=items_of(folder),
         steps_per_epoch=learner.steps_per_epoch,
+        evaluate_every=state.plan.evaluate_every,
         total_steps=learner.total_steps,
         pieces=state.plan.accumulate,
         device=state.plan.device,
@@ -161,11 +175,25 @@ def _driven(begun: Begun, wanted: int | None, notices: list[str], report: Report
     )
 
 
-def _how_far(state: TrainState) -> int:
-    """Steps that are worth comparing when nobody says how many."""
-    learner = state.learner
-    wanted = math.ceil(_EPOCHS * max(learner.steps_per_epoch, state.plan.evaluate_every))
-    return min(learner.total_steps, MOST_STEPS, max(FEWEST_STEPS, wanted))
+def _first_evaluation(state: TrainState) -> int:
+    """The step after which the model is judged first: an epoch's end."""
+    return min(state.plan.evaluate_every, state.learner.total_steps)
+
+
+def _where_to_begin(state: TrainState) -> int:
+    """The step after which what is worth comparing begins: not long before the first evaluation."""
+    if not isinstance(state.learner, GradientLearner):  # trees stand on all that grew before them
+        return 0
+    return max(0, _first_evaluation(state) - BEFORE_STEPS)
+
+
+def _how_far(state: TrainState, fewest: int) -> int:
+    """The step up to which steps are worth comparing when nobody says how many; at least `fewest`, if there are."""
+    evaluated = _first_evaluation(state)
+    wanted = min(MOST_STEPS, max(FEWEST_STEPS, math.ceil(_EPOCHS * evaluated)))
+    if state.learner.step:
+        wanted = evaluated + AFTER_STEPS
+    return min(state.learner.total_steps, max(fewest, wanted))
 
 
 def _within(wanted: int, total: int) -> int:

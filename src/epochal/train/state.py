@@ -118,6 +118,7 @@ class Evaluation:
     loss: float
     prediction: np.ndarray
     """Probabilities (rows, classes), or numbers (rows,) in the target's unit."""
+    notices: tuple[Notice, ...] = ()
 
 
 class Learner(Protocol):
@@ -167,11 +168,18 @@ class Learner(Protocol):
         """Go on from what `save` wrote. What `behind` says is then to be done before anything else."""
 
     @property
+    def finite(self) -> bool:
+        """Whether all that it keeps are numbers: a step that is not taken may have changed what is no weight."""
+
+    @property
     def behind(self) -> int:
         """Steps that must be done again until it is where `load` found it, as no file keeps what they made."""
 
     def catch_up(self, count: int) -> None:
         """Do at most `count` of these again."""
+
+    def release(self) -> None:
+        """Let go of its rows: no step and no evaluation is asked for any more, and the bundle takes memory too."""
 
     def save_model(self, folder: Path) -> None:
         """Write the model alone, for the bundle."""
@@ -223,9 +231,13 @@ class TrainState:
 
     @property
     def healthy(self) -> bool:
-        """Whether the newest losses are numbers; there may be none yet."""
-        trained = not self.learner.step or math.isfinite(self.counters.last_train_loss)
-        return trained and (not self.counters.evaluations or math.isfinite(self.counters.last_loss))
+        """Whether the newest losses are numbers; there may be none yet.
+
+        Where the best model's validation loss is no number either, that says nothing of the weights: so are model and rows.
+        """
+        counters = self.counters
+        trained = not self.learner.step or math.isfinite(counters.last_train_loss)
+        return trained and (math.isfinite(counters.last_loss) or not math.isfinite(counters.best_loss))
 
     @property
     def evaluation_due(self) -> bool:
@@ -257,31 +269,42 @@ class Verdict:
     value: float
     """The chosen metric; NaN where it is not defined."""
     best: bool
+    notices: tuple[Notice, ...] = ()
 
 
 def judge(state: TrainState, task: str, truth: np.ndarray, positive: int, team: Team = SOLO) -> Verdict:
     """Evaluate, score, and keep the model if it is the best so far.
 
-    Better is by the metric; among equals (accuracy on few rows has many) by the loss. All ranks call it; the first scores.
+    Better is by the metric; among equals (accuracy on few rows has many) by the loss. All ranks call it; the first scores,
+    and by its loss all of them go: what a model of a person's own draws when it is judged is another on each.
     """
     evaluation = state.learner.evaluate()
-    metrics = team.said(lambda: scoring.score(task, truth, evaluation.prediction, positive=positive))
+    metrics, loss = team.said(
+        lambda: (scoring.score(task, truth, evaluation.prediction, positive=positive), evaluation.loss)
+    )
     value = metrics.get(state.metric, math.nan)
     counters, metric = state.counters, METRICS[state.metric]
     same = value == counters.best_value or (math.isnan(value) and math.isnan(counters.best_value))
     best = (
-        counters.best_step is None
-        or metric.better(value, counters.best_value)
-        or (same and evaluation.loss < counters.best_loss)
+        counters.best_step is None or metric.better(value, counters.best_value) or (same and loss < counters.best_loss)
     )
+    notices = evaluation.notices
+    if not math.isfinite(loss) and (math.isfinite(counters.last_loss) or not counters.evaluations):
+        text = f"the validation loss is not a number at step {state.learner.step}: the model gives some rows no finite answer"
+        notices = (*notices, Notice(code="validation-not-finite", text=text))
     counters.evaluations += 1
-    counters.last_value, counters.last_loss = value, evaluation.loss
+    counters.last_value, counters.last_loss = value, loss
     counters.without_better += 1
-    slower = state.plan.schedule == "plateau" and counters.without_better % max(1, state.plan.patience // 3) == 0
+    slower = (
+        state.plan.schedule == "plateau"
+        and counters.without_better % max(1, state.plan.patience // 3) == 0
+        # A stage in which patience is over goes on, but not ever more slowly: most rows are still to come.
+        and counters.without_better <= state.plan.patience
+    )
     if best:
-        counters.best_step, counters.best_value, counters.best_loss = state.learner.step, value, evaluation.loss
+        counters.best_step, counters.best_value, counters.best_loss = state.learner.step, value, loss
         counters.without_better = 0
         state.learner.remember()
     elif slower:
         state.learner.lower_rate()
-    return Verdict(loss=evaluation.loss, metrics=metrics, value=value, best=best)
+    return Verdict(loss=loss, metrics=metrics, value=value, best=best, notices=notices)

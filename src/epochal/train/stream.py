@@ -74,7 +74,7 @@ class StreamedFeed:
         self.steps_per_epoch, self._even = batches, even
         self._files, self._windows, self._device = files, windows, device
         self._within, self._as_target = within, as_target
-        self._slots = tuple(self._buffers() for _ in range(2))
+        self._slots: tuple[dict[str, np.ndarray], ...] = tuple(self._buffers() for _ in range(2))
         self._copied: list[torch.cuda.Event | None] = [None, None]
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="epochal-read")
         self._ahead: tuple[int, int, Future[_Read]] | None = None
@@ -95,6 +95,12 @@ class StreamedFeed:
             self._epoch, self._first, self._last = epoch, self._place(first), self._place(last)
             self._group = self._gathered(epoch, self._first, self._last)
         return piece(self._group, start - self._first, end - self._first)
+
+    def release(self) -> None:
+        """Let go of both windows, once nothing is read into them."""
+        self._pool.shutdown()
+        self._ahead, self._window, self._group, self._slots = None, None, {}, ()
+        self._epoch, self._first, self._last = -1, 0, 0
 
     def _place(self, position: int) -> int:
         rows = self._windows.rows

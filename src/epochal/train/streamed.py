@@ -54,8 +54,12 @@ class Streamed:
 
     def rows_of(self, part: Part, *, inputs: bool = True) -> Iterator[Rows]:
         """All rows of a part, block by block; without inputs where only targets and keys are wanted."""
-        source = self.source if inputs else replace(self.source, inputs=())
-        for block in read_blocks(source, self.sizes.rows_decoded, self.sizes.rows_at_once):
+        sizes = self.sizes
+        if inputs:
+            blocks = read_blocks(self.source, sizes.rows_decoded, sizes.rows_at_once)
+        else:
+            blocks = read_blocks(replace(self.source, inputs=()), sizes.rows_without_inputs)
+        for block in blocks:
             if len(block[part]):
                 yield block[part]
 
@@ -135,7 +139,7 @@ def written(
     """
     paths = ProjectPaths(project_folder)
     folder = paths.prepared / key_of(streamed.source, preparation)
-    paths.locks.mkdir(parents=True, exist_ok=True)
+    fsio.make_folder(paths.locks)
     while (lock := fsio.try_lock(paths.locks / "prepared")) is None:
         if look():
             return None

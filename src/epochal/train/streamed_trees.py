@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import lightgbm as lgb
 import numpy as np
 
 from epochal.core.split import Part
 from epochal.train.families.trees import TreeRows, TreeTarget, tree_matrix
-from epochal.train.holding import too_little
+from epochal.train.lean import lgb
 from epochal.train.prepare import Preparation
 from epochal.train.rows import Rows
 from epochal.train.streamed import Streamed
@@ -79,7 +78,7 @@ def tree_rows_from_disk(
         _NUMBER_BYTES * numbers + _CODE_BYTES * codes + _ROW_BYTES + _CLASS_BYTES * max(1, target.num_classes)
     )
     if needed > streamed.sizes.allowed:
-        raise too_little(needed, streamed.sizes.allowed, "the bins of boosted trees", "take a network, or ")
+        raise streamed.sizes.too_little(needed, "the bins of boosted trees", "take a network, or ")
 
     def rows_of(part: Part, rows: int, values: np.ndarray, weight: np.ndarray | None) -> TreeRows:
         label = (values - target.mean) / target.spread if target.task == "regression" else values

@@ -7,7 +7,7 @@ training rows: which columns are ever missing, the classes and the place and spr
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,16 +23,27 @@ from epochal.train.holding import JUDGED_ROWS, Sizes, sizes_for
 from epochal.train.rows import Rows, TrainingData, check_learnable, training_data
 
 
+_FOLDED_ROWS = 65_536
+_PIECES = 64
+"""Of blocks that are kept apart."""
+
+
 @dataclass(slots=True)
 class TargetSeen:
-    """The training targets, counted block by block."""
+    """The training targets, counted block by block.
+
+    Numbers are folded in by so many rows at a time, wherever the blocks that are read begin and end: how much is read at
+    once depends on the memory there is, and the mean would be rounded otherwise.
+    """
 
     num_classes: int
     """0 for numbers."""
     rows: int = 0
     counts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """Rows of each class."""
-    mean: float = 0.0
+    _waiting: list[np.ndarray] = field(default_factory=list)
+    _folded: int = 0
+    _mean: float = 0.0
     _squares: float = 0.0
     """Of the distances from the mean, in units of `_unit` squared."""
     _unit: float = 1.0
@@ -49,20 +60,41 @@ class TargetSeen:
             self.counts = counts if not len(self.counts) else self.counts + counts
             return
         self._low, self._high = min(self._low, float(target.min())), max(self._high, float(target.max()))
+        self._waiting.append(target)
+        if self.rows - self._folded >= _FOLDED_ROWS:
+            waiting = np.concatenate(self._waiting)
+            whole = len(waiting) // _FOLDED_ROWS * _FOLDED_ROWS
+            for part in np.split(waiting[:whole], range(_FOLDED_ROWS, whole, _FOLDED_ROWS)):
+                self._fold(part)
+            self._waiting = [waiting[whole:]]
+
+    def _fold(self, target: np.ndarray) -> None:
         # Chan, Golub and LeVeque 1979: means and squares of two parts joined, in a unit whose squares are numbers.
+        before, self._folded = self._folded, self._folded + len(target)
         mean = float(target.mean())
-        unit = max(self._unit, float(np.abs(target - mean).max()), abs(mean - self.mean))
+        apart = mean - self._mean if before else 0.0
+        unit = max(self._unit, float(np.abs(target - mean).max()), abs(mean - self._mean))
         squares = float((((target - mean) / unit) ** 2).sum())
-        share = len(target) / self.rows
-        apart = mean - self.mean if self.rows > len(target) else 0.0
-        between = (apart / unit) ** 2 * share * (self.rows - len(target))
-        self._squares = self._squares * (self._unit / unit) ** 2 + squares + between
-        self.mean = mean if self.rows == len(target) else self.mean + apart * share
+        share = len(target) / self._folded
+        self._squares = self._squares * (self._unit / unit) ** 2 + squares + (apart / unit) ** 2 * share * before
+        self._mean = self._mean + apart * share if before else mean
         self._unit = unit
+
+    def end(self) -> None:
+        """All have been taken in."""
+        rest = np.concatenate(self._waiting) if self._waiting else np.empty(0)
+        self._waiting = []
+        if len(rest):
+            self._fold(rest)
+
+    @property
+    def mean(self) -> float:
+        """Of all, once they have ended."""
+        return self._mean
 
     @property
     def spread(self) -> float:
-        """Their standard deviation; 1 for targets that are all equal."""
+        """Their standard deviation, once they have ended; 1 for targets that are all equal."""
         if not self.varies:
             return 1.0
         return self._unit * math.sqrt(self._squares / self.rows)
@@ -104,11 +136,15 @@ class Survey:
             self._look(block["train"])
             self._truth.append(block["validation"].target)
             yield self.read
+        self.seen.end()
 
     def _keep(self, part: Part, rows: Rows, step: int) -> None:
         first = -self._found[part] % step
         if first < len(rows) or not self._kept[part]:
             self._kept[part].append(rows.take(np.arange(first, len(rows), step)))
+        if len(self._kept[part]) > _PIECES:
+            # A few rows of each of thousands of blocks would hold more in their columns' heads than in their values.
+            self._kept[part] = [joined(self._kept[part])]
         self._found[part] += len(rows)
         self.read += len(rows) + rows.left_out
 
@@ -146,9 +182,12 @@ def survey_of(source: Source, sizes: Sizes) -> Survey:
     return Survey(source=source, sizes=sizes, seen=TargetSeen(len(source.classes)))
 
 
-def data_that_fits(project: Project, source: Source) -> TrainingData:
+def data_that_fits(
+    project: Project, source: Source, told: Callable[[int], object] = lambda _rows: None
+) -> TrainingData:
     """The training and validation rows, or an evenly spread sample of both where they do not fit into memory.
 
+    Then `told` hears after each block of how many rows were read.
     Raises SourceError or NoTarget as `training_data` does, RunError where there is no room for a sample.
     """
     sizes = sizes_for(source, project.train.memory)
@@ -162,8 +201,8 @@ def data_that_fits(project: Project, source: Source) -> TrainingData:
             beside=source.beside,
         )
     survey = survey_of(source, sizes)
-    for _ in survey.blocks():
-        pass
+    for rows in survey.blocks():
+        told(rows)
     return survey.sample()
 
 

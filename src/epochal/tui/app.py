@@ -116,36 +116,32 @@ class Workbench(CalmApp[int], inherit_bindings=False):
 
     def _heard(self, topic: str) -> None:
         """Ask when changed data would move the test set, or a resume would not be exact: neither is done silently."""
-        from epochal.workbench import flow
-
-        error = self.session.error
-        if topic != "error" or error is None:
-            return
-        if error.error_code == "split-changed":
+        error, refused = self.session.error, self.session.refused
+        if topic == "error" and error is not None and error.error_code == "split-changed":
             self._ask_split(error)
-        elif error.error_code in flow.REFUSALS and self.session.info is not None:
-            self._ask_resume(error, self.session.info)
+        elif topic == "refused" and refused is not None:
+            self._ask_resume(refused.error, refused.info)
 
     def _ask_split(self, error: EpochalError) -> None:
         from epochal.tui.screens.overlays import Item, Pick
         from epochal.workbench import flow
 
         items = [
-            Item(value="", title="keep", note="train nothing yet; look at the data first"),
-            Item(value="accept", title="accept", note="hold out the new test rows from now on, and train"),
+            Item(value="", title="keep", note="go no further yet; look at the data first"),
+            Item(value="accept", title="accept", note="hold out the new test rows from now on, and go on"),
         ]
 
         def took(value: str | None) -> None:
             if value == "accept":
-                flow.train(self.session, accept_split=True)
+                flow.accept_split(self.session)
 
         self.push_screen(Pick(error.what, items), took)
 
     def _ask_resume(self, error: EpochalError, info: RunInfo) -> None:
         from epochal.tui.screens.overlays import Item, Pick
-        from epochal.workbench import flow
+        from epochal.workbench import flow, resuming
 
-        way, title, note = flow.REFUSALS[error.error_code]
+        way, title, note = resuming.REFUSALS[error.error_code]
         items = [
             Item(value="", title="leave it", note=error.what),
             Item(value=way, title=title, note=note),
@@ -154,7 +150,7 @@ class Workbench(CalmApp[int], inherit_bindings=False):
 
         def took(value: str | None) -> None:
             if value == way:
-                flow.go_on(self.session, info, way)
+                resuming.go_on(self.session, info, way)
             elif value == "anew":
                 flow.train(self.session)
 

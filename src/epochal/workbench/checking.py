@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,16 @@ from epochal import fsio
 from epochal.core.errors import Cancelled, EpochalError
 from epochal.core.settings import Project, to_document
 from epochal.core.useless import CODE, Useless, useless_settings
-from epochal.data.protocol import Built, FindProblems
+from epochal.data.protocol import Built, FindProblems, body_of
 from epochal.project import trust
 from epochal.project.file import ProjectFile
 from epochal.project.paths import ProjectPaths
 from epochal.runs.trial import try_training
 from epochal.workbench import operations
 from epochal.workbench.data_client import DataClient
+from epochal.workbench.feeding import refuse_feed
 from epochal.workbench.machine import free_memory
+from epochal.workbench.passes import of_passes
 from epochal.workbench.verdicts import of_room, verdicts
 
 
@@ -40,8 +42,11 @@ class Checked:
 ORDER = ("error", "warning", "hint")
 """Of severities, the worst first."""
 
-_FORM = 1
+_FORM = 2
 """Raised when what is kept means something else, so that older results are not shown as if they were today's."""
+
+_KEPT = 20
+"""Results in the cache: of the settings that were checked last."""
 
 Report = Callable[[str, float | None], None]
 
@@ -84,15 +89,23 @@ def check_file(
         problems += [_plain(p) for p in answer["problems"]]
         trust.demand(file.folder, project)
         wanted, built = operations.build(client, file, tell=tell, project=project, report=report, cancelled=cancelled)
+        refuse_feed(file.folder, wanted, built)
         document |= _tried(file, wanted, built, problems, report, probes=probes, cancelled=cancelled)
     except Cancelled:
         raise
     except EpochalError as error:
-        problems.append(_as_problem(error))
+        if not is_told(error, problems):
+            problems.append(_as_problem(error))
     problems.sort(key=lambda p: ORDER.index(p["severity"]))
     if built is not None and document["checks"]:
         _keep(file, built, document)
     return document, built
+
+
+def is_told(error: EpochalError, problems: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether what ended a check was found in the data already: an error of the same code at the same place."""
+    found = {(p["code"], p["where"]) for p in problems if p["severity"] == "error"}
+    return (error.error_code, error.where) in found
 
 
 def _tried(
@@ -113,27 +126,30 @@ def _tried(
     trial = try_training(
         file.folder,
         project,
-        snapshot_id=built.snapshot_id,
-        split_id=built.split_id,
-        inputs=built.inputs,
-        classes=built.classes,
+        body_of(built),
         probes=probes,
         report=report,
         cancelled=cancelled,
     )
     if not trial["healthy"]:
         problems.append(_NOT_FINITE)
+    told = useless_settings(project)  # the others mean nothing beside what the model does itself
+    problems += [_of_useless(u) for u in useless_settings(project, trial["brings"]) if u not in told]
+    ranks = project.train.num_ranks
     estimate = {
         **{key: trial[key] for key in _ESTIMATED},
+        "memory_bytes": trial["memory_bytes"] * ranks + (_LAUNCHER_BYTES if ranks > 1 else 0),
         "disk_free_bytes": shutil.disk_usage(file.folder).free,
         "memory_available_bytes": free_memory(),
     }
     checks: dict[str, Any] = trial["checks"] or {}
-    found = [*of_room(estimate), *(verdicts(checks, project) if checks else ())]
+    found = [*of_room(estimate), *of_passes(estimate, project), *(verdicts(checks, project) if checks else ())]
     problems += [v.as_problem() for v in found if v.severity in ORDER]
     return {"estimate": estimate, "checks": checks}
 
 
+_LAUNCHER_BYTES = 230_000_000
+"""What torch's launcher takes beside the ranks, each of which takes what a run of one process does; measured on Linux."""
 _ESTIMATED = (
     "seconds",
     "memory_bytes",
@@ -142,6 +158,8 @@ _ESTIMATED = (
     "bundle_bytes",
     "seconds_per_step",
     "seconds_per_evaluation",
+    "train_rows",
+    "steps_per_epoch",
 )
 
 _NO_FAMILY = {
@@ -180,6 +198,9 @@ def _keep(file: ProjectFile, built: Built, document: dict[str, Any]) -> None:
     ):  # what cannot be kept is found out again; a full disk is told above
         path.parent.mkdir(parents=True, exist_ok=True)
         fsio.write_text(path, json.dumps(document, ensure_ascii=False) + "\n")
+        kept = sorted(path.parent.glob("*.json"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
+        for old in kept[_KEPT:]:
+            old.unlink(missing_ok=True)
 
 
 def _kept_at(file: ProjectFile, built: Built) -> Path:

@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from epochal.core.errors import EpochalError, RunError
 from epochal.core.settings import Model, Project, parse_project, with_setting
-from epochal.data.protocol import Built, Head, OpenView, Proposal, ReadHead, View
-from epochal.project import trust
+from epochal.data.protocol import Built, Head, OpenView, Proposal, ReadHead, View, body_of
+from epochal.project.checkpoints import Checkpoint, turn
 from epochal.project.file import ProjectFile, create_project
 from epochal.project.runfile import RunSpec
 from epochal.review.view import ReviewView, read_view
 from epochal.runs import choose as run_choose
 from epochal.runs import control, launch
-from epochal.runs.resume import Way, resume
+from epochal.show import grouped
 from epochal.workbench import checking, operations
 from epochal.workbench.checking import Checked
 from epochal.workbench.evidence import asked_of, target_of
 
 
 if TYPE_CHECKING:
-    from epochal.journal.reduce import RunState
     from epochal.runs.state import RunInfo
     from epochal.workbench.evidence import Asked
     from epochal.workbench.session import Progress, Session
@@ -235,10 +234,7 @@ def measure(session: Session, *, again: bool = True) -> None:
         return run_choose.choose(
             file.folder,
             project,
-            snapshot_id=built.snapshot_id,
-            split_id=built.split_id,
-            inputs=built.inputs,
-            classes=built.classes,
+            body_of(built),
             report=report,
             cancelled=cancelled,
         )
@@ -296,9 +292,7 @@ def recall_choice(session: Session) -> None:
 
 def _recalled(file: ProjectFile, project: Project, built: Built) -> Mapping[str, Any] | None:
     """What an earlier trial said of this very data, if there was one."""
-    return run_choose.last_choice(
-        file.folder, project, snapshot_id=built.snapshot_id, split_id=built.split_id, inputs=built.inputs
-    )
+    return run_choose.last_choice(file.folder, project, body_of(built))
 
 
 def take_family(session: Session, family: str) -> bool:
@@ -344,7 +338,22 @@ def recall_check(session: Session) -> None:
         session.checked = Checked(document=document, project=session.project)
 
 
-def train(session: Session, *, accept_split: bool = False) -> None:
+def accept_split(session: Session) -> None:
+    """Hold out from now on the test rows that changed data give, then do what was asked for when that was found."""
+    file, again = session.file, session.again
+    if file is None:
+        return
+    cancelled = threading.Event()
+
+    def work(report: Progress) -> None:
+        operations.build(
+            session.data, file, tell=_teller(session), accept_split=True, report=report, cancelled=cancelled
+        )
+
+    session.background("split", "holding out the new test rows", work, lambda _: again(), cancelled=cancelled)
+
+
+def train(session: Session) -> None:
     """Prepare a run with the settings as they are and start its host."""
     file = session.file
     if file is None or _lacks_target(session):
@@ -353,9 +362,7 @@ def train(session: Session, *, accept_split: bool = False) -> None:
 
     def work(report: Progress) -> RunSpec:
         tell = _teller(session)
-        spec = operations.make_run(
-            session.data, file, tell=tell, accept_split=accept_split, report=report, cancelled=cancelled
-        )
+        spec = operations.make_run(session.data, file, tell=tell, report=report, cancelled=cancelled)
         report("starting the run's own process", None)
         launch.start(spec)
         return spec
@@ -390,39 +397,24 @@ def steer(session: Session, info: RunInfo, verb: str) -> None:
     session.background(verb, f"asking {asked}", lambda _r: control.send(info.folder, verb), done)
 
 
+def pin_checkpoint(session: Session, checkpoint: Checkpoint) -> None:
+    """Keep a checkpoint for ever, or let go of one that is pinned."""
+    step, pinned = grouped(checkpoint.step), checkpoint.pinned
+    kept = "is unpinned: it may give way to newer ones" if pinned else "is pinned: it is never deleted"
+
+    def done(there: bool) -> None:
+        if there:
+            session.tell(f"the checkpoint of step {step} {kept}")
+        else:
+            session.failed(RunError(f"the checkpoint of step {step} is gone", where=str(checkpoint.folder)))
+        session.look(fresh=True)
+
+    doing = f"{'unpinning' if pinned else 'pinning'} the checkpoint of step {step}"
+    session.background("pin", doing, lambda _r: turn(checkpoint), done)
+
+
 _ASKED = {"checkpoint": "write a checkpoint", "pin": "write a checkpoint that is kept"}
 """What a run is asked, in words."""
-
-
-REFUSALS: Mapping[str, tuple[Way, str, str]] = {
-    "resume-differs": ("anyway", "go on anyway", "not to the bit what it would have been; the chart marks the seam"),
-    "no-device": ("anyway", "go on anyway", "on what is here, not to the bit; the chart marks the seam"),
-    "no-checkpoint": ("from-start", "from the start", "begin this run again in its own folder"),
-}
-"""By the code of a refusal to resume: the other way to go on, and that in words."""
-
-
-def refusal_of(state: RunState | None) -> EpochalError | None:
-    """Why the run's last host would not go on, if that is how it ended."""
-    error = state.ended.error if state is not None and state.ended is not None else {}
-    if error.get("code") not in REFUSALS:
-        return None
-    return RunError(error.get("what", ""), where=error.get("where", ""), fix=error.get("fix", ""), code=error["code"])
-
-
-def go_on(session: Session, info: RunInfo, way: Way = "exactly") -> None:
-    """Resume a run in its own folder."""
-
-    def work(report: Progress) -> int:
-        trust.demand_same(info.spec)
-        operations.ensure_snapshot(session.data, info.spec, report)
-        return resume(info.folder, way=way)
-
-    session.background("resume", f"resuming run {info.spec.number}", work, _looked(session))
-
-
-def _looked(session: Session) -> Any:
-    return lambda _result: session.look(fresh=True)
 
 
 def open_test_set(session: Session, info: RunInfo) -> None:

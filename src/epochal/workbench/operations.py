@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from epochal.core.errors import EpochalError, RunError, SettingsError
 from epochal.core.settings import Model, Project, Source, parse_project, to_document, with_setting
 from epochal.core.steps import nearest
 from epochal.core.useless import refuse_useless, said_of_idle, without_idle
+from epochal.data import fingerprint
 from epochal.data.protocol import Build, Built, PreparePrediction, Proposal, Propose, WritePredictions, body_of
 from epochal.project import trust
 from epochal.project.discover import shipped_projects
@@ -29,8 +29,11 @@ from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import RunSpec, read_run
 from epochal.runs import choose as run_choose
 from epochal.runs import launch
-from epochal.runs.state import RunInfo, find_run, list_runs
+from epochal.runs.own import look_at_class
+from epochal.runs.state import RunInfo, find_run, list_runs, run_info
+from epochal.runs.unfit import refuse_unfit
 from epochal.workbench.data_client import DataClient
+from epochal.workbench.feeding import refuse_feed
 
 
 Report = Callable[[str, float | None], None]
@@ -165,7 +168,7 @@ def _take_back(paths: ProjectPaths, *, whole: bool) -> None:
 
     With `whole` the folder was made for it; else only what was put into it goes.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, fsio.NotSaved):
         if whole:
             fsio.remove_folder(paths.folder)
             return
@@ -269,10 +272,7 @@ def choose_family(
     choice = run_choose.choose(
         file.folder,
         project or file.project,
-        snapshot_id=built.snapshot_id,
-        split_id=built.split_id,
-        inputs=built.inputs,
-        classes=built.classes,
+        body_of(built),
         report=report,
     )
     base = file.project
@@ -305,10 +305,13 @@ def make_run(
     report: Report = quiet,
     cancelled: threading.Event | None = None,
     nodes: int = 1,
+    starts_here: bool = True,
 ) -> RunSpec:
     """Prepare a run: data up to date, family chosen, run.toml frozen. It is not started yet.
 
-    Raises SettingsError (code useless-setting) for settings that mean nothing.
+    A model of a person's own is read before, in a process of its own: what it is refused for is told before anything is
+    made; so is what this machine cannot do, unless the run starts elsewhere. Raises SettingsError (code useless-setting)
+    for settings that mean nothing.
     """
     if not file.project.columns.target:
         raise SettingsError(
@@ -319,8 +322,10 @@ def make_run(
         )
     wanted = file.project if adjust is None else adjust(file.project)
     launch.refuse_sharing(wanted, nodes)
-    refuse_useless(wanted)
+    refuse_useless(wanted, overrides=overrides or ())
     trust.demand(file.folder, wanted)
+    brings = look_at_class(file.folder, wanted, report=report, cancelled=cancelled)
+    refuse_useless(wanted, brings, overrides=overrides or ())
     if _same_rows(wanted, file.project):
         # What this run holds out is what the project holds out: recorded, so that changed data cannot move it unseen.
         recorded, built = build(client, file, tell=tell, accept_split=accept_split, report=report, cancelled=cancelled)
@@ -329,9 +334,18 @@ def make_run(
         project, built = build(
             client, file, tell=tell, project=wanted, accept_split=accept_split, report=report, cancelled=cancelled
         )
+    refuse_feed(file.folder, project, built)
     if not project.model.family:
         choose_family(file, built, tell=tell, project=project, report=report)
         project = taken(project, file.project.model)
+    if starts_here:
+        refuse_unfit(
+            file.folder,
+            project,
+            body_of(built),
+            report=report,
+            cancelled=cancelled,
+        )
     return launch.make_run(file.folder, project, body_of(built), overrides or {}, nodes=nodes)
 
 
@@ -349,9 +363,7 @@ def find_model(folder: Path, which: str | None = None) -> RunInfo:
         info = find_run(folder, which)
         if _has_model(info):
             return info
-        raise RunError(
-            f"run {info.name} is {info.status} and has no model yet", fix="let it finish, or name another run"
-        )
+        raise _without_model(info)
     models = [info for info in list_runs(folder) if _has_model(info)]
     if models:
         return next((info for info in models if info.status == "done"), models[0])
@@ -360,6 +372,18 @@ def find_model(folder: Path, which: str | None = None) -> RunInfo:
 
 def _has_model(info: RunInfo) -> bool:
     return (info.folder / "bundle" / "bundle.toml").is_file()
+
+
+def _without_model(info: RunInfo) -> RunError:
+    """That a run has no finished model, and which newest one has."""
+    folder = info.spec.project_folder
+    newest = next((other for other in list_runs(folder) if _has_model(other)), None)
+    fix = "let it finish" if info.alive else "train it to its end, or resume it"
+    if newest is not None:
+        fix += f"; the newest run with a model is {newest.spec.number}, {newest.name} ({newest.status})"
+    return RunError(
+        f"run {info.name} is {info.status} and has no finished model", where=str(info.folder), fix=fix, code="no-model"
+    )
 
 
 def ensure_snapshot(client: DataClient, spec: RunSpec, report: Report = quiet) -> None:
@@ -381,6 +405,15 @@ def ensure_snapshot(client: DataClient, spec: RunSpec, report: Report = quiet) -
         )
 
 
+def said_of_sources(spec: RunSpec) -> str:
+    """What a person is told when a run goes on whose sources have changed since; empty where none did."""
+    changed = fingerprint.changed(spec.project.sources, spec.project_folder)
+    if not changed:
+        return ""
+    listed = f"source {changed[0]} has" if len(changed) == 1 else f"sources {', '.join(changed)} have"
+    return f"{listed} changed, or gone, since run {spec.name} began; it goes on with the data it began with"
+
+
 def _demand_model(spec: RunSpec) -> None:
     """That the code a run's model is made of may run, when it is a person's own. Raises Untrusted."""
     if spec.code is not None:
@@ -388,10 +421,16 @@ def _demand_model(spec: RunSpec) -> None:
 
 
 def open_test_set(client: DataClient, run_folder: Path, report: Report = quiet) -> dict[str, Any]:
-    """Open the test set for a run: counted, predicted, judged, written to its report. Returns the `test --json` document."""
+    """Open the test set for a run: counted, predicted, judged, written to its report. Returns the `test --json` document.
+
+    Raises RunError (code no-model) for a run without a finished model, naming the newest that has one.
+    """
     from epochal.ship import client as ship_client
 
-    spec = read_run(run_folder)
+    info = run_info(run_folder)
+    if not _has_model(info):
+        raise _without_model(info)
+    spec = info.spec
     _demand_model(spec)
     ensure_snapshot(client, spec, report)
     return ship_client.test_run(spec, report)
@@ -404,20 +443,18 @@ def predict(client: DataClient, run_folder: Path, uri: str, path: Path, report: 
     spec = read_run(run_folder)
     _demand_model(spec)
     refuse_overwriting(path, spec.project_folder, spec.project, uri)
-    cache = ProjectPaths(spec.project_folder).cache
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="predict-", dir=cache) as scratch:
+    with fsio.scratch_folder(ProjectPaths(spec.project_folder).cache, "predict-") as scratch:
         client.ask(
             PreparePrediction(
                 folder=str(spec.project_folder),
                 document=to_document(spec.project),
                 uri=uri if _is_scheme(uri) else str(Path(uri).expanduser().absolute()),
                 inputs=spec.inputs,
-                into=scratch,
+                into=str(scratch),
                 types=ship_client.learnt_types(spec),
             ),
             progress=report,
         )
-        noted = ship_client.predict(spec, Path(scratch), report)
-        written = client.ask(WritePredictions(folder=scratch, path=str(path.absolute())), progress=report)
+        noted = ship_client.predict(spec, scratch, report)
+        written = client.ask(WritePredictions(folder=str(scratch), path=str(path.absolute())), progress=report)
     return {"rows": written["rows"], "path": str(path), "run": spec.name, **noted}

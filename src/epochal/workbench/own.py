@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from epochal.workbench.session import Session
 
 
+_ABOUT_CODE = frozenset({"untrusted", "code-changed"})
+"""Codes of errors that say that the code is not what was trusted."""
+
+
+def is_about_code(error: EpochalError | None) -> bool:
+    """Whether the error tells that the code is another than was seen; a look that failed tells nothing of it."""
+    return error is not None and error.error_code in _ABOUT_CODE
+
+
 def look(session: Session) -> None:
     """Learn, quietly and on a thread of its own, how the project's code stands; it comes under the topic "code"."""
     folder = session.folder

@@ -55,6 +55,16 @@ TRAIN: tuple[Command, ...] = (
         when="running",
     ),
     Command(
+        id="train.checkpoints",
+        title="checkpoints",
+        help="The run's checkpoints: step, value, size, age; which are the best, the last and pinned; p pins one.",
+        keys=("K",),
+        stages=("train",),
+        footer=13,
+        cli="checkpoint --list",
+        when="begun",
+    ),
+    Command(
         id="train.down",
         title="next run",
         help="Look at the run below.",

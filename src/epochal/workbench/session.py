@@ -44,7 +44,7 @@ Progress = Callable[[str, float | None], None]
 
 Listener = Callable[[str], None]
 """Told the topic that changed: project, job, runs, run, choice, check, code, ledger, problems, review, rows, notice,
-error."""
+error, refused."""
 
 NOTICE_SECONDS = 12.0
 """After these a notice yields to what to do next."""
@@ -59,6 +59,14 @@ class Job:
     fraction: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A run that could not go on as it was."""
+
+    info: RunInfo
+    error: EpochalError
+
+
 @dataclass
 class Session:
     """One person at one project."""
@@ -70,6 +78,8 @@ class Session:
     job: Job | None = None
     error: EpochalError | None = None
     """The last thing that went wrong; the screen shows it until the next intent."""
+    refused: Refused | None = None
+    """The last resume that was refused, for whoever asks what to do instead."""
     notice: str = ""
     """What was just done, in words; the screen shows it until the next key, or for some seconds."""
     warned: str = ""
@@ -102,6 +112,7 @@ class Session:
     """The run that is shown; the newest, if empty."""
     overlay_wanted: str = ""
     log_wanted: bool = False
+    checkpoints_wanted: bool = False
     _listeners: list[Listener] = field(default_factory=list)
     _client: DataClient | None = None
     _watcher: Watcher | None = None
@@ -114,6 +125,8 @@ class Session:
     """How many were begun; the newest is the one that is shown."""
     code: Standing | None = None
     """How the code of the project's own model stands, as last looked at; None before, or where there is none."""
+    again: Callable[[], None] = lambda: None
+    """Does once more what was asked for in the background and failed last."""
     measured: Asked | None = None
     """What the families were last tried on, or were about to be, since the project was opened."""
     vitals: Vitals | None = field(default_factory=Vitals)
@@ -246,9 +259,15 @@ class Session:
         if self._watcher is None:
             self._watcher = Watcher(self._deliver_seen, self.vitals)
             self._watcher.start()
-        self._watcher.ask(
-            Wish(folder=self.folder, run=self.run_wanted, overlay=self.overlay_wanted, log=self.log_wanted, fresh=fresh)
+        wish = Wish(
+            folder=self.folder,
+            run=self.run_wanted,
+            overlay=self.overlay_wanted,
+            log=self.log_wanted,
+            checkpoints=self.checkpoints_wanted,
+            fresh=fresh,
         )
+        self._watcher.ask(wish)
 
     def _deliver_seen(self, seen: Seen) -> None:
         self.deliver(lambda: self._saw(seen))
@@ -321,8 +340,11 @@ class Session:
         done: Callable[[T], None],
         *,
         cancelled: threading.Event | None = None,
+        failed: Callable[[EpochalError], None] | None = None,
     ) -> None:
-        """Run `work` on a thread of its own; `done` gets its result on the face's thread, errors go to `error`.
+        """Run `work` on a thread of its own; `done` gets its result on the face's thread, errors go to `failed` there.
+
+        Without `failed` they are shown and no more.
 
         Setting `cancelled` makes `work` end soon; with it, `cancel` can. What was under way and can be cancelled is:
         a person who starts something new waits for it alone.
@@ -338,6 +360,10 @@ class Session:
         def report(said: str, fraction: float | None = None) -> None:
             self.deliver(lambda: self._progress(number, Job(name=name, text=said or text, fraction=fraction)))
 
+        def fails(error: EpochalError) -> None:
+            self.again = lambda: self.background(name, text, work, done, cancelled=cancelled, failed=failed)
+            (failed or self.failed)(error)
+
         def run() -> None:
             try:
                 result = work(report)
@@ -346,7 +372,7 @@ class Session:
                 self.deliver(lambda: self._called_off(number, words))
             except EpochalError as error:
                 failure = error
-                self.deliver(lambda: self._ended(number, lambda: self.failed(failure)))
+                self.deliver(lambda: self._ended(number, lambda: fails(failure)))
             except Exception as error:  # noqa: BLE001 - an edge: a thread has no caller to raise to
                 unexpected = EpochalError(
                     f"something unforeseen happened: {error!r}",

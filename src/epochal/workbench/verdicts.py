@@ -109,6 +109,13 @@ def _overfit(found: Mapping[str, Any]) -> Verdict:
     def left(reached: float | None) -> float:
         return float("inf") if reached is None else (reached - floor) / room
 
+    if found["why_not"] and loss is None:
+        return told(
+            "error",
+            f"the loss of {rows} rows leaves the finite numbers after {count(steps)} steps",
+            "[model] module",
+            "look at the model's loss for a division by zero, or a root or logarithm of zero; then at the learning rate",
+        )
     if found["why_not"]:
         return told("unsaid", f"no comparison: {found['why_not']}")
     if guess <= 0:
@@ -158,6 +165,8 @@ def _rate(found: Mapping[str, Any]) -> Verdict:
     too_high = highest is not None and in_force >= highest
     if suggested is None:
         cut = "time was up" if found["cut_short"] else "the loss never fell clearly at any rate"
+        if found["not_finite"] is not None:
+            cut = f"the loss left the finite numbers at {_number(found['not_finite'])}"
         if not too_high:
             return Verdict(
                 name=name, title=title, severity="unsaid", what=f"{now} in force; nothing suggested, as {cut}"
@@ -204,6 +213,17 @@ def _size(found: Mapping[str, Any], project: Project) -> Verdict:
     in_force, suggested = found["in_force"], found["suggested"]
     if found["why_not"]:
         return Verdict(name=name, title=title, severity="unsaid", what=f"no test: {found['why_not']}")
+    if found["not_finite"] is not None:
+        size, steps = found["not_finite"]
+        return Verdict(
+            name=name,
+            title=title,
+            severity="error",
+            code="loss-not-finite",
+            where="[train], [model]",
+            what=f"learning from batches of {size} rows, the loss leaves the finite numbers after {count(steps)} steps",
+            fix="lower train.learning_rate, or look at a loss of your own and for extreme values in the data pane",
+        )
     speeds = {int(size): float(speed) for size, speed in found["throughput"]}
     if suggested is None:
         return Verdict(

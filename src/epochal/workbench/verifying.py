@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from epochal.core.errors import RunError
 from epochal.core.settings import Project
+from epochal.core.useless import refuse_useless
 from epochal.data.protocol import body_of
 from epochal.project import trust
 from epochal.project.file import ProjectFile
 from epochal.runs.equality import Verification, refuse_stops
+from epochal.runs.own import look_at_class
 from epochal.runs.verify import verify_resume
 from epochal.workbench import operations
 from epochal.workbench.data_client import DataClient
+from epochal.workbench.feeding import refuse_feed
 
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ def verify(
     *,
     tell: operations.Tell,
     adjust: Callable[[Project], Project] | None = None,
+    overrides: Collection[str] = (),
     steps: int | None = None,
     at: Sequence[int] = (),
     report: operations.Report = operations.quiet,
@@ -34,7 +38,7 @@ def verify(
 ) -> Verification:
     """Build the data and compare runs that are stopped and resumed with one that is not.
 
-    `adjust` are settings for this alone. Raises EpochalError as a run would, Cancelled once `cancelled` is set.
+    `adjust` are settings for this alone, `overrides` their dotted paths. Raises EpochalError as a run would, Cancelled once `cancelled` is set.
     """
     refuse_stops(at, steps)
     wanted = file.project if adjust is None else adjust(file.project)
@@ -45,8 +49,12 @@ def verify(
             fix="verify it with --set train.devices=auto; ranks go the same way, each with its own random state",
             code="one-device",
         )
+    refuse_useless(wanted, overrides=overrides)
     trust.demand(file.folder, wanted)
+    brings = look_at_class(file.folder, wanted, report=report, cancelled=cancelled)
+    refuse_useless(wanted, brings, overrides=overrides)
     project, built = operations.build(client, file, tell=tell, project=wanted, report=report, cancelled=cancelled)
+    refuse_feed(file.folder, project, built)
     return verify_resume(file.folder, project, body_of(built), steps=steps, at=at, report=report, cancelled=cancelled)
 
 
@@ -73,15 +81,23 @@ def rows_of(result: Verification) -> list[tuple[str, str, str]]:
 
 def said_of(result: Verification) -> list[str]:
     """What was done, in lines for a person."""
-    epochs = f"{result.steps / result.steps_per_epoch:.3g} epochs"
     unit = "rounds" if result.family == "trees" else "steps"
     threads = "1 thread" if result.threads == 1 else f"{result.threads} threads"
-    far = f"{result.steps} of {result.total_steps} {unit}" + ("" if result.steps_per_epoch == 1 else f" ({epochs})")
+    far = f"{result.steps - result.begins} of {result.total_steps} {unit}"
+    if result.steps_per_epoch > 1 and not result.begins:
+        far += f" ({result.steps / result.steps_per_epoch:.3g} epochs)"
     device = "the CPU" if result.device == "cpu" else result.device
     how = f"{threads}, {result.precision}, {result.mode} mode"
     lines = [f"{result.family}, {result.task}: {far} on {device}, {how}, compared in {result.seconds:.0f} s"]
     if result.mode == "fast":
         lines.append("fast mode promises no equality")
+    if result.begins:
+        lines.append(
+            f"an epoch has {result.steps_per_epoch} steps: to come to its end soon, each way begins after step "
+            f"{result.begins}, with the weights of a beginning"
+        )
+    if not result.evaluations:
+        lines.append("no evaluation lies within these steps: nothing is said of one, nor of the best weights")
     lines.append("1  without a stop")
     for number, way in enumerate(result.ways, 2):
         stops = ", then ".join(f"at step {stop.step} ({stop.where})" for stop in way.stops)

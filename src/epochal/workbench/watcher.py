@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epochal.project.checkpoints import Checkpoint, checkpoints_of
 from epochal.runs.follow import Follower, baselines_of, log_lines
 from epochal.runs.state import RunInfo, list_runs, run_folders
 
@@ -33,6 +34,7 @@ class Wish:
     overlay: str = ""
     """Another run whose curve is laid over; none, if empty."""
     log: bool = False
+    checkpoints: bool = False
     fresh: bool = False
     """Whether the list of runs is to be read even if it was just read."""
 
@@ -49,6 +51,8 @@ class Seen:
     behind: bool = False
     """Whether there is more to see at once of what is shown."""
     log: tuple[str, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] | None = None
+    """Of the run shown, the oldest first; None where they are not wished for."""
     tested: bool = False
     """Whether the test set was opened for the run shown."""
     machine: str = ""
@@ -121,6 +125,7 @@ class Watcher(threading.Thread):
             overlay=overlaid,
             behind=behind,
             log=tuple(log_lines(info.folder)) if info and wish.log else (),
+            checkpoints=tuple(checkpoints_of(info.folder)) if info and wish.checkpoints else None,
             tested=info is not None and (info.folder / "report" / "view.json").exists(),
             machine=self._machine(listed_at),
             listed_at=listed_at,

@@ -13,15 +13,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
+from epochal.core.errors import RunError
 from epochal.train import seeds
-from epochal.train.batch import piece
+from epochal.train.batch import Batch, piece
 from epochal.train.families.networks import NETWORKS
 from epochal.train.feed import MemoryFeed, MemoryRows, num_batches
 from epochal.train.gradient import GradientLearner
 from epochal.train.network import Shape
 from epochal.train.objective import Target
-from epochal.train.state import Plan
+from epochal.train.own.model import OwnNetwork
+from epochal.train.own.spec import Spec
+from epochal.train.state import Plan, TrainState, advance, judge
 from epochal.train.team import SOLO, Team, join, leave
 
 
@@ -53,10 +58,37 @@ class Case:
     weights: tuple[float, ...] = ()
     regression: bool = False
     changes: Mapping[str, Any] = field(default_factory=dict)
+    own: bool = False
+    """Of a person's own model, with a loss of its own."""
     broken: int | None = None
     """A row with a number that is none."""
 
 
+class Own(nn.Module):
+    """A weight that takes part in the loss alone, and one that takes part in nothing."""
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self.last = nn.Linear(numbers, CLASSES)
+        self.temperature, self.idle = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(3))
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.last(batch["numbers"])
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        usual = functional.cross_entropy(output * self.temperature, batch["target"])
+        return usual + 0.01 * self.last.weight.square().sum()
+
+
+OWN_SPEC = Spec(
+    task="classification",
+    outputs=CLASSES,
+    classes=("a", "b", "c"),
+    inputs=(),
+    numbers=5,
+    cardinalities=(5, 5),
+    folder=Path(),
+)
 TABM = {"width": 16, "depth": 1, "dropout": 0.0, "members": 3, "embeddings": "none"}
 CASES = {
     "a network": Case(),
@@ -71,6 +103,8 @@ CASES = {
     "that meets what is no number": Case(broken=200),
     "a linear model": Case(family="linear", options={"l2": "auto"}),
     "a linear model of categories": Case(family="linear", options={"l2": "auto"}, numbers=0),
+    "of one's own": Case(own=True),
+    "of one's own, in pieces": Case(own=True, changes={"accumulate": 4, "ema": 0.9}),
     "an ensemble": Case(family="tabm", options=TABM),
     "an ensemble with class weights": Case(family="tabm", options=TABM, weights=(0.2, 1.0, 3.0)),
 }
@@ -95,15 +129,18 @@ def make(case: Case, team: Team = SOLO) -> GradientLearner:
     seeds.seed_torch(0, "weights")
     train, judged = rows(case, ROWS, 1), rows(case, 101, 2)
     weights = torch.tensor(case.weights) if case.weights else None
+    own = OwnNetwork(Own(case.numbers), OWN_SPEC, Path()) if case.own else None
     return GradientLearner(
-        module=NETWORKS[case.family].build(shape, case.options, {}),
+        module=own or NETWORKS[case.family].build(shape, case.options, {}),
         plan=plan,
         target=Target(task="regression" if case.regression else "classification", weights=weights),
         feed=MemoryFeed(train, lambda epoch: seeds.order(0, epoch, ROWS), num_batches(ROWS, plan.batch_size)),
-        validation=MemoryRows(piece(judged, *team.part(101))),
+        validation=MemoryRows(judged if own else piece(judged, *team.part(101))),
         device=torch.device("cpu"),
+        own_loss=None if own is None else own.own_loss,
+        foreign=own is not None,
         team=team,
-        judged_by_parts=team.size > 1,
+        judged_by_parts=team.size > 1 and own is None,
     )
 
 
@@ -120,6 +157,63 @@ def outcomes(team: Team = SOLO) -> Iterator[tuple[str, np.ndarray]]:
         yield f"{name}: answers", np.append(evaluation.prediction.ravel(), evaluation.loss)
 
 
+class Drawing(nn.Module):
+    """Draws when it is judged, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(5, CLASSES)
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.last(functional.dropout(batch["numbers"], 0.3, training=True))
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        return functional.cross_entropy(output, batch["target"])
+
+
+def judged_alike(team: Team) -> list[float]:
+    """What this rank keeps of the judgements of so few rows that it is mostly the loss which tells better from worse."""
+    plan = replace(PLAN, schedule="plateau", patience=9, epochs=30)
+    seeds.seed_all(0, "weights")
+    network = OwnNetwork(Drawing(), OWN_SPEC, Path())
+    train, few = rows(Case(), ROWS, 1), rows(Case(), 3, 2)
+    seeds.seed_all(0, "steps", team.rank)
+    learner = GradientLearner(
+        module=network,
+        plan=plan,
+        target=Target(task="classification"),
+        feed=MemoryFeed(train, lambda epoch: seeds.order(0, epoch, ROWS), num_batches(ROWS, plan.batch_size)),
+        validation=MemoryRows(few),
+        device=torch.device("cpu"),
+        own_loss=network.own_loss,
+        foreign=True,
+        team=team,
+    )
+    state = TrainState(learner=learner, plan=plan, metric="accuracy")
+    while learner.step < learner.total_steps:
+        advance(state, state.steps_to_evaluation)
+        judge(state, "classification", few["target"].numpy(), 0, team)
+    kept = state.counters
+    return [
+        float(kept.best_step),
+        kept.best_loss,
+        kept.without_better,
+        learner.rate_factor,
+        float(network.model.last.bias[0]),
+    ]
+
+
+def refused(team: Team) -> str:
+    """By which code a batch is refused that has no row for each rank."""
+    learner = make(Case(), team)
+    learner._feed = MemoryFeed(rows(Case(), 3, 1), lambda _epoch: np.arange(3), 3)
+    try:
+        learner.advance(1)
+    except RunError as error:
+        return error.error_code
+    return ""
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     found = join()
@@ -127,6 +221,9 @@ if __name__ == "__main__":
     # Every rank must hold the same weights to the bit, or they drift apart.
     mine = np.concatenate([v for k, v in told.items() if k.endswith("weights")]).tobytes()
     assert set(found.said_by_all(mine)) == {mine}
+    kept = repr(judged_alike(found)).encode()
+    assert set(found.said_by_all(kept)) == {kept}
+    refusal = refused(found)
     if found.first:
-        np.savez(Path(sys.argv[1]), **told)
+        np.savez(Path(sys.argv[1]), **told, refusal=np.array(refusal))
     leave()

@@ -6,10 +6,12 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from epochal.project.checkpoints import newest_checkpoint
+from epochal.project import checkpoints
+from epochal.project.checkpoints import is_whole, newest_checkpoint, read_checkpoint, where_to_go_on
 from epochal.train.checkpoint import BadCheckpoint, load_checkpoint, save_checkpoint
 from epochal.train.make import make_learner, prepare
 from epochal.train.plan import draft_plan
@@ -49,6 +51,27 @@ def start(spec_of, blobs, family, small):
 
 def hashes(folder):
     return json.loads((folder / "manifest.json").read_text())["files"]
+
+
+class TestJudgingAgain:
+    @pytest.mark.parametrize("weights", ["none", "balanced", None])
+    def test_says_the_same_before_a_further_step_is_taken(self, *, spec_of, blobs, line, family, small, weights):
+        if weights is None:
+            asked = {"table": line(), "target": "y", "task": "regression", "train": {"epochs": 4}}
+        else:
+            asked = {"table": blobs(), "target": "label", "train": {"epochs": 4, "class_weights": weights}}
+        spec = spec_of(**asked, family=family, options=small)
+        prepared = prepare(read_training(spec))
+        plan = draft_plan(spec.project, family, prepared)
+        saved, loaded = (make_learner(prepared, family, plan).learner for _ in range(2))
+        saved.advance(3)
+        (spec.folder / "saved").mkdir()
+        saved.save(spec.folder / "saved")
+        loaded.load(spec.folder / "saved")
+        before, after = saved.evaluate(), loaded.evaluate()
+
+        assert after.loss == pytest.approx(before.loss, rel=1e-9)
+        np.testing.assert_allclose(after.prediction, before.prediction, rtol=1e-9)
 
 
 class TestResuming:
@@ -146,11 +169,15 @@ class TestAFolder:
             {**good, "files": outside},
             {**good, "belongs": None},
             {k: v for k, v in good.items() if k != "counters"},
+            *({**good, "epoch": value} for value in (None, "2", True, [], 10**400)),
+            *({**good, "value": value} for value in ("0.9", False, {}, 10**400)),
+            *({**good, "step": value} for value in (None, "2", 2.5, True)),
             [good],
         ):
             manifest.write_text(json.dumps(wrong))
 
             assert newest_checkpoint(folder) == older.folder
+            assert where_to_go_on(folder, [1, 2]).checkpoint.folder == older.folder
 
     def test_of_more_steps_is_newer_however_long_its_number(self, start):
         folder, fresh, go = start
@@ -161,6 +188,27 @@ class TestAFolder:
             shutil.copytree(saved, saved.with_name(f"step-{steps:08d}"))
 
         assert newest_checkpoint(folder).name == "step-100000000"
+
+    def test_of_a_step_that_is_there_already_takes_its_place_and_keeps_its_pin(self, start):
+        """As after a resume from before it with other settings: what is told to be saved is what is saved."""
+        folder, fresh, go = start
+        state = fresh()
+        go(state, 1)
+        older = save_checkpoint(folder, state, DATA)
+        go(state, 1)
+        state.counters.last_train_loss = float("inf")
+        stale = save_checkpoint(folder, state, DATA, pinned=True)
+        other = fresh()
+        load_checkpoint(older.folder, other, DATA)
+        other.counters.seconds = 77.0
+        go(other, 1)
+        saved = save_checkpoint(folder, other, DATA)
+        found = read_checkpoint(saved.folder)
+
+        assert (stale.folder, stale.healthy) == (saved.folder, False)
+        assert (saved.healthy, found.healthy, found.counters["seconds"]) == (True, True, 77.0)
+        assert is_whole(saved.folder)
+        assert found.pinned
 
     def test_that_is_damaged_is_not_kept_in_the_place_of_a_whole_one(self, start):
         folder, fresh, go = start
@@ -173,3 +221,30 @@ class TestAFolder:
         save_checkpoint(folder, state, DATA)
 
         assert [p.name for p in sorted((folder / "checkpoints").iterdir())] == ["step-00000001", "step-00000003"]
+
+    def test_that_is_pinned_while_it_is_being_rotated_out_stays(self, start, monkeypatch):
+        """A pin that was acknowledged holds, whenever it came: here just before the folder is renamed."""
+        folder, fresh, go = start
+        state = fresh()
+        first = folder / "checkpoints" / "step-00000001"
+        rename = type(first).rename
+
+        def pinned_first(path, target):
+            if path == first:
+                checkpoints.pin(first)
+            return rename(path, target)
+
+        go(state, 1)
+        save_checkpoint(folder, state, DATA)
+        monkeypatch.setattr(type(first), "rename", pinned_first)
+        for _ in range(3):
+            go(state, 1)
+            save_checkpoint(folder, state, DATA)
+
+        assert checkpoints.is_whole(first)
+        assert checkpoints.read_checkpoint(first).pinned
+        assert [p.name for p in sorted((folder / "checkpoints").iterdir())] == [
+            "step-00000001",
+            "step-00000003",
+            "step-00000004",
+        ]

@@ -9,10 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from epochal.core.events import EpochDone
 from epochal.core.settings import parse_project, to_document
 from epochal.host import plain
+from epochal.project.checkpoints import checkpoints_of
 from epochal.train.checks.overfit import overfit
 from epochal.train.checks.rates import range_test
 from epochal.train.checks.sizes import largest_that_fits, size_test
@@ -24,6 +26,15 @@ from epochal.train.plan import draft_plan
 from epochal.train.rows import read_training
 from epochal.train.trial import try_training
 from epochal.workbench.verdicts import verdicts
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As a check computes; on a busy machine several threads wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def subject_of(spec):
@@ -242,6 +253,11 @@ def said(spec):
     return {v.name: v for v in verdicts(plain(tried(spec).checks), spec.project)}
 
 
+def stood(folder):
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 class TestATrial:
     def test_tells_what_a_run_costs_and_what_the_checks_found(self, spec_of, blobs, family, small):
         heard = []
@@ -249,10 +265,23 @@ class TestATrial:
         found = tried(spec, report=lambda text, share: heard.append((text, share)))
 
         assert found.healthy
-        assert found.disk_bytes == 4 * found.checkpoint_bytes + found.bundle_bytes
+        assert found.disk_bytes > 4 * found.checkpoint_bytes + found.bundle_bytes
         assert set(found.checks.seconds) == {"untrained_loss", "overfit", "learning_rate", "batch_size"}
         assert sum(found.checks.seconds.values()) < 30
         assert [share for _, share in heard] == sorted(share for _, share in heard)
+
+    def test_knows_about_what_will_stand_on_disk(self, spec_of, blobs, family, small):
+        spec = spec_of(blobs(2000), target="label", family=family, options=small, train={"epochs": 20})
+        found = tried(spec, probes=False)
+        list(fit(spec, tuple))
+
+        checkpoints = [stood(c.folder) for c in checkpoints_of(spec.folder)]
+        baselines = stood(spec.folder / "checkpoints" / "baselines")
+        # Of trees nobody knows how many leaves they will have: at most as many as they may.
+        most = 2.0 if family == "trees" else 1.3
+        assert 0.7 < found.checkpoint_bytes / max(checkpoints) < most
+        assert 0.7 < found.bundle_bytes / stood(spec.folder / "bundle") < most
+        assert sum(checkpoints) + baselines + stood(spec.folder / "bundle") < 1.3 * found.disk_bytes
 
     def test_leaves_the_checks_out_where_they_are_not_asked_for(self, spec_of, blobs):
         assert tried(spec_of(blobs(), target="label"), probes=False).checks is None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import resource
 from itertools import count, pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from epochal.core.events import (
@@ -13,11 +17,14 @@ from epochal.core.events import (
     CheckpointSaved,
     EpochDone,
     Noticed,
+    PhaseStarted,
     Resumed,
     RunEnded,
     StepsDone,
     TrainingStarted,
+    Waiting,
 )
+from epochal.fsio import NotSaved
 from epochal.project.checkpoints import newest_checkpoint
 from epochal.project.runfile import read_run
 from epochal.train.bundle import load_bundle
@@ -207,6 +214,31 @@ class TestAStop:
         assert (events[-1].state, events[-1].reason) == ("stopped", "3 checkpoints in a row could not be written")
         assert load_bundle(spec.folder / "bundle").facts["best_step"] == events[-1].best_step
 
+    def test_never_goes_into_the_folder_of_another_run_that_took_the_place(self, spec_of, blobs):
+        spec = spec_of(blobs(), target="label", train={"epochs": 1000, "patience": 1000})
+        other = spec.folder / "checkpoints" / "step-00000003"
+        events = []
+        for event in fit(spec, lambda: ("checkpoint",)):
+            events.append(event)
+            if isinstance(event, TrainingStarted):
+                spec.folder.rename(spec.folder.with_name("moved"))
+                other.mkdir(parents=True)
+
+        assert {e.code for e in events if isinstance(e, Noticed)} >= {"not-saved"}
+        assert [p.name for p in spec.folder.rglob("*")] == ["checkpoints", other.name]
+
+    def test_nor_does_the_model_when_the_run_was_moved_before_it_was_kept(self, spec_of, blobs):
+        spec = spec_of(blobs(), target="label", train={"epochs": 2})
+        training = fit(spec, nothing)
+        for event in training:
+            if isinstance(event, PhaseStarted) and event.name == "finishing":
+                spec.folder.rename(spec.folder.with_name("moved"))
+                break
+
+        with pytest.raises(NotSaved, match="moved or deleted"):
+            list(training)
+        assert not spec.folder.exists()
+
     def test_tells_every_step_before_the_checkpoint_that_holds_it(self, spec_of, blobs, family, small):
         spec = spec_of(blobs(), target="label", family=family, options=small, train={"epochs": 20})
         told = 0
@@ -229,6 +261,33 @@ class TestAnotherStart:
         assert end.state == "done"
         assert (broken.folder / "bundle" / weights).read_bytes() == (whole.folder / "bundle" / weights).read_bytes()
 
+    def test_that_cannot_keep_its_model_lets_the_earlier_one_stand(self, spec_of, blobs, monkeypatch):
+        spec = spec_of(blobs(), target="label", train={"epochs": 40, "patience": 99})
+        stopped(spec, 1)
+        before = load_bundle(spec.folder / "bundle").facts
+        rename = Path.rename
+
+        def refused(path, target):
+            if path.name.startswith(".bundle."):
+                raise PermissionError(errno.EACCES, "Permission denied")
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "rename", refused)
+        with pytest.raises(NotSaved):
+            list(fit(read_run(spec.folder), nothing))
+
+        assert load_bundle(spec.folder / "bundle").facts == before
+        assert not list(spec.folder.glob(".*.bundle.*"))
+
+    def test_clears_what_one_that_was_killed_left_of_its_model(self, spec_of, blobs):
+        spec = spec_of(blobs(), target="label", train={"epochs": 2})
+        for name in (".bundle.0123456789ab.tmp", ".trash.bundle.0123456789ab.tmp"):
+            (spec.folder / name).mkdir()
+        list(fit(spec, nothing))
+
+        assert not list(spec.folder.glob(".*"))
+        assert load_bundle(spec.folder / "bundle").facts["run"] == spec.name
+
     def test_without_a_checkpoint_begins_again_and_says_so(self, spec_of, blobs):
         spec = spec_of(blobs(), target="label", train={"epochs": 5})
         for event in fit(spec, nothing):
@@ -237,6 +296,95 @@ class TestAnotherStart:
         resumed = next(e for e in fit(read_run(spec.folder), nothing) if isinstance(e, Resumed))
 
         assert (resumed.from_step, resumed.folder) == (0, "")
+
+
+class TestARunThatEndedAndWasKilledBeforeItsModelWasKept:
+    ENDS = (
+        {"epochs": 6, "patience": 99},
+        {"epochs": 400, "patience": 2, "learning_rate": 0.05},
+        {"epochs": 100_000, "patience": 100_000, "time_limit": "0.3 s"},
+    )
+
+    @pytest.mark.parametrize("train", ENDS, ids=("all steps", "patience", "time limit"))
+    def test_ends_where_it_ended_when_it_is_resumed(self, spec_of, blobs, family, small, train):
+        options = {**small, "rounds": 6 if "time_limit" not in train else 100_000} if family == "trees" else small
+        spec = spec_of(blobs(), target="label", family=family, options=options, train=train)
+        first = list(until_finishing(spec))
+        saved = [e for e in first if isinstance(e, CheckpointSaved)][-1]
+        again = list(fit(read_run(spec.folder), nothing))
+
+        assert not any(isinstance(e, (StepsDone, EpochDone, CheckpointSaved)) for e in again)
+        assert (again[-1].state, again[-1].steps) == ("done", saved.step)
+        assert again[-1].best_step == max((e.step for e in first if isinstance(e, EpochDone) and e.best), default=None)
+
+    @pytest.mark.parametrize("train", ENDS[:2], ids=("all steps", "patience"))
+    def test_keeps_the_bundle_and_the_words_of_the_uninterrupted_one(self, spec_of, blobs, family, small, train):
+        options = {**small, "rounds": 40} if family == "trees" else small
+        settings = {"target": "label", "family": family, "options": options, "train": train}
+        whole, broken = spec_of(blobs(), **settings), spec_of(blobs(), **settings, number=2)
+        straight = list(fit(whole, nothing))[-1]
+        list(until_finishing(broken))
+        resumed = list(fit(read_run(broken.folder), nothing))[-1]
+        learnt = ("model.txt" if family == "trees" else "model.safetensors", "validation.parquet")
+
+        assert (resumed.reason, resumed.best_value) == (straight.reason, straight.best_value)
+        for name in learnt:
+            assert (broken.folder / "bundle" / name).read_bytes() == (whole.folder / "bundle" / name).read_bytes()
+
+    def test_is_so_too_when_no_tree_can_be_grown_any_more(self, spec_of, blobs):
+        options = {"rounds": 500, "min_leaf": 90}
+        spec = spec_of(blobs(), target="label", family="trees", options=options, train={"patience": 500})
+        first = list(until_finishing(spec))
+        judged = [e.step for e in first if isinstance(e, EpochDone)]
+        again = list(fit(read_run(spec.folder), nothing))
+
+        assert judged == sorted(set(judged))
+        assert len(judged) < 500
+        assert not any(isinstance(e, (StepsDone, EpochDone)) for e in again)
+        assert again[-1].steps == judged[-1]
+
+
+@pytest.mark.parametrize("memory", ["auto", "600 kB"], ids=["in memory", "in blocks"])
+@pytest.mark.parametrize("target", ["label", "y"])
+def test_trees_are_kept_and_said_of_the_validation_rows_as_they_were_best(spec_of, held_out, memory, target):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4000, 3))
+    y = x[:, 0] + rng.normal(scale=2.0, size=4000)
+    table = pa.table(
+        {"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], target: y if target == "y" else np.where(y > 0, "no", "yes")}
+    )
+    options = {"rounds": 60}
+    spec = spec_of(
+        table,
+        target=target,
+        task="regression" if target == "y" else "classification",
+        family="trees",
+        options=options,
+        train={"memory": memory, "patience": 500, "learning_rate": 0.5},
+    )
+    end = list(fit(spec, nothing))[-1]
+    kept = pq.read_table(spec.folder / "bundle" / "validation.parquet")
+    bundle = load_bundle(spec.folder / "bundle")
+    rows = held_out(spec, "validation")
+    said = bundle.predict(rows.inputs)
+
+    assert (end.state, end.steps) == ("done", 60)
+    assert end.best_step < 50
+    if target == "y":
+        assert kept["prediction"].to_numpy() == pytest.approx(said.values, rel=1e-9)
+        residuals = np.abs(rows.target - said.values)
+        assert np.mean(residuals <= bundle.half_width) == pytest.approx(0.9, abs=0.01)
+        assert np.sqrt(np.mean(residuals**2)) == pytest.approx(end.best_value, rel=1e-9)
+    else:
+        assert kept["probability_yes"].to_numpy() == pytest.approx(said.probabilities[:, 1], rel=1e-9)
+
+
+def until_finishing(spec):
+    """What a run says until all that is left is to keep its model; there it is killed."""
+    for event in fit(spec, nothing):
+        if isinstance(event, PhaseStarted) and event.name == "finishing":
+            return
+        yield event
 
 
 def stopped(spec, windows):
@@ -250,3 +398,52 @@ def stopped(spec, windows):
     for event in fit(spec, poll):
         events.append(event)  # noqa: PERF402 - the requests look at what was said so far
     return events
+
+
+class TestAFullDisk:
+    """Simulated by the size a file may have here, which the system refuses in the same way."""
+
+    @pytest.fixture(autouse=True)
+    def soon(self, monkeypatch):
+        monkeypatch.setattr("epochal.train.room.RETRY_SECONDS", 0.1)
+
+    @pytest.fixture
+    def limit(self):
+        """A function that lets files grow to so many bytes at most, or as far as before."""
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+        def to(size=None):
+            resource.setrlimit(resource.RLIMIT_FSIZE, before if size is None else (size, before[1]))
+
+        yield to
+        to()
+
+    def test_before_the_first_step_is_waited_for_like_later_ones(self, spec_of, blobs, limit):
+        spec = spec_of(blobs(), target="label", family="linear", train={"epochs": 2})
+        waited = []
+        for event in fit(spec, nothing):
+            if isinstance(event, PhaseStarted) and event.name in {"baselines", "probing"}:
+                limit(200)
+            elif isinstance(event, Waiting):
+                waited.append(event.why)
+                limit()
+        end = event
+
+        assert end.state == "done"
+        assert [why.partition(" was not saved")[0] for why in waited] == [
+            "what the model is compared with",
+            "the plan of the run",
+        ]
+
+    @pytest.mark.parametrize("phase", ["baselines", "probing"])
+    def test_before_the_first_step_does_not_keep_a_stop_waiting(self, spec_of, blobs, limit, phase):
+        spec = spec_of(blobs(), target="label", family="linear", train={"epochs": 2})
+        asked = []
+        for event in fit(spec, lambda: asked):
+            if isinstance(event, PhaseStarted) and event.name == phase:
+                limit(200)
+            elif isinstance(event, Waiting):
+                asked.append("stop")
+        end = event
+
+        assert (end.state, end.reason) == ("stopped", "stopped before the first step; there is nothing to keep")

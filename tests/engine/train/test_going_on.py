@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,15 +17,18 @@ from epochal.core.errors import RunError
 from epochal.core.events import CheckpointSaved, Noticed, Resumed, RunEnded, StepsDone, TrainingStarted
 from epochal.journal.append import JournalWriter
 from epochal.project import checkpoints
-from epochal.project.checkpoints import best_of, checkpoints_of, newest_checkpoint
+from epochal.project.checkpoints import best_of, checkpoints_of, is_whole, newest_checkpoint
 from epochal.project.exact import facts_of
 from epochal.project.runfile import read_run, write_run
-from epochal.runs.resume import resume
+from epochal.runs.keeper import Keeper
+from epochal.runs.resume import refuse_resume, resume
+from epochal.runs.state import run_info
 from epochal.train.checkpoint import BadCheckpoint, load_checkpoint, save_checkpoint
 from epochal.train.fit import fit
 from epochal.train.make import dense_rows, make_learner, prepare
 from epochal.train.plan import draft_plan
 from epochal.train.rows import read_training
+from epochal.train.seeds import order
 from epochal.train.state import TrainState, advance
 
 
@@ -68,6 +73,21 @@ def change_facts(spec, **facts):
         manifest = json.loads(path.read_text())
         manifest["facts"] |= facts
         path.write_text(json.dumps(manifest))
+
+
+def test_a_checkpoint_that_its_host_was_killed_in_the_middle_of_replacing_is_gone_on_from(spec):
+    """It stands aside for the moment in which another takes its place."""
+    stopped(spec)
+    last = checkpoints_of(spec.folder)[-1].folder
+    for checkpoint in checkpoints_of(spec.folder)[:-1]:
+        shutil.rmtree(checkpoint.folder)
+    last.rename(last.with_name(f".old.{last.name}.0123456789ab.tmp"))
+
+    refuse_resume(run_info(spec.folder))
+    assert is_whole(last)
+    last.rename(last.with_name(f".old.{last.name}.0123456789ab.tmp"))
+    Keeper(spec.folder, "host").release()
+    assert is_whole(last)
 
 
 class TestAResumeThatCannotMatch:
@@ -237,10 +257,57 @@ class TestARunThatDiverges:
         assert end.state == "diverged"
         assert newest_checkpoint(spec.folder).name == f"step-{saved[-1].step:08d}"
         assert f"the last healthy checkpoint is of step {saved[-1].step}" in end.reason
+        assert "a lower learning rate may help" in end.reason
         again = list(fit(read_run(spec.folder), tuple))
         assert next(e for e in again if isinstance(e, Resumed)).from_step == saved[-1].step
         assert again[-1].state == "done"
         assert np.isfinite([e.loss for e in again if isinstance(e, StepsDone)]).all()
+
+    def test_after_some_steps_and_before_its_first_checkpoint_keeps_what_it_had_learnt(
+        self, spec_of, blobs, monkeypatch
+    ):
+        spec = spec_of(blobs(), target="label", family="mlp", options={"width": 8}, train={"epochs": 60})
+        rows = []
+        monkeypatch.setattr("epochal.train.begin.dense_rows", lambda given: rows.append(dense_rows(given)) or rows[-1])
+        for event in fit(spec, tuple):
+            if isinstance(event, TrainingStarted):
+                rows[-1].train.numbers[order(0, 0, len(rows[-1].train.numbers))[-1], 0] = np.inf  # in the last batch
+
+        assert event.state == "diverged"
+        assert event.steps > 0
+        assert newest_checkpoint(spec.folder).name == f"step-{event.steps:08d}"
+        assert f"the last healthy checkpoint is of step {event.steps}" in event.reason
+        again = list(fit(read_run(spec.folder), tuple))
+        assert next(e for e in again if isinstance(e, Resumed)).from_step == event.steps
+        assert again[-1].state == "done"
+
+    def test_before_its_first_step_is_not_begun_again_unasked(self, spec_of, blobs, monkeypatch):
+        spec = spec_of(blobs(), target="label", family="mlp", options={"width": 8}, train={"epochs": 60})
+        rows = []
+        monkeypatch.setattr("epochal.train.begin.dense_rows", lambda given: rows.append(dense_rows(given)) or rows[-1])
+        journal = JournalWriter(spec.folder)
+
+        def told(way="exactly"):
+            for event in fit(read_run(spec.folder), tuple, way=way):
+                journal.append(event)
+                if isinstance(event, TrainingStarted):
+                    rows[-1].train.numbers[::50, 0] = np.inf
+                yield event
+
+        end = list(told())[-1]
+        assert (end.state, newest_checkpoint(spec.folder)) == ("diverged", None)
+        assert "at the very first step; look at the loss and at the inputs" in end.reason
+        assert "rate" not in end.reason
+        journal.append(RunEnded(state="failed", reason="a host that would not go on"))
+        for going in (lambda: list(told()), lambda: resume(spec.folder)):
+            with pytest.raises(RunError, match="diverged before its first checkpoint") as refused:
+                going()
+            assert refused.value.error_code == "no-checkpoint"
+            assert "--from-start" in refused.value.fix
+            assert "`epochal train`" in refused.value.fix
+
+        again = told("from-start")
+        assert next(e for e in again if isinstance(e, Resumed)).folder == ""
 
 
 @pytest.fixture
@@ -301,6 +368,40 @@ class TestRotation:
 
         assert steps_of(spec) == [1, 2, 4]
 
+    def test_that_finds_one_deleted_by_hand_meanwhile_goes_on(self, spec, saving, monkeypatch):
+        for value in (0.9, 0.5):
+            saving(value)
+        keep = checkpoints.to_keep
+
+        def meanwhile(*given):
+            kept = keep(*given)
+            shutil.rmtree(spec.folder / "checkpoints" / "step-00000002")
+            return kept
+
+        saving(0.6)
+        monkeypatch.setattr(checkpoints, "to_keep", meanwhile)
+
+        assert saving(0.7).left == ()
+        assert steps_of(spec) == [1, 3, 4]
+
+    def test_that_the_disk_refuses_leaves_the_old_one_and_says_so_once(self, spec, monkeypatch):
+        """The run goes on: its new checkpoint stands."""
+        rename = Path.rename
+
+        def refused(path, target):
+            if path.name.startswith("step-") and path.exists():
+                raise PermissionError(errno.EACCES, "Permission denied")
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "rename", refused)
+        events = list(fit(spec, lambda: ("checkpoint",)))
+        told = [e for e in events if isinstance(e, Noticed) and e.code == "not-deleted"]
+
+        assert events[-1].state == "done"
+        assert len(told) > 1
+        assert len({e.text for e in told}) == len(told)
+        assert "Permission denied" in told[0].text
+
     def test_clears_what_killed_writers_left(self, spec, saving):
         saving(0.5)
         folder = spec.folder / "checkpoints"
@@ -324,3 +425,13 @@ def test_a_checkpoint_of_another_shape_is_named_and_not_gone_on_from(spec_of, bl
     saved = save_checkpoint(spec.folder, state(8), {})
     with pytest.raises(BadCheckpoint, match="does not fit the model of this version"):
         load_checkpoint(saved.folder, state(16), {})
+
+
+def test_a_stop_while_it_is_still_read_leaves_what_stood_and_says_so(spec):
+    """A run that goes on and is stopped before its next step has not lost its checkpoint, and does not say it has."""
+    stopped(spec)
+    step = checkpoints_of(spec.folder)[-1].step
+    end = list(fit(read_run(spec.folder), lambda: ("stop",)))[-1]
+
+    assert (end.state, end.reason) == ("stopped", f"stopped before it went on; the checkpoint of step {step} stands")
+    assert newest_checkpoint(spec.folder).name == f"step-{step:08d}"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from epochal.core.errors import SettingsError
-from epochal.core.events import EpochDone, StageStarted
+from epochal.core.events import EpochDone, StageStarted, StepsDone
 from epochal.project.runfile import read_run
 from epochal.train.fit import fit
 from epochal.train.make import make_learner, prepare
@@ -137,6 +137,20 @@ class TestARun:
         assert is_wrong.mean() == pytest.approx(0.2, abs=0.06)
         assert is_wrong[early].mean() < 0.05
 
+    @pytest.mark.parametrize(
+        "train", [{"optimiser": "sgd"}, {"label_smoothing": 0.3}, {"clip_norm": 1e-6}, {"ema": 0.9}]
+    )
+    def test_without_a_column_begins_with_the_same_rows_however_it_learns(self, spec_of, blobs, train):
+        orders = []
+        for asked in ({}, train):
+            settings = {"epochs": 8, "feed": "gradual", **asked}
+            spec = spec_of(blobs(), target="label", family="mlp", train=settings, number=len(orders) + 1)
+            prepared = prepare(read_training(spec))
+            feed = make_learner(prepared, "mlp", draft_plan(spec.project, "mlp", prepared)).learner._feed
+            orders.append(set(feed._order_of(0).tolist()))
+
+        assert orders[0] == orders[1]
+
     def test_goes_on_patiently_at_each_stage_and_ends_like_an_uninterrupted_one(self, spec_of, blobs):
         settings = {"family": "mlp", "options": {"width": 16}, "train": {"epochs": 8, "feed": "gradual", "patience": 2}}
         straight = evaluations(spec_of(blobs(), target="label", **settings))
@@ -145,6 +159,30 @@ class TestARun:
 
         assert len(first) < len(straight)
         assert [*first, *evaluations(read_run(other.folder))] == straight
+
+    def test_is_not_ended_early_before_its_last_stage_has_begun_and_its_patience_counts_anew(self, spec_of, blobs):
+        """However early the first rows teach nothing more: three quarters of all are still to come."""
+        train = {"epochs": 60, "feed": "gradual", "patience": 3, "learning_rate": 0.05, "schedule": "constant"}
+        spec = spec_of(blobs(400), target="label", family="mlp", options={"width": 16}, train=train)
+        events = list(fit(spec, lambda: ()))
+        stages = [e for e in events if isinstance(e, StageStarted)]
+        better = [e.step for e in events if isinstance(e, EpochDone) and e.best]
+        judged = [e.step for e in events if isinstance(e, EpochDone)]
+
+        assert [s.number for s in stages] == [1, 2, 3, 4]
+        assert events[-1].reason.startswith("stopped early")
+        assert events[-1].best_step == better[-1]
+        assert sum(step > max(stages[-1].step, better[-1]) for step in judged) == 3
+
+    def test_that_waits_for_its_last_stage_is_not_slowed_without_end(self, spec_of, blobs):
+        """The plateau schedule too gives up where patience is over: the rows to come are learnt at a rate worth having."""
+        train = {"epochs": 80, "feed": "gradual", "patience": 3, "learning_rate": 0.05, "schedule": "plateau"}
+        spec = spec_of(blobs(400), target="label", family="mlp", options={"width": 16}, train=train)
+        events = list(fit(spec, lambda: ()))
+        last = [e for e in events if isinstance(e, StageStarted)][-1].step
+        first_of_last = next(e for e in events if isinstance(e, StepsDone) and e.step > last)
+
+        assert first_of_last.learning_rate >= 0.05 * 0.5 ** (3 * 3)
 
     def test_by_a_column_that_is_not_there_is_refused(self, spec_of, blobs):
         spec = spec_of(blobs(), target="label", family="mlp", train={"feed": "gradual", "feed_by": "nothing"})

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 import shutil
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +17,10 @@ from torch import nn
 from epochal.core.errors import RunError
 from epochal.train.batch import moved, num_rows
 from epochal.train.dropout import ReluDropout
+from epochal.train.families import tabm
 from epochal.train.feed import MemoryFeed, MemoryRows, num_batches
 from epochal.train.gradient import GradientLearner
+from epochal.train.network import Shape
 from epochal.train.objective import Objective, Target
 from epochal.train.optimise import Optimiser, default_groups
 from epochal.train.order import balanced
@@ -46,11 +51,21 @@ PLAN = Plan(
 class Net(nn.Module):
     """A small network that can be told to run out of memory, or to meet what is no number, at a call."""
 
-    def __init__(self, *, fails_at: int = -1, nan_at: int = -1, fewest: int = 10**9, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        fails_at: int = -1,
+        nan_at: int = -1,
+        nan_from: int = 10**9,
+        fewest: int = 10**9,
+        dropout: float = 0.0,
+        judges: int = 10**9,
+    ) -> None:
         super().__init__()
         torch.manual_seed(1)
         self.layers = nn.Sequential(nn.Linear(INPUTS, 16), ReluDropout(dropout), nn.Linear(16, CLASSES))
         self.calls, self.fails_at, self.nan_at, self.fewest = 0, fails_at, nan_at, fewest
+        self.nan_from, self.judges, self.judged = nan_from, judges, []
 
     def forward(self, batch):
         """Logits, with a member's axis."""
@@ -58,8 +73,27 @@ class Net(nn.Module):
             self.calls += 1
             if self.calls == self.fails_at or num_rows(batch) > self.fewest:
                 raise torch.OutOfMemoryError("out of memory")
+        else:
+            self.judged.append(num_rows(batch))
+            if num_rows(batch) > self.judges:
+                raise torch.OutOfMemoryError("out of memory")
         outputs = self.layers(batch["numbers"]).unsqueeze(1)
-        return outputs * float("nan") if self.training and self.calls == self.nan_at else outputs
+        bad = self.training and (self.calls == self.nan_at or self.calls >= self.nan_from)
+        return outputs * float("nan") if bad else outputs
+
+
+class WithStatistics(nn.Module):
+    """A network that takes note of its inputs' mean and spread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.first, self.norm = nn.Linear(INPUTS, 8), nn.BatchNorm1d(8)
+        self.last = nn.Linear(8, CLASSES)
+
+    def forward(self, batch):
+        """Logits, with a member's axis."""
+        return self.last(torch.relu(self.norm(self.first(batch["numbers"])))).unsqueeze(1)
 
 
 def rows(seed: int = 0):
@@ -70,7 +104,28 @@ def rows(seed: int = 0):
     return {"numbers": torch.from_numpy(numbers), "target": torch.from_numpy(classes)}
 
 
-def learner(module: nn.Module | None = None, **changes):
+class Foreign(WithStatistics):
+    """A person's own: it draws from Python's generator, and runs out of memory at a call."""
+
+    def __init__(self, fails_at: int = -1) -> None:
+        super().__init__()
+        self.calls, self.fails_at = 0, fails_at
+        self.seen = nn.Parameter(torch.zeros(()), requires_grad=False)
+
+    def forward(self, batch):
+        """Logits, moved by chance."""
+        with torch.no_grad():
+            self.seen += len(batch["numbers"])
+        outputs = super().forward(batch) * (1 + 0.1 * random.random())
+        self.calls += self.training
+        if self.training and self.calls == self.fails_at:
+            raise torch.OutOfMemoryError("out of memory")
+        return outputs
+
+
+def learner(
+    module: nn.Module | None = None, *, foreign: bool = False, waits: bool | None = None, own_loss=None, **changes
+):
     """A learner of the rows by PLAN with some settings changed."""
     plan, data = replace(PLAN, **changes), rows()
     return GradientLearner(
@@ -80,6 +135,9 @@ def learner(module: nn.Module | None = None, **changes):
         feed=MemoryFeed(data, lambda epoch: order(plan.seed, epoch, ROWS), num_batches(ROWS, plan.batch_size)),
         validation=MemoryRows(rows()),
         device=torch.device("cpu"),
+        foreign=foreign,
+        waits=waits,
+        own_loss=own_loss,
     )
 
 
@@ -152,6 +210,20 @@ class TestSteps:
         assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
         assert len(free["params"]) == 6
 
+    def test_decay_matrices_whatever_they_are_called(self):
+        assert decayed_of(nn.LSTM(4, 8)) == ["weight_ih_l0", "weight_hh_l0"]
+        assert decayed_of(nn.MultiheadAttention(8, 2)) == ["in_proj_weight", "out_proj.weight"]
+        assert decayed_of(nn.ParameterDict({"table": torch.zeros(3, 2), "bias": torch.zeros(3, 2)})) == ["table"]
+        assert decayed_of(nn.ModuleDict({"spread": nn.Linear(3, 3)})) == ["spread.weight"]
+
+    def test_decay_of_an_ensemble_its_layers_but_no_scales_and_no_embeddings_of_numbers(self):
+        edges = [torch.linspace(0, 1, 5)] * 2
+        shape = Shape(numbers=2, cardinalities=(), outputs=3)
+        options = {"members": 4, "width": 8, "depth": 2, "dropout": 0.0}
+        ensemble = tabm.ManyNetworks(shape, options, torch.tensor([0, 1]), edges)
+
+        assert decayed_of(ensemble) == ["backbone.0.0.weight", "backbone.1.0.weight", "output.weight"]
+
     def test_refuse_a_group_of_strange_parameters(self):
         module = Net()
         with pytest.raises(ValueError, match="no parameter of the module"):
@@ -169,7 +241,40 @@ class TestSteps:
         assert all(torch.equal(value, state[name]) for name, value in optimiser.state().items())
 
 
+def decayed_of(module):
+    """Names of the parameters that are decayed."""
+    names = {id(p): name for name, p in module.named_parameters()}
+    return [names[id(p)] for p in default_groups(module, 0.1)[0]["params"]]
+
+
+def test_what_is_no_number_in_a_batch_norms_statistics_is_seen_though_the_weights_are_numbers():
+    """A step that is not taken may leave it so: nothing is kept of that."""
+    trained = learner(WithStatistics())
+    trained.advance(1)
+    assert trained.finite
+    trained.module.norm.running_mean[0] = math.inf
+    assert not trained.finite
+
+
 class TestMemory:
+    def test_of_the_rows_is_given_back_when_nothing_more_is_learnt(self):
+        """The bundle is written with what they took."""
+        kept = rows()
+        seen = weakref.ref(kept["numbers"])
+        trained = GradientLearner(
+            module=Net(),
+            plan=PLAN,
+            target=Target(task="classification"),
+            feed=MemoryFeed(kept, lambda epoch: order(0, epoch, ROWS), num_batches(ROWS, PLAN.batch_size)),
+            validation=None,
+            device=torch.device("cpu"),
+        )
+        trained.advance(1)
+        del kept
+        trained.release()
+
+        assert seen() is None
+
     def test_that_runs_out_at_a_step_leaves_the_same_weights(self):
         straight, pressed = learner(), learner(Net(fails_at=37))
         straight.advance(100)
@@ -207,11 +312,62 @@ class TestMemory:
 
         assert torch.equal(weights(pressed.module), weights(straight.module))
 
+    @pytest.mark.parametrize("step", [1, 2, 3, 6])
+    def test_that_runs_out_in_a_persons_model_leaves_its_statistics_and_its_other_generators(self, step):
+        random.seed(0)
+        straight = learner(Foreign(), foreign=True)
+        if step > 1:
+            straight.advance(step - 1)
+        straight.pieces = 2
+        straight.advance(1)
+        after = random.random()
+        random.seed(0)
+        pressed = learner(Foreign(fails_at=step), foreign=True)
+        pressed.advance(step)
+
+        assert pressed.pieces == 2
+        assert random.random() == after
+        assert torch.equal(pressed.module.norm.running_mean, straight.module.norm.running_mean)
+        assert pressed.module.seen == straight.module.seen
+
+    def test_that_runs_out_when_the_model_is_judged_halves_the_rows_at_once_and_says_so_once(self):
+        straight, pressed = learner(), learner(Net(judges=50))
+        expected = straight.evaluate()
+        found, again = pressed.evaluate(), pressed.evaluate()
+
+        assert pressed.module.judged == [240, 120, *[60], *[30] * 8, *[30] * 8]
+        assert [n.code for n in found.notices] == ["out-of-memory"]
+        assert "30 rows are judged at once" in found.notices[0].text
+        assert again.notices == expected.notices == ()
+        assert found.loss == again.loss == pytest.approx(expected.loss, abs=1e-6)
+        assert found.prediction == pytest.approx(expected.prediction, abs=1e-6)
+        assert pressed.losses_of(MemoryRows(rows())).tolist() == pytest.approx(
+            straight.losses_of(MemoryRows(rows())).tolist(), abs=1e-6
+        )
+
+    def test_that_ran_out_when_the_model_was_judged_is_remembered_by_a_checkpoint(self, tmp_path):
+        first = learner(Net(judges=50))
+        first.evaluate()
+        first.save(tmp_path)
+        second = learner(Net(judges=50))
+        second.load(tmp_path)
+
+        assert second.evaluate().loss == first.evaluate().loss
+        assert second.module.judged == [30] * 8
+
+    def test_that_does_not_hold_one_row_to_judge_ends_with_a_word(self):
+        with pytest.raises(RunError, match="when the model was judged, 1 row at once") as caught:
+            learner(Net(judges=0)).evaluate()
+
+        assert caught.value.error_code == "out-of-memory"
+
     def test_kept_by_accumulating_changes_nothing_with_weighted_classes(self):
         by_class = torch.tensor([0.2, 1.0, 3.0])
         whole, cut = learner(), learner(accumulate=5)
         for each in (whole, cut):
-            each._objective = Objective(Target(task="classification", weights=by_class), torch.device("cpu"), 0.1)
+            each._batches._objective = Objective(
+                Target(task="classification", weights=by_class), torch.device("cpu"), 0.1
+            )
             each.advance(40)
 
         assert torch.allclose(weights(cut.module), weights(whole.module), atol=1e-6)
@@ -236,13 +392,36 @@ class TestLoss:
         assert objective.loss(outputs, target).item() < 0.001
         assert objective.loss(outputs, target, training=True).item() > 1
 
-    def test_that_is_no_number_ends_before_the_step(self):
-        ours = learner(Net(nan_at=8))
+    @pytest.mark.parametrize("waits", [True, False], ids=["a device that is waited for", "one that is not"])
+    def test_that_is_no_number_ends_it_before_that_step_however_many_were_asked_for(self, waits):
+        straight, ours = learner(waits=waits), learner(Net(nan_at=8), waits=waits)
+        before = straight.advance(7)
         window = ours.advance(20)
-        straight = learner()
-        straight.advance(7)
 
-        assert (window.healthy, ours.step) == (False, 7)
+        assert (window.healthy, window.count, window.samples, ours.step) == (False, 7, 7 * 24, 7)
+        assert (window.loss, window.grad_norm) == pytest.approx((before.loss, before.grad_norm), rel=1e-6)
+        assert torch.equal(weights(ours.module), weights(straight.module))
+
+    @pytest.mark.parametrize("waits", [True, False], ids=["a device that is waited for", "one that is not"])
+    def test_that_is_no_number_at_the_first_step_is_not_taken(self, waits):
+        ours = learner(Net(nan_at=1), waits=waits)
+        before = weights(ours.module)
+        window = ours.advance(5)
+
+        assert (window.healthy, window.count, ours.step) == (False, 0, 0)
+        assert torch.equal(weights(ours.module), before)
+
+    def test_of_a_persons_model_that_is_no_number_ends_it_though_its_gradient_is_one(self):
+        said = iter([0.0, 0.0, math.nan])
+
+        def loss(outputs, batch):
+            return nn.functional.cross_entropy(outputs[:, 0], batch["target"]).unsqueeze(0) + next(said)
+
+        ours, straight = learner(own_loss=loss), learner()
+        window = ours.advance(5)
+        straight.advance(2)
+
+        assert (window.healthy, window.count, ours.step) == (False, 2, 2)
         assert torch.equal(weights(ours.module), weights(straight.module))
 
 
@@ -258,6 +437,33 @@ class TestAverage:
 
         assert torch.equal(last, after)
         assert not torch.allclose(weights(ours.module), last, atol=1e-3)
+
+    def test_has_the_statistics_of_its_own_weights(self):
+        ours, plain = learner(WithStatistics(), ema=0.9), learner(WithStatistics())
+        mean = plain.module.norm.running_mean.clone()
+        for n in range(1, 21):
+            plain.advance(1)
+            ours.advance(1)
+            decay = min(0.9, (1 + n) / (10 + n))
+            mean = decay * mean + (1 - decay) * plain.module.norm.running_mean
+        last = ours.module.norm.running_mean.clone()
+        ours.evaluate()
+
+        assert torch.equal(ours.module.norm.running_mean, last)
+        ours.recall()
+        assert torch.allclose(ours.module.norm.running_mean, mean, atol=1e-6)
+        assert not torch.allclose(mean, last, atol=1e-3)
+
+    def test_leaves_what_is_infinite_as_it_stands(self):
+        """As the mask of a model that attends to what came before."""
+        module = Net()
+        mask = torch.full((3, 3), -math.inf).triu(1)
+        module.register_buffer("mask", mask.clone())
+        ours = learner(module, ema=0.9)
+        ours.advance(5)
+        ours.recall()
+
+        assert torch.equal(ours.module.mask, mask)
 
     def test_follows_the_weights_of_all_steps(self):
         ours, plain = learner(ema=0.9), learner()
@@ -362,6 +568,30 @@ class TestScaling:
             scale.met(finite=True)
 
         assert scale.scale == 131072
+
+    def test_that_was_too_large_is_tried_again_as_the_same_step(self):
+        """Attempts move on neither the step, nor its learning rate, nor its rows: P7 of the promises."""
+        found, heard = learner(precision="float16", schedule="one-cycle"), []
+        found.hear(lambda batch: heard.append(batch["target"].tolist()))
+        found._scale.scale = 2.0**21
+        window = found.advance(3)
+        straight = learner(precision="float16", schedule="one-cycle")
+        straight._scale.scale = found._scale.scale
+        expected = straight.advance(3)
+        moments = [float(v) for name, v in found._optimiser.state().items() if name.startswith("step")]
+
+        assert found._scale.scale < 2.0**21
+        assert (window.count, window.samples, window.healthy, found.step) == (3, 72, True, 3)
+        assert moments == [3.0]
+        assert window.learning_rate == expected.learning_rate
+        assert torch.equal(weights(found.module), weights(straight.module))
+        assert len(heard) == 3
+
+    def test_for_which_no_scale_helps_ends_before_the_step(self):
+        found = learner(Net(nan_from=3), precision="float16")
+        window = found.advance(5)
+
+        assert (window.healthy, window.count, found.step) == (False, 2, 2)
 
     def test_computes_in_float16_what_float32_does_nearly(self):
         half, full = learner(precision="float16"), learner()

@@ -13,6 +13,7 @@ from torch import nn
 
 from epochal.core.errors import EpochalError
 from epochal.project.code import read_code, read_files
+from epochal.train.own import load as load_module
 from epochal.train.own.load import load_class
 
 
@@ -139,6 +140,60 @@ class TestWhatRuns:
         with pytest.raises(EpochalError, match="No module named"):
             load(folder)
 
+    @pytest.mark.parametrize("name", ["nets.env.x", "nets.__pycache__.x", "nets.link.x", "nets.added", "bare.added"])
+    def test_is_nothing_else_that_lies_in_a_package(self, folder, tmp_path, name):
+        """Python itself looks in a package's folder, for an environment, behind a link, and for what came since."""
+        ran = tmp_path / "ran"
+        (tmp_path / "away").mkdir()
+        for place in ("nets/env", "nets/__pycache__", "bare"):
+            (folder / place).mkdir(parents=True)
+        (folder / "nets" / "__init__.py").write_text("")
+        (folder / "bare" / "some.py").write_text("")
+        (folder / "nets" / "env" / "pyvenv.cfg").write_text("")
+        (folder / "nets" / "link").symlink_to(tmp_path / "away")
+        (folder / "model.py").write_text(f"import nets, bare.some\nimport {name}\n" + NET)
+        contents = read_files(folder, read_code(folder).files)
+        (folder / f"{name.replace('.', '/')}.py").write_text(f"open({str(ran)!r}, 'w')\n")
+
+        with pytest.raises(EpochalError, match="No module named"):
+            load_class(folder, contents, "model.py:Net")
+
+        assert set(contents) == {"model.py", "nets/__init__.py", "bare/some.py"}
+        assert not ran.exists()
+
+    @pytest.mark.parametrize("name", ["added_since", "colorsys"])
+    def test_is_not_what_python_finds_there_by_its_path(self, folder, name, monkeypatch):
+        (folder / "model.py").write_text(f"import {name}\n" + NET)
+        contents = read_files(folder, read_code(folder).files)
+        (folder / f"{name}.py").write_text("raise RuntimeError('it ran')\n")
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+        with pytest.raises(EpochalError, match=f"No module named '{name}'"):
+            load_class(folder, contents, "model.py:Net")
+
+    def test_that_lies_deeper_is_told_by_the_name_it_has_here(self, folder, monkeypatch):
+        """As in a folder `src` that Python's path or an editable installation leads to."""
+        (folder / "src" / "mylib").mkdir(parents=True)
+        (folder / "src" / "mylib" / "__init__.py").write_text("N = 4\n")
+        (folder / "src" / "mylib" / "Blocks.py").write_text("N = 5\n")
+        (folder / "model.py").write_text("import mylib\n" + NET)
+        monkeypatch.syspath_prepend(folder / "src")
+
+        with pytest.raises(EpochalError, match=r"src/mylib/__init__\.py is imported as src\.mylib"):
+            load(folder)
+
+        (folder / "model.py").write_text("import src.mylib as mylib\n" + NET + "    N = mylib.N\n")
+        assert load(folder).N == 4
+
+    def test_may_ask_its_packages_for_what_is_there(self, folder):
+        (folder / "nets").mkdir()
+        (folder / "nets" / "__init__.py").write_text("from . import block\nWIDE = True\n")
+        (folder / "nets" / "block.py").write_text("N = 4\n")
+        (folder / "model.py").write_text(NET + "    from nets import WIDE, block\n")
+
+        assert (load(folder).WIDE, load(folder).block.N) == (True, 4)
+
     def test_does_not_take_the_place_of_the_standard_library(self, folder):
         (folder / "colorsys.py").write_text("rgb_to_hls = None\n")
         sys.modules.pop("colorsys", None)
@@ -153,6 +208,45 @@ class TestWhatRuns:
         (folder / "model.py").write_text(NET + "    from hidden import N\n")
 
         assert load(folder).N == 5
+
+
+class TestAnEnvironmentInTheFolder:
+    """`p/.venv` is the commonest place for the libraries that a model needs, torch and epochal among them."""
+
+    @pytest.fixture
+    def libraries(self, folder, monkeypatch):
+        place = folder / ".venv" / "lib"
+        place.mkdir(parents=True)
+        (place.parent / "pyvenv.cfg").write_text("")
+        monkeypatch.syspath_prepend(place)
+        monkeypatch.setattr(load_module, "_LIBRARIES", (place,))
+        monkeypatch.setitem(sys.modules, "a_library", None)
+        monkeypatch.delitem(sys.modules, "a_library")
+        return place
+
+    def test_keeps_the_libraries_that_are_in_use(self, folder, libraries):
+        (libraries / "a_library.py").write_text("")
+        used = importlib.import_module("a_library")
+        load(folder)
+        load(folder)
+
+        assert sys.modules["a_library"] is used
+
+    def test_is_where_the_model_finds_them(self, folder, libraries):
+        (libraries / "a_library.py").write_text("N = 6\n")
+        (folder / "model.py").write_text(NET + "    from a_library import N\n")
+
+        assert load(folder).N == 6
+
+    @pytest.mark.parametrize("text", ["\n\n1 / 0\n", "\n\ndef f(:\n"])
+    def test_is_not_where_a_mistake_is_looked_for(self, folder, libraries, text):
+        (libraries / "a_library.py").write_text(text)
+        (folder / "model.py").write_text("\nimport a_library\n" + NET)
+
+        with pytest.raises(EpochalError) as refused:
+            load(folder)
+
+        assert refused.value.where == "model.py:2"
 
 
 class TestAnErrorInTheFile:

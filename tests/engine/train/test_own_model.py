@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -14,9 +16,11 @@ from epochal.core.events import EpochDone, StepsDone, TrainingStarted
 from epochal.project.code import read_code
 from epochal.project.runfile import read_run, write_run
 from epochal.project.trust import run_code, trust
+from epochal.snapshot.manifest import open_snapshot
 from epochal.train import seeds
 from epochal.train.bundle import load_bundle
 from epochal.train.fit import fit
+from epochal.train.rows import read_part
 from epochal.train.scoring import score
 
 
@@ -69,6 +73,29 @@ class Net(nn.Module):
     def forward(self, batch):
         assert "numbers" not in batch
         return self.last(batch["pair"])
+"""
+
+PROJECTED = """
+import random
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, spec):
+        super().__init__()
+        self.last = nn.Linear(32, spec.outputs)
+        self.register_buffer("lift", torch.randn(2, 32))
+        self.shift = np.random.standard_normal(32) + random.gauss(0.0, 1.0)
+
+    def prepare(self, columns):
+        pair = np.stack([np.nan_to_num(columns["first"]), columns["second"]], axis=1)
+        return {"x": torch.relu(torch.from_numpy(pair).float() @ self.lift + torch.from_numpy(self.shift).float())}
+
+    def forward(self, batch):
+        return self.last(batch["x"])
 """
 
 BATCHED = """
@@ -132,6 +159,19 @@ def own_spec(spec_of, tmp_path):
         return spec
 
     return make
+
+
+def part_of(spec, part):
+    """The rows of a part, as they are read."""
+    folder = spec.project_folder / ".epochal"
+    return read_part(
+        open_snapshot(folder / "snapshots" / "snap"),
+        folder / "splits" / "split",
+        part,
+        inputs=spec.inputs,
+        target="label",
+        classes=spec.classes,
+    )
 
 
 def weights_of(spec):
@@ -214,6 +254,17 @@ class TestAModelOfOnesOwn:
 
         assert list(fit(spec, nothing))[-1].state == "done"
         assert load_bundle(spec.folder / "bundle").model.model.last.bias is None
+
+    def test_may_keep_a_buffer_that_was_expanded(self, own_spec, blobs):
+        """Its numbers lie in one place each, and could not be written to: neither by a resume nor for the best model."""
+        text = NET.replace(
+            "        self.last = ",
+            "        self.register_buffer('scale', torch.ones(1).expand(width))\n        self.last = ",
+        ).replace("torch.tanh(hidden)", "torch.tanh(hidden) * self.scale")
+        spec = own_spec(text, blobs())
+
+        assert list(fit(spec, nothing))[-1].state == "done"
+        assert load_bundle(spec.folder / "bundle").model.model.scale.tolist() == [1.0] * 8
 
     def test_may_share_weights_between_layers_and_leave_others_unused(self, own_spec, blobs):
         text = NET.replace(
@@ -327,6 +378,70 @@ class TestItsPreparation:
             list(fit(own_spec(text, blobs()), nothing))
 
         assert refused.value.error_code == "own-model"
+
+
+class TestTheModelThatMakesTheRows:
+    """`prepare` and `batches` are asked of a model that is not the one that learns: both must have drawn the same."""
+
+    LIFTED = BATCHED.replace("self.last = ", "self.lift = nn.Linear(2, 2)\n        self.last = ").replace(
+        "torch.from_numpy(numbers[rows]).float()", "self.lift(torch.from_numpy(numbers[rows]).float()).detach()"
+    )
+    READ = (
+        PREPARED.replace("self.last = ", "self.lift = nn.Linear(2, 2)\n        self.last = ")
+        .replace("torch.stack([first, red], dim=1).float()", "self.lift(torch.stack([first, red], dim=1).float())")
+        .replace('self.last(batch["pair"])', 'self.last(self.lift(batch["pair"]))')
+    )
+
+    @pytest.mark.parametrize("text", [PROJECTED, LIFTED, READ], ids=["drawn", "batches", "with what is learnt"])
+    def test_makes_the_same_rows_in_training_and_from_the_bundle(self, own_spec, blobs, text):
+        """What it says of the validation rows while it trains is what its bundle says of them in another process."""
+        spec = own_spec(text, blobs(), train={"epochs": 30})
+        list(fit(spec, nothing))
+        seeds.seed_all(99)  # whatever a new process draws first
+        rows = part_of(spec, "validation")
+        said = pq.read_table(spec.folder / "bundle" / "validation.parquet")
+        predicted = load_bundle(spec.folder / "bundle").predict(rows.inputs).probabilities
+
+        assert said["_key"].to_pylist() == rows.keys.to_pylist()
+        assert np.allclose(predicted[:, 0], said["probability_class 0"].to_numpy(), atol=1e-5)
+
+    def test_is_the_same_in_every_process(self, own_spec, blobs):
+        first, second = own_spec(PROJECTED, blobs()), own_spec(PROJECTED, blobs(), number=2)
+        list(fit(first, nothing))
+        seeds.seed_all(99)
+        list(fit(second, nothing))
+
+        assert weights_of(first) == weights_of(second)
+
+    def test_is_read_from_the_bundle_where_torch_draws_otherwise(self, own_spec, blobs, monkeypatch):
+        spec = own_spec(PROJECTED, blobs())
+        list(fit(spec, nothing))
+        rows = part_of(spec, "validation").inputs
+        scores = [load_bundle(spec.folder / "bundle").predict(rows).scores]
+        drawn = torch.randn
+        monkeypatch.setattr(torch, "randn", lambda *size: -drawn(*size))
+        scores.append(load_bundle(spec.folder / "bundle").predict(rows).scores)
+
+        assert np.array_equal(*scores)
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            ("torch.randn(2, 32)", "torch.from_numpy(np.random.default_rng().random((2, 32))).float()"),
+            (
+                "        pair = np.stack",
+                "        self.lift += float(np.nanmean(columns['second'])) + 1\n        pair = np.stack",
+            ),
+        ],
+        ids=["drawn from elsewhere", "fitted in prepare"],
+    )
+    def test_that_is_another_each_time_is_refused_by_what_differs(self, own_spec, blobs, before, after):
+        assert before in PROJECTED
+        with pytest.raises(EpochalError, match="another each time it is made: lift differs") as refused:
+            list(fit(own_spec(PROJECTED.replace(before, after), blobs()), nothing))
+
+        assert refused.value.error_code == "own-model"
+        assert "np.random" in refused.value.fix
 
 
 class TestItsBatches:
@@ -443,6 +558,25 @@ class TestTrust:
 
         assert refused.value.error_code == "untrusted"
         assert not (tmp_path / "ran").exists()
+
+    def test_is_never_of_what_a_run_folder_lists_beside_a_trusted_hash(self, own_spec, blobs, tmp_path):
+        """Runs are handed on with their projects: what run.toml says of its code is no more than a claim."""
+        spec = own_spec(NET, blobs())
+        evil = tmp_path / "runs" / "extra" / "evil.py"
+        evil.parent.mkdir()
+        evil.write_text(self.CANARY)
+        files = {"runs/extra/evil.py": hashlib.sha256(evil.read_bytes()).hexdigest()}
+        module = "runs/extra/evil.py:Net"
+        claimed = replace(
+            spec,
+            code=replace(spec.code, files=files, module=module),
+            project=replace(spec.project, model=replace(spec.project.model, options={"module": module})),
+        )
+
+        with pytest.raises(EpochalError):
+            list(fit(claimed, nothing))
+
+        assert not evil.with_name("ran").exists()
 
     def test_ends_with_a_change_before_the_run_begins(self, own_spec, blobs, tmp_path):
         spec = own_spec(NET, blobs())

@@ -71,6 +71,11 @@ def test_what_is_no_number_on_one_rank_stops_both_before_that_step(together):
     assert second[-1] == 0
 
 
+def test_a_batch_without_a_row_for_each_rank_is_refused(together):
+    """By all of them at once, with nobody left waiting."""
+    assert str(together["refusal"]) == "too-many-ranks"
+
+
 class TestAPart:
     @pytest.mark.parametrize("rows", [1, 2, 7, 33, 1000])
     @pytest.mark.parametrize("size", [1, 2, 3, 8])

@@ -61,6 +61,14 @@ def test_what_is_not_defined_is_left_out():
     assert score("regression", np.zeros(0), np.zeros(0)) == {}
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_model_that_gives_no_numbers_ranks_no_better_than_chance_whatever_the_order(seed):
+    truth = np.random.default_rng(seed).permutation([1] * 5 + [0] * 15)
+    found = score("classification", truth, np.full((20, 2), np.nan), positive=1)
+
+    assert (found["roc_auc"], found["average_precision"]) == (0.5, 0.25)
+
+
 def test_calibration_error_is_nothing_for_the_honest_and_all_for_the_boaster():
     assert calibration_error(np.array([0, 0, 0, 1]), np.tile([0.75, 0.25], (4, 1))) == pytest.approx(0)
     assert calibration_error(np.array([1, 1]), np.array([[1.0, 0.0], [1.0, 0.0]])) == pytest.approx(1)

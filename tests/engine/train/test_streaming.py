@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from itertools import count
 
@@ -136,12 +137,14 @@ class TestARunOfMoreRowsThanFit:
         spec = spec_of(blobs(4000), target="label", **tight(epochs=2))
         list(fit(spec, nothing))
         kept = pq.read_table(spec.folder / "bundle" / "validation.parquet")
+        groups = pq.read_metadata(spec.folder / "bundle" / "validation.parquet").num_row_groups
         rows = held_out(spec, "validation")
         again = load_bundle(spec.folder / "bundle").predict(rows.inputs).probabilities
 
         assert kept["_key"].to_pylist() == rows.keys.to_pylist()
         assert kept["truth"].to_pylist() == [spec.classes[c] for c in rows.target]
         assert np.allclose(kept["probability_class 1"].to_numpy(), again[:, 1], atol=1e-6)
+        assert groups == 1  # not one for each block: what is known of every group is held until the file ends
 
     def test_stopped_within_an_epoch_and_resumed_equals_an_uninterrupted_one(self, spec_of, blobs, tight):
         settings = {"target": "label", **tight(epochs=6, sampling="balanced")}
@@ -306,6 +309,23 @@ class TestRowsReadFromDisk:
             one, other = streamed.batch(step), held.batch(step)
             assert all(torch.equal(one[name], other[name]) and one[name].dtype == other[name].dtype for name in rows)
 
+    def test_are_let_go_when_no_more_steps_are_asked_for(self, spec_of, blobs):
+        spec = spec_of(blobs(3000), target="label", family="mlp", train={"batch_size": 37, "devices": "cpu"})
+        prepared = from_disk(spec, with_sizes(spec, sample_rows=10_000))
+        plan = replace(draft_plan(spec.project, "mlp", prepared), window_rows=400, block_rows=30)
+        windows_bytes = 2 * 400 * prepared.streamed.files.train.layout.row_bytes
+        tracemalloc.start()
+        try:
+            streamed, _ = prepared.streamed.feed(plan, prepared.streamed.target("none"), torch.device("cpu"))
+            streamed.batch(0)
+            held, _ = tracemalloc.get_traced_memory()
+            streamed.release()
+            left, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert held - left >= windows_bytes
+
     def test_grow_the_same_trees_as_those_in_memory(self, spec_of, blobs):
         spec = spec_of(blobs(3000), target="label", family="trees", train={"epochs": 4, "class_weights": "balanced"})
         held = prepare(read_training(spec))
@@ -404,6 +424,7 @@ class TestTargetsCountedInBlocks:
         seen = TargetSeen(0)
         for part in np.split(values, [1, 10, 400]):
             seen.add(part)
+        seen.end()
 
         assert seen.mean == pytest.approx(values.mean(), rel=1e-12, abs=scale * 1e-12)
         assert seen.spread == pytest.approx(spread_of(values), rel=1e-6)
@@ -413,5 +434,18 @@ class TestTargetsCountedInBlocks:
         seen = TargetSeen(0)
         for _ in range(3):
             seen.add(np.full(5, 7.0))
+        seen.end()
 
         assert (seen.varies, seen.spread, seen.mean) == (False, 1.0, 7.0)
+
+    def test_are_the_same_to_the_bit_whatever_is_read_at_once(self):
+        values = np.random.default_rng(0).normal(size=200_000)
+        found = set()
+        for size in (4_096, 65_536, 77_777, 200_000):
+            seen = TargetSeen(0)
+            for start in range(0, len(values), size):
+                seen.add(values[start : start + size])
+            seen.end()
+            found.add((seen.rows, seen.mean, seen.spread))
+
+        assert len(found) == 1

@@ -14,6 +14,8 @@ from epochal.project.code import read_code
 from epochal.project.paths import ProjectPaths
 from epochal.project.runfile import read_run, with_resolved, write_run
 from epochal.project.trust import run_code, trust
+from epochal.snapshot.manifest import open_split
+from epochal.train.baselines import strong_bytes
 from epochal.train.begin import prepare_rows, write_rows
 from epochal.train.bundle import load_bundle
 from epochal.train.fit import fit
@@ -231,7 +233,7 @@ class TestACheck:
 
         assert trial.healthy
         assert len(written) == 6
-        assert trial.disk_bytes == (
-            4 * trial.checkpoint_bytes + trial.bundle_bytes + sum(p.stat().st_size for p in written)
-        )
+        rows = sum(p.stat().st_size for p in written)
+        baselines = strong_bytes(len(spec.classes), open_split(folders[1]).train)
+        assert trial.disk_bytes == 4 * trial.checkpoint_bytes + baselines + trial.bundle_bytes + rows
         assert trial.checks is not None

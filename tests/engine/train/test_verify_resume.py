@@ -9,7 +9,28 @@ import threading
 import pytest
 
 from epochal.core.errors import Cancelled, RunError
+from epochal.project.code import read_code
+from epochal.project.trust import trust
 from epochal.runs.verify import verify_resume
+from epochal.train.segment import AFTER_STEPS, BEFORE_STEPS
+from epochal.workbench.verifying import said_of
+
+
+OWN = """
+import random
+
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, spec):
+        super().__init__()
+        self.last = nn.Sequential(nn.Linear(spec.numbers, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.Linear(8, spec.outputs))
+
+    def forward(self, batch):
+        return self.last(batch["numbers"] + (random.gauss(0, 0.1) if self.training else 0.0))
+"""
+"""A person's model that draws from generators of its own and of Python."""
 
 
 @pytest.fixture
@@ -26,7 +47,9 @@ def project(spec_of, blobs):
 
 def files_of(folder):
     """Every file of a folder with its bytes."""
-    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {
+        p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.parent.name != "locks"
+    }
 
 
 def test_trains_every_part_in_a_new_process_and_leaves_the_project_as_it_was(project):
@@ -44,6 +67,46 @@ def test_trains_every_part_in_a_new_process_and_leaves_the_project_as_it_was(pro
     assert ("2 of 2, stopped at step 3 and 9: step 9 of 9", pytest.approx(0.5 + 0.5 * 2 / 3)) in said
     assert json.loads(json.dumps(result.as_document()))["ways"][0]["stops"][0]["where"] == "in the middle of epoch 1"
     assert files_of(folder) == before
+
+
+def test_comes_to_the_end_of_an_epoch_and_its_evaluation_however_long_epochs_are(project):
+    """It begins shortly before that end, says so, and compares the best weights that the evaluation kept."""
+    folder, settings, built = project(options={"width": 4}, train={"epochs": 3, "batch_size": 1})
+    result = verify_resume(folder, settings, built)
+    ends = [stop.step for way in result.ways for stop in way.stops if "at the end of epoch" in stop.where]
+
+    assert result.steps_per_epoch > 2 * BEFORE_STEPS
+    assert (result.begins, result.steps) == (
+        result.steps_per_epoch - BEFORE_STEPS,
+        result.steps_per_epoch + AFTER_STEPS,
+    )
+    assert ends == [result.steps_per_epoch]
+    assert result.evaluations == 1
+    assert next(c.number for c in result.compared if c.what == "best weights")
+    assert result.verdict == "exact"
+    assert any(
+        f"begins after step {result.begins}, with the weights of a beginning" in line for line in said_of(result)
+    )
+
+
+def test_says_that_no_evaluation_was_come_to_where_a_person_ends_it_before(project):
+    folder, settings, built = project(options={"width": 4}, train={"epochs": 3, "batch_size": 1})
+    result = verify_resume(folder, settings, built, steps=12, at=(3, 9))
+
+    assert (result.begins, result.evaluations) == (0, 0)
+    assert any("no evaluation lies within these steps" in line for line in said_of(result))
+
+
+def test_holds_for_a_model_of_a_persons_own(project, tmp_path, monkeypatch):
+    """Its code is read and run by every part in its own process, as by a run."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    folder, settings, built = project("own", options={"module": "model.py:Net"}, train={"epochs": 4})
+    (folder / "model.py").write_text(OWN)
+    trust(folder, read_code(folder))
+    result = verify_resume(folder, settings, built)
+
+    assert (result.family, result.verdict) == ("own", "exact")
+    assert result.evaluations
 
 
 def test_says_that_sampled_rounds_are_grown_again(project):

@@ -121,7 +121,7 @@ def part(spec, until):
     """A part of a run, as `verify-resume` gets it from its process."""
     torch.manual_seed(until)  # whatever a new process has drawn
     found = train_segment(spec.folder, spec.project_folder, until, report=nobody)
-    return {"losses": found.losses, "batches": found.batches, "items": found.items, "pid": 1}
+    return {"start": found.start, "losses": found.losses, "batches": found.batches, "items": found.items, "pid": 1}
 
 
 def verdict(straight, *ways):
@@ -134,6 +134,8 @@ def verdict(straight, *ways):
         threads=1,
         precision="float32",
         steps=END,
+        begins=0,
+        evaluate_every=EPOCH,
         steps_per_epoch=EPOCH,
         total_steps=END,
         pieces=1,

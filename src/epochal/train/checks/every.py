@@ -49,10 +49,13 @@ def every_check(prepared: Prepared, family: str, plan: Plan, dense: DenseRows | 
     first = untrained(subject)
     report("learning one batch by heart", 0.3)
     second = overfit(subject, passed() + _OVERFIT_SECONDS)
-    report("raising the learning rate step by step", 0.5)
-    third = range_test(subject, passed() + _RATES_SECONDS)
+    raising = "raising the learning rate step by step"
+    report(raising, 0.5)
+    third = range_test(subject, passed() + _RATES_SECONDS, lambda share: report(raising, 0.5 + 0.3 * share))
     report("trying batch sizes", 0.8)
-    fourth = size_test(subject, passed() + _SIZES_SECONDS)
+    fourth = size_test(
+        subject, passed() + _SIZES_SECONDS, lambda size, share: report(f"trying {size}", 0.8 + 0.2 * share)
+    )
     passed()
     names = ("untrained_loss", "overfit", "learning_rate", "batch_size")
     return Checks(

@@ -56,6 +56,8 @@ class RateTest:
     """Rate and loss of each step."""
     smoothed: tuple[tuple[float, float], ...] = ()
     """The same, averaged over the steps before."""
+    not_finite: float | None = None
+    """The rate at which the loss left the finite numbers, which ends the test; None when it never did."""
     rows: int = 0
     """Of each step: the batch size, or fewer where that would have taken too long."""
     cut_short: bool = False
@@ -76,6 +78,8 @@ class SizeTest:
     """Batch size and the bytes that one step needs beside the model."""
     largest: int | None = None
     """Most rows that a GPU can take at once, as far as there are rows; None on a CPU."""
+    not_finite: tuple[int, int] | None = None
+    """Batch size and steps after which the loss left the finite numbers, which ends the test; None when it never did."""
     cut_short: bool = False
     why_not: str = ""
 

@@ -89,20 +89,26 @@ def _bare(plan: Plan, family: str, rows: int) -> Plan:
 
 
 def _advance(learner: Learner, wanted: float, until: float, most: int) -> tuple[int, float, bool]:
-    """Steps taken, the last loss (infinite when it was no number), and whether time ended it."""
-    loss = math.inf
+    """Steps taken, the last loss (infinite when it was no number), and whether time ended it.
+
+    The first step is taken alone, and timed: however long one takes, few are taken at once when time is nearly up.
+    """
+    loss, began, chunk = math.inf, time.perf_counter(), 1
     while learner.step < min(most, learner.total_steps):
-        window = learner.advance(min(_CHUNK, most - learner.step))
+        window = learner.advance(min(chunk, most - learner.step))
         if not window.healthy:
             return learner.step, math.inf, False
         if not window.count:
             break
         judged = learner.evaluate().loss  # without what a model of one's own leaves out by chance in training
         loss = window.loss_min if math.isnan(judged) else judged
+        now = time.perf_counter()
         if loss <= wanted:
             break
-        if time.perf_counter() > until:
+        if now > until:
             return learner.step, loss, True
+        affordable = int((until - now) / max(1e-9, (now - began) / learner.step))
+        chunk = max(1, min(_CHUNK - learner.step % _CHUNK, affordable))
     return learner.step, loss, False
 
 

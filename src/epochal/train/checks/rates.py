@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from epochal.train.checks.facts import RateTest
 from epochal.train.checks.subject import Subject, spread_out
 from epochal.train.gradient import GradientLearner
 
+
+Report = Callable[[float], None]
 
 _LOWEST, _HIGHEST = 1e-6, 10.0
 _PER_DECADE = 40
@@ -30,12 +33,17 @@ _FEWEST_ROWS = 64
 """A batch that is made smaller to save time keeps so many."""
 _KEPT = 0.8
 """Of the time left, so much is planned for: a machine may get busier."""
+_TOLD_EVERY = 20
+"""Steps."""
 _BLOWN_UP = 4.0
 """A loss so many times its start is not followed further."""
 
 
-def range_test(subject: Subject, until: float) -> RateTest:
-    """Raise the rate over some seven decades, one step each. `until` is a moment of `time.perf_counter`."""
+def range_test(subject: Subject, until: float, report: Report = lambda _share: None) -> RateTest:
+    """Raise the rate over some seven decades, one step each. `until` is a moment of `time.perf_counter`.
+
+    `report` is told the share of the steps that is done.
+    """
     plan = subject.plan
     if subject.family == "trees":
         return RateTest(
@@ -47,8 +55,11 @@ def range_test(subject: Subject, until: float) -> RateTest:
     fewer = subject.rows(spread_out(subject.num_rows, max(20_000, steps * plan.batch_size)))
     swept = replace(plan, learning_rate=low, schedule="constant", warm_up=0.0, ema=0.0, epochs=steps)
     size = _affordable(fewer.network(swept), steps, until)
-    rates, losses, cut = _sweep(fewer.network(replace(swept, batch_size=size)), low, high, steps, until)
-    return replace(_read(rates, losses, plan.learning_rate, cut_short=cut), rows=min(size, fewer.num_rows))
+    learner = fewer.network(replace(swept, batch_size=size))
+    rates, losses, ended = _sweep(learner, np.geomspace(1.0, high / low, steps).tolist(), until, report)
+    found = _read(rates, losses, plan.learning_rate, cut_short=ended == "late")
+    broke = low * learner.rate_factor if ended == "not finite" else None
+    return replace(found, rows=min(size, fewer.num_rows), not_finite=broke)
 
 
 def _affordable(learner: GradientLearner, steps: int, until: float) -> int:
@@ -65,22 +76,25 @@ def _affordable(learner: GradientLearner, steps: int, until: float) -> int:
 
 
 def _sweep(
-    learner: GradientLearner, low: float, high: float, steps: int, until: float
-) -> tuple[list[float], list[float], bool]:
+    learner: GradientLearner, factors: Sequence[float], until: float, report: Report
+) -> tuple[list[float], list[float], Literal["", "late", "not finite"]]:
+    """Rates and losses of a step at each factor of the plan's rate, and what ended it early where that tells something."""
     rates: list[float] = []
     losses: list[float] = []
-    for step in range(steps):
-        learner.rate_factor = (high / low) ** (step / (steps - 1))
+    for step, factor in enumerate(factors):
+        learner.rate_factor = factor
         window = learner.advance(1)
         if not window.count or not window.healthy:
-            break
-        rates.append(low * learner.rate_factor)
+            return rates, losses, "not finite"
+        rates.append(learner.plan.learning_rate * factor)
         losses.append(window.loss)
         if losses[-1] > _BLOWN_UP * max(losses[0], 1e-3) and step > _PER_DECADE:
             break
         if time.perf_counter() > until:
-            return rates, losses, True
-    return rates, losses, False
+            return rates, losses, "late"
+        if step % _TOLD_EVERY == 0:
+            report(step / len(factors))
+    return rates, losses, ""
 
 
 def _read(rates: Sequence[float], losses: Sequence[float], in_force: float, *, cut_short: bool) -> RateTest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,8 @@ from epochal.train.gradient import GradientLearner
 from epochal.train.memory import give_back, is_out_of_memory
 
 
+Report = Callable[[str, float], None]
+
 NEARLY = 0.9
 """Of the best throughput: beyond that, a larger batch pays nothing."""
 _SMALLEST, _LARGEST = 16, 16_384
@@ -31,8 +33,11 @@ _FEWEST_STEPS = 8
 """In a pass: a batch of much of the data leaves too few steps to learn in."""
 
 
-def size_test(subject: Subject, until: float) -> SizeTest:
-    """Learn for a moment at each size. `until` is a moment of `time.perf_counter`; the largest sizes come last."""
+def size_test(subject: Subject, until: float, report: Report = lambda _text, _share: None) -> SizeTest:
+    """Learn for a moment at each size. `until` is a moment of `time.perf_counter`; the largest sizes come last.
+
+    `report` is told each size and the share of them that is done.
+    """
     plan = subject.plan
     if subject.family == "trees":
         return SizeTest(in_force=plan.batch_size, why_not="every round of trees looks at all rows")
@@ -42,8 +47,9 @@ def size_test(subject: Subject, until: float) -> SizeTest:
     sizes = _sizes(plan.batch_size, subject.num_rows)
     throughput: list[tuple[int, float]] = []
     memory: list[tuple[int, int]] = []
-    cut = False
+    cut, broke = False, None
     for n, size in enumerate(sizes):
+        report(f"batches of {size} rows", n / len(sizes))
         left = until - time.perf_counter()
         if left <= 0:
             cut = True
@@ -52,13 +58,18 @@ def size_test(subject: Subject, until: float) -> SizeTest:
         if learner is None:
             break
         memory.append((size, _memory_of_step(learner, device)))
-        throughput.append((size, _rows_a_second(learner, min(_SECONDS, left / (len(sizes) - n)))))
+        speed = _rows_a_second(learner, min(_SECONDS, left / (len(sizes) - n)))
+        if speed is None:
+            broke = (size, learner.step)
+            break
+        throughput.append((size, speed))
     return SizeTest(
         in_force=plan.batch_size,
         suggested=_suggested(throughput),
         throughput=tuple(throughput),
         memory=tuple(memory),
-        largest=None if device.type == "cpu" else largest_that_fits(subject, until),
+        largest=None if device.type == "cpu" or broke else largest_that_fits(subject, until),
+        not_finite=broke,
         cut_short=cut,
     )
 
@@ -94,13 +105,19 @@ def _learner(subject: Subject, size: int) -> GradientLearner | None:
     return learner
 
 
-def _rows_a_second(learner: GradientLearner, seconds: float) -> float:
-    """The best of up to three stretches, as a busy machine only ever makes it slower; at least one step."""
+def _rows_a_second(learner: GradientLearner, seconds: float) -> float | None:
+    """The best of up to three stretches, as a busy machine only ever makes it slower; at least one step.
+
+    None when the loss leaves the finite numbers: from there on no step is taken.
+    """
     best, until = 0.0, time.perf_counter() + seconds
     for _stretch in range(3):
         begun, samples = time.perf_counter(), 0
         while not samples or time.perf_counter() - begun < seconds / 3:
-            samples += learner.advance(1).samples
+            window = learner.advance(1)
+            if not window.healthy or not window.count:
+                return None
+            samples += window.samples
         best = max(best, samples / (time.perf_counter() - begun))
         if time.perf_counter() > until:
             break

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from rtdl_num_embeddings import PiecewiseLinearEmbeddings
-from tabm import EnsembleView, LinearEnsemble, make_tabm_backbone
 from torch import Tensor, nn
 
 from epochal.train.batch import Batch
 from epochal.train.dropout import ReluDropout
+from epochal.train.lean import LinearBatchEnsemble, LinearEnsemble, PiecewiseLinearEmbeddings
 from epochal.train.network import Shape
 
 
 MAX_BINS = 32
 MAX_CODES = 64
 """Of one category column: what lies above shares the unknown code, as each code is an input of every layer's width."""
-_EMBEDDING_WIDTH = 12
+EMBEDDING_WIDTH = 12
 _EMBEDDED_ROWS = 1000
 """With fewer rows spreading numbers out was measured to fit noise: penguins 0.980 against 0.997 without, diabetes 58.1
 against 55.6 (five split seeds each)."""
 _BIN_ROWS = 200_000
 """Bins are computed on at most so many rows: quantiles of more say the same and torch refuses very many."""
+
+
+class SharedLinear(LinearBatchEnsemble):  # type: ignore[misc]
+    """The package's linear layer of all members, W with scales r and s and a bias of each, computed the cheaper way.
+
+    The layer's input is what all members share, (B, F), or one for each, (B, K, F); its output is (B, K, O). Source of the
+    formula: Wen et al. 2020, "BatchEnsemble", equation 5.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """What each member makes of its inputs."""
+        members, outputs = self.s.shape
+        if inputs.ndim == 2 and len(inputs) > outputs:
+            # With more rows than outputs the members' own matrices, (K, O, F), are smaller than the rows scaled for each,
+            # (B, K, F): this made steps 1.4 times as fast at 512 rows and 128 outputs.
+            weights = self.s.unsqueeze(2) * self.weight * self.r.unsqueeze(1)
+            scores: Tensor = nn.functional.linear(inputs, weights.flatten(0, 1), self.bias.flatten())
+            return scores.view(-1, members, outputs)
+        rows = inputs.unsqueeze(1) if inputs.ndim == 2 else inputs
+        return torch.addcmul(self.bias, (rows * self.r) @ self.weight.T, self.s)
 
 
 class ManyNetworks(nn.Module):
@@ -42,24 +61,32 @@ class ManyNetworks(nn.Module):
             torch.tensor([i for i in range(shape.numbers) if i not in chosen], dtype=torch.int64),
             persistent=False,
         )
-        self.spread = PiecewiseLinearEmbeddings(bins, _EMBEDDING_WIDTH, activation=False, version="B") if bins else None
-        chunks = [1] * len(self.plain) + [_EMBEDDING_WIDTH] * len(bins) + self.cardinalities
+        self.spread = PiecewiseLinearEmbeddings(bins, EMBEDDING_WIDTH, activation=False, version="B") if bins else None
+        chunks = [1] * len(self.plain) + [EMBEDDING_WIDTH] * len(bins) + self.cardinalities
         self.nothing = not chunks
         chunks = chunks or [1]
-        self.view = EnsembleView(k=options["members"])
-        self.backbone = make_tabm_backbone(
-            d_in=sum(chunks),
-            n_blocks=options["depth"],
-            d_block=options["width"],
-            dropout=options["dropout"],
-            k=options["members"],
-            start_scaling_init="normal" if bins else "random-signs",
-            start_scaling_init_chunks=chunks,
-        )
-        for block in self.backbone.blocks:
-            del block[1:]
-            block.append(ReluDropout(options["dropout"]))
-        self.output = LinearEnsemble(options["width"], shape.outputs, k=options["members"])
+        members, width = options["members"], options["width"]
+        blocks: list[nn.Module] = []
+        for i in range(options["depth"]):
+            first = ("normal" if bins else "random-signs") if i == 0 else "ones"
+            layer = SharedLinear(
+                width if i else sum(chunks),
+                width,
+                k=members,
+                scaling_init=(first, "ones"),
+                first_scaling_init_chunks=None if i else chunks,
+            )
+            blocks.append(nn.Sequential(layer, ReluDropout(options["dropout"])))
+        self.backbone = nn.Sequential(*blocks)
+        self.output = LinearEnsemble(width, shape.outputs, k=members)
+
+    def spared(self) -> Iterator[Tensor]:
+        """What is no weight of a layer: the embeddings of numbers, and the members' scales."""
+        if self.spread is not None:
+            yield from self.spread.parameters()
+        for layer in self.modules():
+            if isinstance(layer, SharedLinear):
+                yield from (layer.r, layer.s)
 
     def forward(self, batch: Batch) -> Tensor:
         """What each member says."""
@@ -70,7 +97,7 @@ class ManyNetworks(nn.Module):
         for i, cardinality in enumerate(self.cardinalities):
             known = torch.where(codes[:, i] < cardinality, codes[:, i], 0)
             parts.append(nn.functional.one_hot(known, cardinality).to(numbers.dtype))
-        result: Tensor = self.output(self.backbone(self.view(torch.cat(parts, dim=1))))
+        result: Tensor = self.output(self.backbone(torch.cat(parts, dim=1)))
         return result
 
 

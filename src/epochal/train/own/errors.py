@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from epochal.core.errors import EpochalError, RunError
+from epochal.project.code import is_code
 from epochal.show import safe
 from epochal.train.memory import is_out_of_memory
 from epochal.train.mode import not_exact
@@ -22,8 +23,8 @@ class OwnModelError(RunError):
 
 
 @contextlib.contextmanager
-def guarded(root: Path, doing: str) -> Iterator[None]:
-    """Turn whatever a person's code raises inside into an OwnModelError that names their line.
+def guarded(root: Path, doing: str, fix: str = "mend it there") -> Iterator[None]:
+    """Turn whatever a person's code raises inside into an OwnModelError that names their line, and what mends it.
 
     Running out of memory stays what it is: whoever computes can go on with smaller pieces. An operation that exact mode
     refuses is told as for every model.
@@ -38,30 +39,29 @@ def guarded(root: Path, doing: str) -> Iterator[None]:
         refusal = not_exact(error, place_of(error, root))
         if refusal is not None:
             raise refusal from error
-        raise _failed(error, root, doing) from error
+        raise _failed(error, root, doing, fix) from error
 
 
-def _failed(error: BaseException, root: Path, doing: str) -> OwnModelError:
+def _failed(error: BaseException, root: Path, doing: str, fix: str) -> OwnModelError:
     """The error as a person reads it: type and text, their innermost file and line. The trace goes to stderr."""
     traceback.print_exception(error, file=sys.stderr)
     said = str(error) or "no more was said"
     return OwnModelError(
         f"{doing}: {type(error).__name__}: {safe(said, 600)}",
         where=place_of(error, root),
-        fix="mend it there; a run's host.log holds the whole trace",
+        fix=fix,
     )
 
 
 def place_of(error: BaseException, root: Path) -> str:
-    """file:line of the innermost call in a file under `root`; of a text that is no Python the line it stops at."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{_named(Path(error.filename), root)}:{error.lineno}"
+    """file:line of the innermost call in code of the folder `root`; of a text of it that is no Python where it stops.
+
+    Libraries may lie in a virtual environment in that folder: they are not the person's own.
+    """
+    if isinstance(error, SyntaxError) and error.filename and is_code(Path(error.filename), root):
+        return f"{Path(error.filename).relative_to(root)}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if Path(f.filename).is_relative_to(root)]
+    theirs = [f for f in frames if is_code(Path(f.filename), root)]
     if not theirs:
         return str(root)
-    return f"{_named(Path(theirs[-1].filename), root)}:{theirs[-1].lineno}"
-
-
-def _named(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+    return f"{Path(theirs[-1].filename).relative_to(root)}:{theirs[-1].lineno}"

@@ -2,13 +2,15 @@
 
 Files were read and compared with the trusted state before, and are compiled from these very bytes: no cached bytecode is
 looked at or written, and what changes on the disk meanwhile changes nothing. Only these files can be imported from the
-folder; names of the standard library stay the standard library's.
+folder, from its packages as from its top, and whatever Python's path says; names of the standard library stay the
+standard library's. Libraries in an environment that lies in the folder are libraries as everywhere.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import (
@@ -25,7 +27,9 @@ from typing import Any
 
 from torch import nn
 
+from epochal.core.steps import nearest
 from epochal.project.trust import Untrusted
+from epochal.train.lean import leave_to_others
 from epochal.train.own.errors import OwnModelError, guarded
 
 
@@ -44,7 +48,8 @@ def load_class(root: Path, contents: Mapping[str, bytes], module: str) -> type[n
             fix=f"write it there, or name another: module = {_example(contents)} in [model]",
         )
     dotted = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    _let_go(root)
+    _let_go()
+    leave_to_others()
     top = dotted.partition(".")[0]
     if top in sys.modules or top in sys.stdlib_module_names:
         raise OwnModelError(
@@ -54,14 +59,15 @@ def load_class(root: Path, contents: Mapping[str, bytes], module: str) -> type[n
         )
     finder = _Finder(root, contents)
     sys.meta_path.insert(0, finder)
-    with guarded(root, f"importing {file}"):
+    with guarded(root, f"importing {file}", f"mend it there; `python {file}` in {root} shows the whole trace"):
         found: ModuleType = importlib.import_module(dotted)
     cls = getattr(found, name, None)
     if not isinstance(cls, type) or not issubclass(cls, nn.Module):
+        close = nearest(name, [n for n, c in vars(found).items() if isinstance(c, type) and issubclass(c, nn.Module)])
         raise OwnModelError(
             f"{file} has no class {name}" if cls is None else f"{name} in {file} is no torch.nn.Module",
             where=str(root / file),
-            fix=f"write: class {name}(torch.nn.Module)",
+            fix=f"did you mean {close}?" if close else f"write: class {name}(torch.nn.Module)",
         )
     return cls
 
@@ -70,18 +76,19 @@ def _example(files: Mapping[str, bytes]) -> str:
     return f'"{next((f for f in files if f.endswith(".py")), "model.py")}:CLASS"'
 
 
-def _let_go(root: Path) -> None:
-    """Forget all modules that came from a project: those of earlier finders, and any of this folder."""
-    names = {name for finder in sys.meta_path if isinstance(finder, _Finder) for name in finder.names}
+def _let_go() -> None:
+    """Forget the modules that came from a project before: those that a finder of ours brought in, and no others."""
+    earlier = [finder for finder in sys.meta_path if isinstance(finder, _Finder)]
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
-    for name, loaded in list(sys.modules.items()):
-        origin = getattr(loaded, "__file__", None)
-        if name in names or (isinstance(origin, str) and Path(origin).is_relative_to(root)):
-            del sys.modules[name]
+    for name in {name for finder in earlier for name in finder.names}:
+        sys.modules.pop(name, None)
 
 
 class _Finder(MetaPathFinder):
-    """Finds modules among the files of a trusted state, and nowhere else."""
+    """Finds modules among the files of a trusted state, and keeps the others from finding any in its folder.
+
+    A package has no `__path__`: Python's own finder would look there for what is not among the files.
+    """
 
     def __init__(self, root: Path, contents: Mapping[str, bytes]) -> None:
         self.root, self.files = root, contents
@@ -91,32 +98,71 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The module's file, packages before modules, as Python looks; None for what is not the project's."""
-        del target
+        """The module's file, packages before modules, as Python looks; None for what is not the project's.
+
+        Raises ModuleNotFoundError for what is of the project and not among the files.
+        """
+        del path
         parent, _, _ = fullname.rpartition(".")
-        if (parent and parent not in self.names) or (path is None and fullname in sys.stdlib_module_names):
+        if parent and parent not in self.names:
             return None
+        if not parent and fullname in sys.stdlib_module_names:
+            return self._of_others(fullname, target)
         base = fullname.replace(".", "/")
         for stem, is_package in ((f"{base}/__init__", True), (base, False)):
             for suffix, loader in _LOADERS:
                 if f"{stem}{suffix}" in self.files:
                     return self._spec(fullname, f"{stem}{suffix}", loader, is_package=is_package)
         if any(name.startswith(f"{base}/") for name in self.files):
-            spec = ModuleSpec(fullname, None, is_package=True)
-            spec.submodule_search_locations = [str(self.root / base)]
             self.names.add(fullname)
-            return spec
+            return ModuleSpec(fullname, None, is_package=True)
+        if parent:
+            raise _not_there(fullname)
+        return self._of_others(fullname, target)
+
+    def _of_others(self, fullname: str, target: ModuleType | None) -> ModuleSpec | None:
+        """What the other finders find, which is not to lie in the folder though Python's path may lead there."""
+        for finder in sys.meta_path:
+            find = None if isinstance(finder, _Finder) else getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = None if find is None else find(fullname, None, target)
+            if spec is not None:
+                places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.has_location else ())]
+                for place in places:
+                    if place and self._holds(Path(place)):
+                        raise _not_there(fullname, self._told(Path(place)))
+                return spec
         return None
+
+    def _holds(self, place: Path) -> bool:
+        """Whether a place is of the project, and not of an environment that lies in its folder."""
+        place = place.resolve()
+        return place.is_relative_to(self.root) and not any(place.is_relative_to(p) for p in _LIBRARIES)
+
+    def _told(self, place: Path) -> str:
+        """How a module that Python would find there is imported; nothing where it is not among the files."""
+        path = place.resolve().relative_to(self.root)
+        names = [name for name in self.files if Path(name) == path or Path(name).parent == path]
+        if not names:
+            return ""
+        dotted = ".".join((*path.parts[:-1], path.name.partition(".")[0])).removesuffix(".__init__")
+        shown = next((n for n in names if Path(n) == path or Path(n).stem == "__init__"), f"{path}/")
+        return f"; {shown} is imported as {dotted}"
 
     def _spec(self, fullname: str, name: str, loader: Any, *, is_package: bool) -> ModuleSpec | None:
         self.names.add(fullname)
         path = self.root / name
-        return spec_from_file_location(
-            fullname,
-            path,
-            loader=loader(fullname, str(path), self.files[name]),
-            submodule_search_locations=[str(path.parent)] if is_package else None,
-        )
+        spec = spec_from_file_location(fullname, path, loader=loader(fullname, str(path), self.files[name]))
+        if spec is not None:
+            spec.submodule_search_locations = [] if is_package else None
+        return spec
+
+
+def _not_there(fullname: str, told: str = "") -> ModuleNotFoundError:
+    return ModuleNotFoundError(f"No module named {fullname!r} among the project's trusted files{told}", name=fullname)
+
+
+_LIBRARIES = tuple(Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
+"""Where this Python's own libraries lie; so it is in an environment too."""
 
 
 class _Source(SourceFileLoader):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from epochal import fsio
 from epochal.core.errors import SettingsError
-from epochal.core.steps import nearest
-from epochal.core.tasks import MODULE
 from epochal.train import seeds
 from epochal.train.batch import Batch, moved
 from epochal.train.device import same_device
@@ -23,17 +23,21 @@ from epochal.train.feed import Feed, Held, MemoryFeed, MemoryRows, num_batches
 from epochal.train.gradient import GradientLearner
 from epochal.train.objective import Target, fit_target
 from epochal.train.order import row_order
+from epochal.train.own.constructor import brought_by, class_of
 from epochal.train.own.errors import OwnModelError, guarded
-from epochal.train.own.load import load_class
 from epochal.train.own.model import OwnNetwork
 from epochal.train.own.rows import OwnFeed, OwnRows, Reader, count_batches
 from epochal.train.own.spec import OptimiserSettings, Spec, make_spec
 from epochal.train.prepare import Preparation
 from epochal.train.state import Plan
+from epochal.train.team import SOLO, Team, in_parts
 
 
 if TYPE_CHECKING:
     from epochal.train.make import DenseRows, Prepared
+
+
+_MAKER_FILE = "maker.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +53,23 @@ class Own:
     contents: Mapping[str, bytes]
     """Its files, as they were trusted."""
     kinds: Mapping[str, str]
+    seed: int
+    """The run's: each model is made under it, so that all are equal, here and wherever the bundle is read."""
     reader: Reader | None = None
     """Where the class makes tensors or batches of its own."""
 
+    @property
+    def brings(self) -> tuple[str, ...]:
+        """What the class does itself, beside `forward`."""
+        return brought_by(self.cls)
+
     def build(self) -> OwnNetwork:
-        """A fresh model, weights drawn from torch's generator. Raises OwnModelError."""
+        """A fresh model, equal each time: all generators begin anew under the run's seed. Raises OwnModelError."""
+        seeds.seed_all(self.seed, "weights")
         with guarded(self.root, f"making {self.cls.__name__}"):
             model = self.cls(self.spec, **self.settings)
             self._check_weights(model)
+        _unfold(model)
         return OwnNetwork(model, self.spec, self.root)
 
     def _check_weights(self, model: nn.Module) -> None:
@@ -74,6 +87,34 @@ class Own:
         if not all(isinstance(value, Tensor) for value in model.state_dict().values()):
             raise self._refused("keeps state that is no tensor", "keep it in buffers: all that is saved are tensors")
 
+    def check_alike(self, network: OwnNetwork) -> None:
+        """That a fresh model is as the one which makes the rows. Raises OwnModelError.
+
+        What is drawn in the constructor and used in `prepare` must be the same in every model that is made, or it
+        would learn from other rows than those it predicts from.
+        """
+        if self.reader is None:
+            return
+        one, other = network.model.state_dict(), self.reader.model.state_dict()
+        differs = [n for n in one if n not in other or not _alike(one[n], other[n])]
+        if differs:
+            raise self._refused(
+                f"is another each time it is made: {', '.join(differs[:5])} differs",
+                "draw in __init__ from torch, random or np.random, which the run's seed begins, "
+                "and keep `prepare` and `batches` from changing the model",
+            )
+
+    def save(self, folder: Path) -> None:
+        """Write what is needed beside the weights to make the same rows anywhere. Raises NotSaved."""
+        if self.reader is not None:
+            state = {n: t.detach().cpu().clone().contiguous() for n, t in self.reader.model.state_dict().items()}
+            fsio.write_bytes(folder / _MAKER_FILE, save_tensors(state))
+
+    def load(self, folder: Path) -> None:
+        """Take what `save` wrote: another version of torch may draw otherwise. Raises OSError and what torch raises."""
+        if self.reader is not None:
+            self.reader.model.load_state_dict(load_tensors((folder / _MAKER_FILE).read_bytes()))
+
     def _refused(self, what: str, fix: str) -> OwnModelError:
         return OwnModelError(f"{self.cls.__name__} {what}", where=str(self.root), fix=fix)
 
@@ -84,6 +125,24 @@ class Own:
         target = _target_of(prepared)
         split = self.reader.split("train", prepared.data.train.inputs, target.tensor(prepared.data.train.target))
         return count_batches(self.reader, split, 0)
+
+
+def _unfold(model: nn.Module) -> None:
+    """Give each buffer numbers of its own: what was expanded could neither be written to nor be read back."""
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            kept = name not in module._non_persistent_buffers_set  # noqa: SLF001 - torch has no public name for it
+            if not buffer.is_contiguous():
+                module.register_buffer(name, buffer.contiguous(), persistent=kept)
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are equal but for rounding, which may differ with the number of threads."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if not one.is_floating_point():
+        return torch.equal(one.cpu(), other.cpu())
+    return torch.allclose(one.cpu().double(), other.cpu().double(), rtol=1e-3, atol=1e-6, equal_nan=True)
 
 
 def _target_of(prepared: Prepared) -> Target:
@@ -101,65 +160,49 @@ def open_own(
     task: str,
     classes: tuple[str, ...],
     kinds: Mapping[str, str],
+    seed: int,
 ) -> Own:
     """The class that [model] names, from trusted files of `root`, with what it is told. `folder` is the project's.
 
-    Raises OwnModelError, SettingsError for a setting that the class does not take.
+    `seed` is the run's. Raises OwnModelError, SettingsError for a setting that the class does not take.
     """
-    cls = load_class(root, contents, str(options[MODULE]))
+    cls, settings = class_of(root, contents, options)
     root = Path(root).resolve()
-    settings = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items() if k != MODULE}
     spec = make_spec(preparation, task=task, classes=classes, kinds=kinds, folder=folder)
-    _check_settings(cls, settings, root)
-    own = Own(cls=cls, spec=spec, settings=settings, root=root, contents=contents, kinds=kinds)
-    if not any(callable(getattr(cls, name, None)) for name in ("prepare", "batches")):
+    own = Own(cls=cls, spec=spec, settings=settings, root=root, contents=contents, kinds=kinds, seed=seed)
+    if not {"prepare", "batches"} & set(own.brings):
         return own
-    return replace(own, reader=Reader(model=own.build().model.eval(), root=root, kinds=kinds, task=task))
-
-
-def _check_settings(cls: type[nn.Module], settings: Mapping[str, Any], root: Path) -> None:
-    """Refuse settings that the constructor does not take, and the lack of one that it needs."""
-    with guarded(root, f"the constructor of {cls.__name__}"):
-        parameters = list(inspect.signature(cls).parameters.values())[1:]
-    kinds = inspect.Parameter
-    named = {p.name: p for p in parameters if p.kind in {kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY}}
-    if not any(p.kind is kinds.VAR_KEYWORD for p in parameters):
-        for key in settings:
-            if key not in named:
-                close = nearest(key, tuple(named))
-                raise SettingsError(
-                    f"{cls.__name__} takes no setting `{key}`",
-                    path=("model", key),
-                    where="project.toml [model]",
-                    fix=f"did you mean `{close}`?" if close else f"it takes {', '.join(named) or 'none'}",
-                    code="unknown-key",
-                )
-    missing = [n for n, p in named.items() if p.default is kinds.empty and n not in settings]
-    if missing:
-        raise SettingsError(
-            f"{cls.__name__} needs the setting `{missing[0]}`",
-            path=("model",),
-            where="project.toml [model]",
-            fix=f"write {missing[0]} = … in [model], or give it a default in the class",
-            code="missing-key",
-        )
+    model = own.build().model.eval()
+    return replace(own, reader=Reader(model=model, root=root, kinds=kinds, task=task, seed=seed))
 
 
 def make_own(
-    prepared: Prepared, own: Own, *, plan: Plan, target: Target, dense: DenseRows, ranking: np.ndarray | None = None
+    prepared: Prepared,
+    own: Own,
+    *,
+    plan: Plan,
+    target: Target,
+    dense: DenseRows,
+    ranking: np.ndarray | None = None,
+    team: Team = SOLO,
 ) -> GradientLearner:
-    """A fresh learner of a person's model: equal for equal data, plan and seed. `ranking` is for gradual feeding.
+    """A fresh learner of a person's model: equal for equal data, plan and seed, but for what each rank of a team draws.
 
-    Raises SettingsError where rows are to be fed gradually to a class that makes its batches itself.
+    `ranking` is for gradual feeding. With a loss or batches of its own each rank judges all validation rows. Raises SettingsError where rows are to be fed gradually to a class that makes its batches itself.
     """
     device = same_device(plan.device)
-    seeds.seed_all(plan.seed, "weights")
-    network = own.build().to(device)
+    network = own.build()
+    own.check_alike(network)
+    network = network.to(device)
     groups = network.groups(OptimiserSettings(learning_rate=plan.learning_rate, weight_decay=plan.weight_decay))
+    makes_batches = own.reader is not None and own.reader.makes_batches
+    by_parts = network.own_loss is None and not makes_batches and in_parts(len(prepared.data.validation), team)
     feed, validation = _rows(
         prepared, own.reader, plan=plan, target=target, dense=dense, ranking=ranking, device=device
     )
-    seeds.seed_all(plan.seed, "steps")
+    if by_parts and isinstance(validation, MemoryRows):
+        validation = validation.part(*team.part(len(validation)))
+    seeds.seed_all(plan.seed, "steps", *([team.rank] if team.rank else []))
     return GradientLearner(
         module=network,
         plan=plan,
@@ -170,6 +213,8 @@ def make_own(
         groups=groups,
         own_loss=network.own_loss,
         foreign=True,
+        team=team,
+        judged_by_parts=by_parts,
     )
 
 
@@ -216,9 +261,10 @@ def _rows(
     return memory, MemoryRows(moved({**validation, "target": validation_target}, device))
 
 
-def new_rows(network: OwnNetwork, table: pa.Table, *, kinds: Mapping[str, str], dense: Batch) -> Held:
+def new_rows(reader: Reader | None, table: pa.Table, dense: Batch) -> Held:
     """Rows to predict, as the model takes them: `dense` are its numbers and codes, unless it makes tensors of its own."""
-    reader = Reader(model=network.model, root=network.root, kinds=kinds, task=network.spec.task)
+    if reader is None:
+        return MemoryRows(dense)
     if reader.makes_batches:
-        return OwnRows(reader, reader.split("new", table, None), 0, torch.device("cpu"))
-    return MemoryRows(reader.tensors(table) if reader.prepares else dense)
+        return OwnRows(reader, reader.split("new", table, None), reader.seed, torch.device("cpu"))
+    return MemoryRows(reader.tensors(table))

@@ -19,18 +19,23 @@ from epochal.train.batch import Batch, moved, num_rows
 from epochal.train.encoders import plain
 from epochal.train.own.errors import OwnModelError, guarded
 from epochal.train.own.spec import Split
-from epochal.train.seeds import derived_seed
+from epochal.train.seeds import derived_seed, seed_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """A person's module as the maker of tensors and batches. It is never the one that is trained."""
+    """A person's module as the maker of tensors and batches: one as it was made, never the one that is trained.
+
+    In training and wherever its bundle is read these are equal, so that rows come out alike.
+    """
 
     model: nn.Module
     root: Path
     kinds: Mapping[str, str]
     """The columns by name, in order, with their kinds."""
     task: str
+    seed: int
+    """The run's, under which `prepare` draws."""
     known: list[tuple[pa.Table, dict[str, np.ndarray], dict[str, Tensor]]] = field(default_factory=list)
     """Of tables that are read again and again: their columns and tensors."""
     counted: list[tuple[Mapping[str, np.ndarray], int]] = field(default_factory=list)
@@ -66,6 +71,7 @@ class Reader:
         if known:
             return known
         prepare: Any = self.model.prepare
+        seed_all(self.seed, "prepare")
         with guarded(self.root, "prepare"):
             found = prepare(self.columns(table))
         self._check(found, "prepare", rows=table.num_rows)
@@ -110,8 +116,15 @@ class Reader:
         return target.to(wanted)
 
     def _check(self, found: Any, what: str, rows: int | None = None) -> None:
-        if not isinstance(found, Mapping) or not found or not all(isinstance(t, Tensor) for t in found.values()):
+        if not isinstance(found, Mapping) or not found:
             raise self._refused(f"{what} gave no dict of tensors", "give tensors by name, all with the same rows")
+        for name, value in found.items():
+            if not isinstance(value, Tensor):
+                kind = type(value)
+                raise self._refused(
+                    f"{what} gave `{name}` as {kind.__module__}.{kind.__qualname__}",
+                    f"give a tensor: `{name}` of torch.as_tensor(…)",
+                )
         lengths = {name: len(tensor) if tensor.ndim else -1 for name, tensor in found.items()}
         wanted = rows if rows is not None else next(iter(lengths.values()))
         wrong = {name: length for name, length in lengths.items() if length != wanted or (rows is None and length < 1)}
@@ -198,6 +211,10 @@ class OwnFeed:
                 raise self._other(f"more than {self.steps_per_epoch}")
             self._pass, self._epoch, self._next = None, -1, 0
         return moved(batch, self._device)
+
+    def release(self) -> None:
+        """Let go of what the model's own generator holds."""
+        self._pass, self._epoch, self._next = None, -1, 0
 
     def _taken(self, of: _Epoch) -> dict[str, Tensor]:
         batch = of.next()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -140,7 +140,13 @@ class DataScreen(StageScreen):
         if self.data.view is None or self.column is None or not self.grid.rows:
             return
         request = protocol.ReadCell(token=self.data.view.token, row=self.grid.cursor_row, column=self.column.name)
-        self.data.ask("cell", request, lambda body: then(body["text"]))
+        release = self.workbench.hold_keys()  # the next ones are meant for what opens
+
+        def answered(body: Mapping[str, Any]) -> None:
+            then(body["text"])
+            release()
+
+        self.data.ask("cell", request, answered)
 
     # ── what changed ──
 

@@ -13,6 +13,7 @@ from epochal.core.errors import EpochalError
 from epochal.core.fields import duration_seconds
 from epochal.core.settings import Project, parse_project, to_document, with_setting
 from epochal.core.tasks import MODULE, OWN
+from epochal.show import cell_width
 from epochal.tui.glyphs import glyphs
 from epochal.tui.paint import blank, cell, flowed, heading, toned, wrapped
 from epochal.tui.screens.base import StageScreen
@@ -69,7 +70,7 @@ class ModelScreen(StageScreen):
         if topic in {"all", "project"}:
             flow.recall_choice(session)
             flow.settle(session)
-        if topic in {"all", "project", "error"}:  # an error may be that the code is not what was trusted
+        if topic in {"all", "project"} or (topic == "error" and own.is_about_code(session.error)):
             own.look(session)
         busy = session.job.text if session.job is not None else ""
         self._view = model_view(
@@ -197,6 +198,8 @@ class ModelScreen(StageScreen):
                     cell(setting.meaning, max(0, width - 40), "quiet"),
                 )
             )
+            if here and cell_width(setting.meaning) > width - 40:
+                lines += wrapped(_told(setting), width, "text", 4)
         return lines
 
     # ── commands ──

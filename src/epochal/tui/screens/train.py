@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.events import Resize
+from textual.events import Resize, ScreenSuspend
 
 from epochal.charts import draw
 from epochal.charts.picture import Chart
@@ -19,7 +20,7 @@ from epochal.tui.screens.base import StageScreen
 from epochal.tui.text import content, spread
 from epochal.tui.widgets.chart import ChartView, legend
 from epochal.tui.widgets.lines import Lines
-from epochal.workbench import flow
+from epochal.workbench import flow, resuming
 from epochal.workbench.views.curves import (
     BENDABLE,
     OVERLAID,
@@ -33,6 +34,13 @@ from epochal.workbench.views.curves import (
 from epochal.workbench.views.train import TrainView, train_view, unit_of
 
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from epochal.workbench.keys import Command
+
+_CHOOSES = ("train.up", "train.down", "train.start")
+"""Commands that do not depend on the run that is shown."""
 _SIGNS = {
     "running": "busy",
     "starting": "busy",
@@ -43,6 +51,7 @@ _SIGNS = {
     "interrupted": "bad",
     "stuck": "bad",
     "paused": "problem",
+    "ready": "waiting",
 }
 
 
@@ -64,6 +73,8 @@ class TrainScreen(StageScreen):
         self._curves, self._second_curves = Curves(), Curves()
         self._view = TrainView()
         self._log = False
+        self._later: tuple[Command, str, Callable[[], None]] | None = None
+        """What waits for the run that was chosen, and what lets keys go on."""
 
     def compose_body(self) -> ComposeResult:
         """A sentence, the chart, and under or beside it the rest."""
@@ -117,6 +128,7 @@ class TrainScreen(StageScreen):
         busy = self.session.job is not None
         self.set_next(f"wait: {self.session.job.text}." if busy and self.session.job else view.next)
         self.refresh_footer()
+        self._do_what_waits()
 
     def _draw_charts(self) -> None:
         seen = self.session.seen
@@ -192,6 +204,7 @@ class TrainScreen(StageScreen):
             "stoppable": self._view.stoppable,
             "resumable": self._view.resumable,
             "testable": self._view.testable,
+            "begun": bool(self._view.run),
             "several": len(self.session.seen.runs) > 1,
             "overlaid": len(self.session.seen.runs) > 1 and self._options.kind in OVERLAID,
             "bendable": self._options.kind in BENDABLE,
@@ -220,6 +233,15 @@ class TrainScreen(StageScreen):
         """Write a checkpoint that is never deleted."""
         self._steer("pin")
 
+    def do_train_checkpoints(self) -> None:
+        """The run's checkpoints, over the pane."""
+        from epochal.tui.screens.checkpoints import CheckpointSheet
+
+        if self._view.run:
+            self.workbench.push_screen(CheckpointSheet())
+        else:
+            self._refuses("", "")
+
     def _steer(self, verb: str) -> None:
         if self.session.info is not None and self._view.running:
             flow.steer(self.session, self.session.info, verb)
@@ -231,11 +253,12 @@ class TrainScreen(StageScreen):
 
     def do_train_resume(self) -> None:
         """Go on from the last checkpoint."""
-        refusal = flow.refusal_of(self.session.seen.state)
-        if refusal is not None and self._view.resumable:
-            self.session.failed(refusal)
-        elif self.session.info is not None and self._view.resumable:
-            flow.go_on(self.session, self.session.info)
+        refusal = resuming.refusal_of(self.session.seen.state)
+        info = self.session.info if self._view.resumable else None
+        if info is not None and refusal is not None:
+            resuming.refuse_to_go_on(self.session, info, refusal)
+        elif info is not None:
+            resuming.go_on(self.session, info)
         elif self._view.running:
             self._refuses(f"{self._view.run} is under way: there is nothing to resume", "s stops it")
         else:
@@ -251,11 +274,50 @@ class TrainScreen(StageScreen):
 
     def _step(self, by: int) -> None:
         names = [r.name for r in self.session.seen.runs]
-        place = names.index(self.session.seen.run) + by if self.session.seen.run in names else -1
+        self._forget_what_waits()
+        wanted = self._wanted
+        place = names.index(wanted) + by if wanted in names else -1
         if 0 <= place < len(names):
             self.session.show_run(names[place])
         else:
             self._refuses(f"this is the {'oldest' if by > 0 else 'newest'} run", "n trains another")
+
+    @property
+    def _wanted(self) -> str:
+        """The run that was chosen last, which is not on screen before it was looked at."""
+        seen, wanted = self.session.seen, self.session.run_wanted
+        return wanted if any(r.name == wanted for r in seen.runs) else seen.run
+
+    def perform(self, command: Command) -> None:
+        """Do a command; one that is meant for a run just chosen waits until that one is shown, and so do later keys."""
+        of_the_run = command.id.startswith("train.") and command.id not in _CHOOSES
+        if not of_the_run or self._wanted == self.session.seen.run:
+            super().perform(command)
+        else:
+            self._forget_what_waits()
+            self._later = (command, self._wanted, self.workbench.hold_keys())
+
+    def _do_what_waits(self) -> None:
+        """Do the command that waits for its run, once that one is shown; not when another was chosen since."""
+        if self._later is None:
+            return
+        command, run, release = self._later
+        if run not in (self._wanted, self.session.seen.run):
+            self._forget_what_waits()
+        elif self._wanted == run == self.session.seen.run:
+            self._later = None  # before: what it begins draws this pane anew
+            self.perform(command)
+            release()
+
+    def _forget_what_waits(self) -> None:
+        if self._later is not None:
+            (_, _, release), self._later = self._later, None
+            release()
+
+    def on_screen_suspend(self, event: ScreenSuspend) -> None:
+        """What was to be done when a run is shown is not done minutes later."""
+        super().on_screen_suspend(event)
+        self._forget_what_waits()
 
     def do_train_overlay(self) -> None:
         """Lay the next other run over this one, then none."""
@@ -327,6 +389,9 @@ class TrainScreen(StageScreen):
 
     def do_train_test(self) -> None:
         """Go to the test set with this run."""
+        if not self._view.run:
+            self._refuses("", "")
+            return
         self.workbench.go("test")
 
 

@@ -20,6 +20,8 @@ from epochal.workbench.views.rail import ShellView, Stage
 NARROW = 100
 """Below this many columns the rail is glyphs only."""
 
+_FEWEST_CELLS = 12
+"""Of what is under way, however little room there is."""
 _STATE_STYLE = {
     "done": "$ep-good",
     "busy": "$ep-accent",
@@ -71,7 +73,7 @@ class TopBar(_Framing):
             left += [(f" {signs.crumb} ", "$ep-quiet"), (self.view.project, "bold $ep-text")]
         right: list[Part] = []
         if self.view.busy:
-            right += [(self.view.busy, "$ep-accent"), *self._bar(self.view.busy_fraction, signs), "   "]
+            right += [*self._bar(self.view.busy_fraction, signs), "   "]
         elif self.view.saved:
             right += [(f"saved {self.view.saved}", "$ep-quiet"), "   "]
         if self.view.run:
@@ -83,7 +85,12 @@ class TopBar(_Framing):
             right += ["   "]
         if self.view.machine and self.size.width >= NARROW:
             right += [(self.view.machine, "$ep-quiet"), " "]
-        return [spread(content(*left), content(*right), self.size.width)]
+        end = content(*right)
+        if self.view.busy:
+            # Its words give way to what else is told, not that to them.
+            room = max(_FEWEST_CELLS, self.size.width - content(*left).cell_length - end.cell_length - 2)
+            end = Content.assemble(cut(content((self.view.busy, "$ep-accent")), room), end)
+        return [spread(content(*left), end, self.size.width)]
 
     def _bar(self, fraction: float | None, signs: Glyphs) -> list[Part]:
         if fraction is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from epochal.core.settings import Train, table_of
 from epochal.core.tasks import FAMILIES, METRICS, MODULE, OWN, Option, families_for
+from epochal.project.code import Difference
 from epochal.project.trust import TRUSTING, Standing, short
 from epochal.show import safe
 from epochal.workbench.evidence import asked_of, target_of
@@ -123,12 +124,22 @@ def model_view(
         baselines=_baselines(project, baselines or {}),
         settings=settings,
         family=project.model.family,
-        reason=safe(choice.reason) if choice else "",
+        reason=_reason(project, choice),
         changed=sum(s.changed for s in settings),
         busy=busy,
         next=_next(project, busy, untrusted=untrusted),
         untrusted=untrusted,
     )
+
+
+def _reason(project: Project, choice: Choice | None) -> str:
+    """Why the trial chose what it did; first that a person chose otherwise, where they did."""
+    if choice is None:
+        return ""
+    family = project.model.family
+    if family in {"", choice.chosen}:
+        return safe(choice.reason)
+    return safe(f"you took {family}; by the trial: {choice.reason.replace(' is taken', ' would be taken')}")
 
 
 def _sentence(project: Project, built: Built | None) -> tuple[tuple[str, Tone], ...]:
@@ -152,13 +163,21 @@ def _family(name: str, project: Project, found: Mapping[str, Any], runs: tuple[R
         name=name,
         why=safe(str(found.get("why") or FAMILIES[name].why)),
         parameters=about(found["parameters"]) if found.get("parameters") else "–",
-        about=duration(found["seconds"]) if found.get("seconds") is not None else "–",
+        about=_about(name, project, found),
         per_epoch=f"{found['seconds_per_epoch']:.2g} s" if found.get("seconds_per_epoch") is not None else "–",
         memory=memory(found["memory_bytes"]) if found.get("memory_bytes") else "–",
         trial=_trial(found),
         last=f"{figure(last.value)}  run {last.spec.number}" if last else "",
         taken=name == project.model.family,
     )
+
+
+def _about(name: str, project: Project, found: Mapping[str, Any]) -> str:
+    """How long training takes: as it was tried, or of so many epochs as are set since."""
+    seconds, each, epochs = found.get("seconds"), found.get("seconds_per_epoch"), project.train.epochs
+    if isinstance(epochs, int) and each is not None and "epochs" not in FAMILIES[name].idle:
+        seconds = epochs * each
+    return duration(seconds) if seconds is not None else "–"
 
 
 def _own(project: Project, runs: tuple[RunInfo, ...], code: Standing | None) -> FamilyRow:
@@ -176,15 +195,17 @@ def _own(project: Project, runs: tuple[RunInfo, ...], code: Standing | None) -> 
     files = f"{module}: {some(len(code.code.files), 'file')} of code, {short(code.code.digest)}"
     if code.trusted:
         return replace(row, why=f"{module}, trusted", detail=f"{files}, trusted by you as it is")
-    since = safe(code.since.words) if code.states else ""
-    changed = f"not what you trusted: {since}" if since else "not trusted by you yet"
+    since = safe(code.since.words) if code.since is not None else ""
+    changed = f"not what you trusted: {since or 'it changed'}" if code.states else "not trusted by you yet"
     return replace(row, why=f"{module}, not trusted", detail=f"{files}, {changed}")
 
 
 def trust_lines(code: Standing) -> tuple[str, ...]:
     """What a person reads before they let code run: every file with its hash, what changed, what trusting means."""
-    since = code.since
-    marks = {**dict.fromkeys(since.added, "added"), **dict.fromkeys(since.changed, "changed")} if code.states else {}
+    since = code.since or Difference()
+    marks = {}
+    if code.since is not None:
+        marks = {**dict.fromkeys(since.added, "added"), **dict.fromkeys(since.changed, "changed")}
     files = [
         f"{short(sha256)} {safe(name, 200)}" + (f" ({marks[name]} since you trusted it)" if name in marks else "")
         for name, sha256 in code.code.files.items()

@@ -67,6 +67,8 @@ def sealed_view(info: RunInfo | None, *, busy: str = "") -> SealedView:
         nxt = "Enter opens it for this run."
     elif info.alive:
         nxt = f"wait until run {info.spec.number} is done (5 Train)."
+    elif info.status == "ready":
+        nxt = f"run {info.spec.number} was never started: `epochal train --print-launch` printed the line that does."
     else:
         nxt = f"5 Train resumes run {info.spec.number}: it is {info.status}."
     return SealedView(run=info.name, lines=tuple(lines), can_open=ready and not busy, next=nxt)

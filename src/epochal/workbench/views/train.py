@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Tone = Literal["text", "quiet", "accent", "second", "good", "warning", "bad"]
 
 STATUS_TONES: dict[str, Tone] = {
+    "ready": "second",
     "starting": "accent",
     "running": "accent",
     "stopping": "warning",
@@ -117,7 +118,7 @@ def train_view(
         next=_next(state, unit_of(info.spec.family)),
         running=status in {"starting", "running", "stuck"} or _waits(state),
         stoppable=status in {"starting", "running", "stuck", "stopping"} or _waits(state),
-        resumable=status in {"stopped", "interrupted", "paused", "failed", "diverged"} and not _waits(state),
+        resumable=status in {"ready", "stopped", "interrupted", "paused", "failed", "diverged"} and not _waits(state),
         testable=status in {"done", "stopped"},
     )
 
@@ -144,6 +145,10 @@ def device_words(device: str) -> str:
     return f"{known} {safe(number)}" if number and name in {"cpu", "cuda", "mps"} else known
 
 
+_TOLD = frozenset({"ready", "interrupted", "stuck", "failed", "diverged", "stopped", "done"})
+"""States of which more is told than their name."""
+
+
 def _facts(info: RunInfo, state: RunState, now: datetime) -> tuple[tuple[str, Tone], ...]:
     facts: list[tuple[str, Tone]] = []
     training = state.training
@@ -163,7 +168,7 @@ def _facts(info: RunInfo, state: RunState, now: datetime) -> tuple[tuple[str, To
         facts.append((f"on {_shared_words(training)}", "quiet"))
     elif state.phase and not training:
         facts.append((safe(state.phase_detail) or _PHASES.get(state.phase, safe(state.phase)), "text"))
-    if state.status_note and state.status in {"interrupted", "stuck", "failed", "diverged", "stopped", "done"}:
+    if state.status_note and state.status in _TOLD:
         facts.append((safe(state.status_note), "quiet"))
     return tuple(facts)
 
@@ -337,6 +342,12 @@ def _against_baseline(info: RunInfo, state: RunState) -> list[Finding]:
     return [Finding(tone="good" if good else "quiet", text=text)]
 
 
+_NEXT = {
+    "ready": "r starts it, or the line that --print-launch printed.",
+    "done": "Enter goes to the sealed test set: rows it never saw.",
+}
+
+
 def _next(state: RunState, unit: str) -> str:
     status = state.status
     if status == "starting" and not state.phase:
@@ -351,8 +362,8 @@ def _next(state: RunState, unit: str) -> str:
             return f"wait: it {_PHASES.get(state.phase, 'starts')}."
         stop = "s stops it with the best so far; then Enter tests that."
         return f"wait {duration(left)}, or {stop}" if left is not None else stop
-    if status == "done":
-        return "Enter goes to the sealed test set: rows it never saw."
+    if status in _NEXT:
+        return _NEXT[status]
     if status == "stuck":
         return f"s asks it to stop, `epochal stop` ends it when it does not answer: {safe(state.status_note)}."
     if _waits(state):

@@ -81,6 +81,14 @@ def clock(moment: datetime) -> str:
     return moment.astimezone().strftime("%H:%M")
 
 
+def age(seconds: float) -> str:
+    """How long ago something was, as people say it: "<1 min", "12 min", "3 h", "2 d"."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return "<1 min"
+
+
 def done_at(now: datetime, seconds_left: float) -> str:
     """When it will be done: the time of day, with the day when that is not today."""
     then = now.astimezone() + timedelta(seconds=seconds_left)
