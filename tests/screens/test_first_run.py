@@ -73,6 +73,18 @@ async def test_a_stranger_gets_from_a_file_to_a_tested_model_in_at_most_twelve_k
     assert len(losses) >= 2
 
 
+async def test_a_window_made_higher_says_no_more_that_lines_are_out_of_sight(birds):
+    session = Session(vitals=None)
+    app = Workbench(session, first=prepare(session, birds.name))
+    async with app.run_test(size=(60, 16)) as pilot:
+        await until(lambda: "more lines of what" in screen_text(app), pilot, seconds=60)
+        await pilot.resize_terminal(60, 40)
+        await until(lambda: "more lines of what" not in screen_text(app), pilot)
+        await pilot.resize_terminal(60, 16)
+        await until(lambda: "more lines of what" in screen_text(app), pilot)
+    session.close()
+
+
 async def test_a_wrong_target_is_corrected_with_four_keys_more(birds):
     session = Session(vitals=None)
     app = Workbench(session, first=prepare(session, birds.name))

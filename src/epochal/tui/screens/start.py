@@ -52,14 +52,13 @@ class StartScreen(StageScreen):
         top = self.query_one("#start-lines", Lines)
         top.show(_proposal(view, top.size.width))
         self._show_rows()
-        self.call_after_refresh(self._show_rows)  # how much of the proposal is out of sight is known only then
         self.set_next(view.next)
         self.refresh_footer()
 
     def _show_rows(self) -> None:
         if self._view is None:
             return
-        below = self.query_one("#start-lines", Lines).below
+        below = self.query_one("#start-lines", Lines).below  # of its size now: another one draws all of this again
         rows = self.query_one("#start-rows", Lines)
         more = f"{self.key_of('start.down')} shows {some(below, 'more line')} of what is proposed" if below else ""
         rows.show(_preview(self._view, rows.size.width, more))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from textual.content import Content, Span
+from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
@@ -28,7 +29,7 @@ class Lines(Painted):
     """
 
     class Resized(Message):
-        """The width changed: what was laid out for another one is to be laid out anew."""
+        """The size changed: what was laid out for another one, or says what is out of sight, is to be shown anew."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id, classes=classes)
@@ -36,7 +37,7 @@ class Lines(Painted):
         self._made: Callable[[int], Content] = ().__getitem__
         """Gives a line by its place."""
         self._cursor: int | None = None
-        self._width = 0
+        self._sized = Size(0, 0)
         self._laid: dict[Laid, Strip] = {}
         """Lines in sight as they were laid out last."""
         self.top = 0
@@ -84,8 +85,8 @@ class Lines(Painted):
         """The cursor stays in sight."""
         self._keep_in_sight()
         super().on_resize()
-        if self.size.width != self._width:
-            self._width = self.size.width
+        if self.size != self._sized:
+            self._sized = self.size
             self.post_message(self.Resized())
 
     def get_content_height(self, *_sizes: object) -> int:
