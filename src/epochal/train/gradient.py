@@ -198,17 +198,18 @@ class GradientLearner:
             if limit and length > limit:
                 self._optimiser.scale(limit / (length + 1e-6))
             self._optimiser.step(rate)
-        if self._foreign:
-            # What a step changed beside the weights, as the statistics of a batch norm, is another on each rank.
-            self._follow()
+        # What a step changed beside the weights, as the statistics of a batch norm, is another on each rank.
+        self._follow()
         if self._averaged is not None:
             self._averaged.update()
         return True
 
     @torch.no_grad()
     def _follow(self) -> None:
-        if self._team.size > 1:
-            self._team.follow([value for _, value in beside_weights(self.module)])
+        if self._team.size > 1 and self._changing is not None:
+            kept = [(name, v) for name, v in beside_weights(self.module) if v.layout is torch.strided]
+            moved = self._team.any_says([self._changing.may_change(name, v) for name, v in kept])
+            self._team.follow([v for (_, v), moves in zip(kept, moved, strict=True) if moves])
 
     def _window(self, losses: list[Any], norms: list[Any], samples: list[int], rate: float, *, healthy: bool) -> Window:
         """The steps' figures, read from the device once; those that were not taken any more are none."""
@@ -267,8 +268,7 @@ class GradientLearner:
                     shared_by=self._team if self._judged_by_parts else SOLO,
                 )
             )
-        if self._foreign:
-            self._follow()
+        self._follow()
         said, self._notices = tuple(self._notices), []
         return Evaluation(loss=float(self._of_chosen(loss_K.unsqueeze(0))[0]), prediction=answers, notices=said)
 

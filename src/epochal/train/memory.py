@@ -29,14 +29,15 @@ _WITHOUT_A_CLASS = (
 
 def beside_weights(module: nn.Module) -> list[tuple[str, Tensor]]:
     """What a module's own code may change in a step, by name: its buffers, and parameters that no gradient reaches."""
-    frozen = [(name, p.detach()) for name, p in module.named_parameters() if not p.requires_grad]
+    frozen = [(name, p) for name, p in module.named_parameters() if not p.requires_grad]
     return [*module.named_buffers(), *frozen]
 
 
 class Changing:
     """A module whose own code may change what it keeps beside its weights, and draw from generators that are not torch's.
 
-    It may also in a step that fails. What is kept there is called a buffer here, though it may be a frozen parameter. A buffer that the first steps left alone, and that no operation of torch's has written to since, is not copied for each
+    It may also in a step that fails. What is kept there is called a buffer here, though it may be a frozen parameter. A
+    buffer that the first steps left alone, and that no operation of torch's has written to since, is not copied for each
     further step: should one that changes it after all run out of memory, it stays as that left it.
     """
 
@@ -52,7 +53,7 @@ class Changing:
     def now(self) -> Callable[[], None]:
         """What makes all of it what it is now."""
         kept = beside_weights(self._module)
-        buffers = {name: b.detach().clone() for name, b in kept if self._may_change(name, b)}
+        buffers = {name: b.detach().clone() for name, b in kept if self.may_change(name, b)}
         self._looks += 1
         self._copies = buffers if self._looks < _COMPARED else {}
         python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002 - theirs may be the old one
@@ -67,13 +68,20 @@ class Changing:
 
         return put_back
 
-    def _may_change(self, name: str, buffer: Tensor) -> bool:
+    def may_change(self, name: str, buffer: Tensor) -> bool:
+        """Whether this buffer is one that steps change, as far as that is known: it is of all of them in the first steps."""
         count = (id(buffer), buffer._version)  # noqa: SLF001 - torch has no public name for it
         before = self._copies.get(name)
-        same = before is None or (before.shape == buffer.shape and torch.equal(before, buffer))
+        same = before is None or _same(before, buffer)
         if count != self._counts.setdefault(name, count) or not same:
             self._moving.add(name)
         return self._looks < _COMPARED or name in self._moving
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    if one.layout is not torch.strided or other.layout is not torch.strided:
+        return False  # sparse ones cannot be compared
+    return one.shape == other.shape and torch.equal(one, other)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

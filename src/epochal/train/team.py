@@ -79,15 +79,25 @@ class Team:
             distributed.all_reduce(values)
         return values
 
+    def any_says(self, flags: Sequence[bool]) -> list[bool]:
+        """For each of these, whether it holds on at least one rank."""
+        if self.size == 1 or not flags:
+            return list(flags)
+        return [bool(n) for n in self.summed(torch.tensor(flags, dtype=torch.int32)).tolist()]
+
     def follow(self, values: Sequence[Tensor]) -> None:
-        """Make these the first rank's, in one exchange: of their bytes, as not every kind of number can be sent."""
+        """Make these the first rank's, in one exchange: of their bytes, as not every kind of number can be sent.
+
+        What is the first rank's already is not written to.
+        """
         if self.size == 1 or not values:
             return
         sent = [v.contiguous().reshape(-1).view(torch.uint8) for v in values]
         told = torch.cat(sent)
         distributed.broadcast(told, 0)
-        for value, its in zip(values, torch.split(told, [len(s) for s in sent]), strict=True):
-            value.copy_(its.clone().view(value.dtype).reshape(value.shape))
+        for value, own, its in zip(values, sent, torch.split(told, [len(s) for s in sent]), strict=True):
+            if not torch.equal(own, its):
+                value.copy_(its.clone().view(value.dtype).reshape(value.shape))
 
     def exchange_seconds(self) -> float:
         """What an exchange of gradients takes, as the first rank measured it."""

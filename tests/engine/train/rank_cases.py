@@ -203,6 +203,54 @@ def judged_alike(team: Team) -> list[float]:
     ]
 
 
+class Keeping(nn.Module):
+    """Keeps all sorts of things beside its weights, that each rank would see another part of the rows for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(5, CLASSES)
+        self.teacher, self.backbone = nn.Linear(5, CLASSES), nn.Linear(300, 300)
+        self.teacher.requires_grad_(False)
+        self.backbone.requires_grad_(False)
+        self.register_buffer("seen", torch.zeros(5))
+        self.register_buffer("late", torch.zeros(5))
+        self.register_buffer("graph", torch.eye(5).to_sparse(), persistent=False)
+        self.steps = 0
+
+    def forward(self, batch: Batch) -> Tensor:
+        if self.training:
+            self.steps += 1
+            self.seen.mul_(0.9).add_(0.1 * batch["numbers"].mean(0))
+            self.teacher.weight.data = 0.9 * self.teacher.weight.data + 0.1 * self.last.weight.data * float(
+                self.seen[0]
+            )
+            if self.steps > STEPS // 2:
+                self.late.add_(batch["numbers"].mean(0))
+        return self.last(torch.sparse.mm(self.graph, batch["numbers"].T).T) + self.teacher(batch["numbers"])
+
+
+def kept_alike(team: Team) -> tuple[bytes, int]:
+    """What a module keeps beside its weights after some steps, and how often its frozen backbone was written to."""
+    seeds.seed_all(0, "weights")
+    network = OwnNetwork(Keeping(), OWN_SPEC, Path())
+    train = rows(Case(), ROWS, 1)
+    learner = GradientLearner(
+        module=network,
+        plan=PLAN,
+        target=Target(task="classification"),
+        feed=MemoryFeed(train, lambda epoch: seeds.order(0, epoch, ROWS), num_batches(ROWS, PLAN.batch_size)),
+        validation=None,
+        device=torch.device("cpu"),
+        foreign=True,
+        team=team,
+    )
+    model = network.model
+    before = model.backbone.weight._version
+    learner.advance(STEPS)
+    kept = [model.last.weight.detach(), model.teacher.weight, model.seen, model.late]
+    return np.concatenate([v.numpy().ravel() for v in kept]).tobytes(), model.backbone.weight._version - before
+
+
 def refused(team: Team) -> str:
     """By which code a batch is refused that has no row for each rank."""
     learner = make(Case(), team)
@@ -223,6 +271,9 @@ if __name__ == "__main__":
     assert set(found.said_by_all(mine)) == {mine}
     kept = repr(judged_alike(found)).encode()
     assert set(found.said_by_all(kept)) == {kept}
+    beside, writes = kept_alike(found)
+    assert set(found.said_by_all(beside)) == {beside}
+    assert writes == 0
     refusal = refused(found)
     if found.first:
         np.savez(Path(sys.argv[1]), **told, refusal=np.array(refusal))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from epochal.core.errors import RunError
 from epochal.train.batch import moved, num_rows
@@ -121,6 +122,18 @@ class Foreign(WithStatistics):
         if self.training and self.calls == self.fails_at:
             raise torch.OutOfMemoryError("out of memory")
         return outputs
+
+
+class Copies(TorchDispatchMode):
+    """Takes note of the largest tensor that is copied."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+        """Count it where it copies."""
+        if function is torch.ops.aten.clone.default:
+            self.largest = max(self.largest, args[0].numel())
+        return function(*args, **(kwargs or {}))
 
 
 def learner(
@@ -329,6 +342,17 @@ class TestMemory:
         assert random.random() == after
         assert torch.equal(pressed.module.norm.running_mean, straight.module.norm.running_mean)
         assert pressed.module.seen == straight.module.seen
+
+    def test_of_a_frozen_part_of_a_persons_model_is_not_copied_for_every_step(self):
+        """So that the last step could be taken anew: a frozen backbone is most of what there is, and stays as it is."""
+        module = Foreign()
+        module.backbone = nn.Linear(200, 200).requires_grad_(requires_grad=False)
+        ours = learner(module, foreign=True)
+        ours.advance(3)
+        with Copies() as copies:
+            ours.advance(4)
+
+        assert 0 < copies.largest < 200
 
     def test_that_runs_out_when_the_model_is_judged_halves_the_rows_at_once_and_says_so_once(self):
         straight, pressed = learner(), learner(Net(judges=50))

@@ -178,6 +178,9 @@ def weights_of(spec):
     return (spec.folder / "bundle" / "model.safetensors").read_bytes()
 
 
+SPARSE = "self.register_buffer('graph', torch.eye(width).to_sparse()"
+
+
 class TestAModelOfOnesOwn:
     def test_learns_classes_and_predicts_from_its_bundle(self, own_spec, blobs, held_out):
         spec = own_spec(NET, blobs())
@@ -265,6 +268,16 @@ class TestAModelOfOnesOwn:
 
         assert list(fit(spec, nothing))[-1].state == "done"
         assert load_bundle(spec.folder / "bundle").model.model.scale.tolist() == [1.0] * 8
+
+    def test_may_keep_a_sparse_matrix_that_is_made_anew_with_it(self, own_spec, blobs):
+        text = NET.replace(
+            "        self.last = ",
+            f"        {SPARSE}, persistent=False)\n        self.last = ",
+        ).replace("torch.tanh(hidden)", "torch.sparse.mm(self.graph, torch.tanh(hidden).T).T")
+        spec = own_spec(text, blobs())
+
+        assert list(fit(spec, nothing))[-1].state == "done"
+        assert load_bundle(spec.folder / "bundle").model.model.graph.is_sparse
 
     def test_may_share_weights_between_layers_and_leave_others_unused(self, own_spec, blobs):
         text = NET.replace(
@@ -494,6 +507,12 @@ class TestAMistake:
             ),
             ("return self.last(torch.tanh(hidden))", "return None", "forward returned nothing", False),
             ("self.last = nn.Linear(width, ", "self.last = nn.LazyLinear(", "of a shape not known yet", False),
+            (
+                "        self.last = ",
+                f"        {SPARSE})\n        self.last = ",
+                r"sparse tensors in its state \(graph\)",
+                False,
+            ),
             ("bias=bias)", "bias=bias).double()", "weights of float32 and float64", False),
             ("torch.tanh(hidden))", "torch.tanh(hidden)).detach()", "does not depend on any weight", False),
             ("torch.tanh(hidden))", "torch.tanh(hidden)).long()", "tensor of int64", False),

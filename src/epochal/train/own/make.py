@@ -84,8 +84,15 @@ class Own:
             )
         if len(kinds) > 1:
             raise self._refused(f"has weights of {' and '.join(kinds)}", "make all that are learnt of one kind")
-        if not all(isinstance(value, Tensor) for value in model.state_dict().values()):
+        state = model.state_dict()
+        if not all(isinstance(value, Tensor) for value in state.values()):
             raise self._refused("keeps state that is no tensor", "keep it in buffers: all that is saved are tensors")
+        sparse = [name for name, value in state.items() if value.layout is not torch.strided]
+        if sparse:
+            raise self._refused(
+                f"keeps sparse tensors in its state ({', '.join(sparse[:5])}), which weights are not saved as",
+                "make them in __init__ and register them with persistent=False, or keep them dense",
+            )
 
     def check_alike(self, network: OwnNetwork) -> None:
         """That a fresh model is as the one which makes the rows. Raises OwnModelError.
@@ -132,7 +139,7 @@ def _unfold(model: nn.Module) -> None:
     for module in model.modules():
         for name, buffer in module.named_buffers(recurse=False):
             kept = name not in module._non_persistent_buffers_set  # noqa: SLF001 - torch has no public name for it
-            if not buffer.is_contiguous():
+            if buffer.layout is torch.strided and not buffer.is_contiguous():
                 module.register_buffer(name, buffer.contiguous(), persistent=kept)
 
 
