@@ -268,6 +268,11 @@ class Workbench(CalmApp[int], inherit_bindings=False):
             return
         self.go(stage)
 
+    @property
+    def _sheet_width(self) -> int:
+        """Cells of a line in a sheet over the pane."""
+        return min(104, int(self.size.width * 0.96) - 6)
+
     def do_app_help(self) -> None:
         """What this pane is for, and its keys."""
         from epochal.tui.screens.help import help_lines
@@ -275,9 +280,18 @@ class Workbench(CalmApp[int], inherit_bindings=False):
 
         screen = self.screen
         stage, teaches = getattr(screen, "STAGE", ""), getattr(screen, "TEACHES", "")
-        width = min(104, int(self.size.width * 0.96) - 6)
+        width = self._sheet_width
         title = dict(STAGES).get(stage, "epochal")
         self.push_screen(TextOverlay(title, lambda: help_lines(self.keymap, stage, teaches, width), live=False))
+
+    def do_app_messages(self) -> None:
+        """What was said of late, in full."""
+        from epochal.tui.screens.messages import message_lines
+        from epochal.tui.screens.overlays import TextOverlay
+
+        said = self.screen.next_said if isinstance(self.screen, StageScreen) else ""
+        width = self._sheet_width
+        self.push_screen(TextOverlay("Messages", lambda: message_lines(self.session.messages, said, width), live=False))
 
     def do_app_palette(self) -> None:
         """Every command by name."""

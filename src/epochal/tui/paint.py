@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
+from rich.cells import chop_cells
 from textual.content import Content
 
 from epochal.show import cell_width, fit, pad
@@ -23,6 +25,10 @@ STYLES = {
     "head": "bold $ep-quiet",
     "line": "$ep-line",
 }
+
+
+_WIDE_WORD = 20
+"""Cells; narrower ones are never broken: before a pane is laid out it has no width at all."""
 
 
 def toned(text: str, tone: str = "text") -> Part:
@@ -51,10 +57,14 @@ def heading(text: str, width: int, note: str = "") -> Content:
 
 
 def wrapped(text: str, width: int, tone: str = "text", indent: int = 0, first: Part | None = None) -> list[Content]:
-    """A text over as many lines as it needs, broken at spaces; `first` stands before it in the indent."""
+    """A text over as many lines as it needs, broken at spaces; `first` stands before it in the indent.
+
+    Words that are wider than a line, as paths may be, are broken too.
+    """
     lines: list[str] = []
     line = ""
-    for word in text.split():
+    pieces = (chop_cells(word, max(_WIDE_WORD, width - indent)) for word in text.split())
+    for word in itertools.chain.from_iterable(pieces):
         if line and cell_width(line) + 1 + cell_width(word) > width - indent:
             lines.append(line)
             line = word

@@ -188,6 +188,7 @@ class DataSession:
     def say(self, text: str) -> None:
         """Tell the person what a key found or did."""
         self.said = text
+        self.session.messages.add(text)
         self.heard("said")
 
     # ── which rows ──

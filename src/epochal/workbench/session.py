@@ -20,6 +20,7 @@ from epochal.core.settings import Project, to_document, with_setting
 from epochal.core.split import said_of_change
 from epochal.core.useless import said_of_idle
 from epochal.workbench.evidence import Asked, asked_of
+from epochal.workbench.messages import Messages
 from epochal.workbench.vitals import Vitals
 from epochal.workbench.watcher import Seen, Watcher, Wish
 
@@ -46,6 +47,8 @@ Listener = Callable[[str], None]
 """Told the topic that changed: project, job, runs, run, choice, check, code, ledger, problems, review, rows, notice,
 error, refused."""
 
+_LONG = {"measure": "the trial of the families", "check": "the check", "verify": "the verification of a resume"}
+"""What is lost when something else begins, by the job's name."""
 NOTICE_SECONDS = 12.0
 """After these a notice yields to what to do next."""
 
@@ -84,6 +87,8 @@ class Session:
     """What was just done, in words; the screen shows it until the next key, or for some seconds."""
     warned: str = ""
     """The last notice that was bad news."""
+    messages: Messages = field(default_factory=Messages)
+    """All that was said of late."""
     rows_wanted: ShowRows | None = None
     """Rows another pane sent to the data pane; the data pane takes it and sets None."""
     columns: tuple[str, ...] = ()
@@ -141,6 +146,7 @@ class Session:
 
     def changed(self, topic: str) -> None:
         """Tell every listener that something of a topic changed."""
+        self.messages.take(self.error, self.notice, warns=self.notice == self.warned)
         for listener in tuple(self._listeners):
             listener(topic)
 
@@ -153,6 +159,11 @@ class Session:
         """Show a person bad news in the same way."""
         self.warned = notice
         self.tell(notice)
+
+    def hush(self) -> None:
+        """Take back what was said last: it hides nothing of what the next key says."""
+        self.error, self.notice = None, ""
+        self.messages.take(None, "")
 
     def fade(self) -> None:
         """Take back a notice that stood long enough to be read. The face asks this now and then."""
@@ -349,7 +360,9 @@ class Session:
         Setting `cancelled` makes `work` end soon; with it, `cancel` can. What was under way and can be cancelled is:
         a person who starts something new waits for it alone.
         """
-        self.cancel()
+        given_up = _LONG.get(self.job.name) if self.job is not None else None
+        if self.cancel() and given_up and given_up != _LONG.get(name):
+            self.tell(f"{given_up} gave way to this")
         self._jobs += 1
         number = self._jobs
         self.job = Job(name=name, text=text)

@@ -57,6 +57,13 @@ SHELL: tuple[Command, ...] = (
         section="Everywhere",
     ),
     Command(
+        id="app.messages",
+        title="messages",
+        help="What was said of late, in full, and what is suggested next.",
+        keys=("M",),
+        section="Everywhere",
+    ),
+    Command(
         id="app.escape",
         title="cancel",
         help="Cancel what is under way, else close what is open, else go back.",

@@ -86,6 +86,7 @@ class StageScreen(Screen[None]):
         """Listen to the session from now on."""
         self._unsubscribe = self.session.subscribe(self._heard)
         self.query_one(Rail).current = self.STAGE
+        self.query_one(NextLine).whole = self.key_of("app.messages")
 
     @property
     def stands(self) -> bool:
@@ -161,6 +162,11 @@ class StageScreen(Screen[None]):
     def refresh_view(self, _topic: str) -> None:
         """Draw the pane from the session's state. The topic is what changed ("all" when it comes on screen, "size" when there is more or less room)."""
 
+    @property
+    def next_said(self) -> str:
+        """What is suggested next, in full."""
+        return self.query_one(NextLine).suggested
+
     def set_next(self, text: str) -> None:
         """Say the next best action and why."""
         self.query_one(NextLine).said = text
@@ -198,7 +204,10 @@ class StageScreen(Screen[None]):
         else:
             self._set_typed(())
             event.stop()
-            self.refuse(f"{''.join(shown_key(t) for t in tokens)} does nothing here", "? lists the keys that do")
+            keys = "".join(shown_key(t) for t in tokens)
+            self.refuse(
+                f"{keys if len(keys) == 1 else f'the key {keys}'} does nothing here", "? lists the keys that do"
+            )
 
     def _set_typed(self, tokens: tuple[str, ...]) -> None:
         self._typed = tokens
@@ -208,8 +217,7 @@ class StageScreen(Screen[None]):
         """Do a command: the screen's own method, else the app's."""
         name = "do_" + command.id.replace(".", "_").replace("-", "_")
         method = getattr(self, name, None) or getattr(self.app, name)
-        self.session.error = None
-        self.session.notice = ""
+        self.session.hush()
         method()
         self.query_one(NextLine).view = self.workbench.shell_view()
         if self.is_attached:

@@ -387,7 +387,7 @@ class DataScreen(StageScreen):
         if unknown and len(typed[-1]) == 1:
             # A key that means nothing says so: silence reads as a program that hangs.
             keys = "".join(typed)
-            self.session.error, self.session.notice = None, ""
+            self.session.hush()
             self.data.say(ELSEWHERE.get(keys, f"{keys} means nothing here: ? lists the keys, : finds a command"))
             self._set_typed(())
             event.stop()
@@ -400,7 +400,7 @@ class DataScreen(StageScreen):
         if action is None:
             super().perform(command)
             return
-        self.session.error, self.session.notice = None, ""  # what was said of the last key hides nothing of this one
+        self.session.hush()
         name, before = command.id.removeprefix("data."), (self.grid.cursor_row, self.grid.cursor_column)
         self.data.said = lack = lacking(self, name)
         if not lack:

@@ -168,6 +168,8 @@ class NextLine(_Framing):
     view: var[ShellView] = var(ShellView())
     said: var[str] = var("")
     """What the pane itself suggests; wins over the session's suggestion."""
+    whole: var[str] = var("")
+    """The key that shows in full what has no room here."""
     pending: var[str] = var("")
     """Keys of a sequence that is not complete."""
 
@@ -183,6 +185,11 @@ class NextLine(_Framing):
         """Show it."""
         self.repaint()
 
+    @property
+    def suggested(self) -> str:
+        """What to do next."""
+        return self.said or self.view.next
+
     def lines(self) -> list[Content]:
         """One line."""
         if self.view.error:
@@ -192,8 +199,12 @@ class NextLine(_Framing):
             sign, style = (signs.problem, "bold $ep-warning") if self.view.warns else (signs.done, "bold $ep-good")
             body = content((f" {sign} ", style), (self.view.notice, "$ep-text"))
         else:
-            body = content((" Next ", "bold $ep-accent"), " ", (self.said or self.view.next, "$ep-text"))
-        right = content((f"{self.pending}{glyphs().ellipsis} ", "bold $ep-accent")) if self.pending else content("")
+            body = content((" Next ", "bold $ep-accent"), " ", (self.suggested, "$ep-text"))
+        right = content("")
+        if self.pending:
+            right = content((f"{self.pending}{glyphs().ellipsis} ", "bold $ep-accent"))
+        elif body.cell_length > self.size.width and self.whole:
+            right = content((self.whole, "bold $ep-text"), (" all ", "$ep-quiet"))
         return [spread(body, right, self.size.width)]
 
 
