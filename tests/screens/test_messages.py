@@ -8,10 +8,10 @@ import threading
 import pytest
 
 from epochal.core.errors import Cancelled, EpochalError
-from epochal.testing import screen_text, tiny_project, until
+from epochal.testing import kept_run, run_events, screen_text, tiny_project, tiny_run, until
 from epochal.tui.app import Workbench
 from epochal.workbench.messages import KEPT
-from epochal.workbench.session import Session
+from epochal.workbench.session import NOTICE_SECONDS, Session
 
 
 PATH = "/data/" + "/".join(f"folder-{n:02}" for n in range(30)) + "/rows.csv"
@@ -53,6 +53,17 @@ async def test_an_error_that_has_no_room_names_the_key_that_shows_all_of_it(app,
         await pilot.press("q")
         await until(lambda: "ragged-rows" not in screen_text(app), pilot)
         assert "line 1 204" not in screen_text(app)
+
+
+async def test_what_is_said_of_a_stop_goes_when_the_run_has_stopped(app):
+    run = tiny_run(app.session.file)
+    async with app.run_test(size=(100, 30)) as pilot:
+        with kept_run(run, run_events()) as record:
+            await until(lambda: app.session.seen.runs and app.session.seen.runs[0].alive, pilot)
+            app.session.tell("s again stops at once", of=run.name)
+            await until(lambda: "s again stops at once" in screen_text(app), pilot)
+            record(list(run_events(end=True))[-1])
+            await until(lambda: "s again stops at once" not in screen_text(app), pilot, seconds=NOTICE_SECONDS / 2)
 
 
 async def test_the_newest_message_stands_first_and_one_that_stands_is_said_once(app):

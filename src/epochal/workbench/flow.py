@@ -378,7 +378,8 @@ def stop(session: Session, info: RunInfo, key: str) -> None:
     """Ask a run to end: with a checkpoint, when asked again at once, the third time by ending its process."""
 
     def done(asked: control.Asked) -> None:
-        session.tell(control.said_of_asking(asked, key))
+        # That its process was ended stays said when it has ended.
+        session.tell(control.said_of_asking(asked, key), of="" if asked == "killed" else info.name)
         session.look(fresh=True)
 
     session.background(
@@ -391,7 +392,7 @@ def steer(session: Session, info: RunInfo, verb: str) -> None:
     asked = f"run {info.spec.number} to {_ASKED.get(verb, verb)}"
 
     def done(_id: str) -> None:
-        session.tell(f"asked {asked}")
+        session.tell(f"asked {asked}", of=info.name)
         session.look(fresh=True)
 
     session.background(verb, f"asking {asked}", lambda _r: control.send(info.folder, verb), done)

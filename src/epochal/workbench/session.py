@@ -124,6 +124,8 @@ class Session:
     _cancelled: threading.Event | None = None
     _unreadable: str = ""
     """Why project.toml could last not be read."""
+    _told_of: str = ""
+    """The run that the last notice is of, where it ends with it."""
     _standing: tuple[str, float] = ("", 0.0)
     """The notice that was last seen to stand, and since when."""
     _jobs: int = 0
@@ -150,9 +152,12 @@ class Session:
         for listener in tuple(self._listeners):
             listener(topic)
 
-    def tell(self, notice: str) -> None:
-        """Show a person what they should hear; it stays until the next key, or for some seconds."""
-        self.notice = notice
+    def tell(self, notice: str, *, of: str = "") -> None:
+        """Show a person what they should hear; it stays until the next key, or for some seconds.
+
+        What is said `of` a run holds only while that run lives.
+        """
+        self.notice, self._told_of = notice, of
         self.changed("notice")
 
     def warn(self, notice: str) -> None:
@@ -162,7 +167,7 @@ class Session:
 
     def hush(self) -> None:
         """Take back what was said last: it hides nothing of what the next key says."""
-        self.error, self.notice = None, ""
+        self.error, self.notice, self._told_of = None, "", ""
         self.messages.take(None, "")
 
     def fade(self) -> None:
@@ -286,6 +291,8 @@ class Session:
     def _saw(self, seen: Seen) -> None:
         if seen != self.seen:
             self.seen = seen
+            if self._told_of and not any(r.alive for r in seen.runs if r.name == self._told_of):
+                self.notice, self._told_of = "", ""
             self.changed("runs")
 
     @staticmethod
@@ -323,7 +330,7 @@ class Session:
         return self._decide(lambda file: self._told("done again", file.redo(), "there is nothing to do again"))
 
     def _told(self, done: str, why: str | None, nothing: str) -> None:
-        self.notice = f"{done}: {why}" if why else nothing
+        self.notice, self._told_of = f"{done}: {why}" if why else nothing, ""
 
     def _decide(self, decide: Callable[[ProjectFile], object]) -> bool:
         if self.file is None:
@@ -420,7 +427,7 @@ class Session:
     def _called_off(self, number: int, words: str) -> None:
         if self._jobs == number:  # of what gave way to something newer there is nothing to say
             self.job = None
-            self.notice = words
+            self.notice, self._told_of = words, ""
         self.changed("job")
 
     def close(self) -> None:
