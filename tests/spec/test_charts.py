@@ -125,6 +125,13 @@ class TestScales:
     def test_ticks_have_as_many_places_as_their_step_needs(self, value, step, text):
         assert label(value, step) == text
 
+    @pytest.mark.parametrize("values", [(0, 1.9e6), (1.21e7, 1.29e7), (0.693147, 0.6931478), (1e-9, 1.1e-9)])
+    def test_differs_from_the_next_ones(self, values):
+        ticks = stepped(values, 8).ticks
+        said = [label(tick, ticks[1] - ticks[0]) for tick in ticks]
+
+        assert len(set(said)) == len(ticks)
+
 
 class TestPictures:
     @pytest.mark.parametrize("size", [(20, 6), (61, 17), (180, 40), (7, 3)])

@@ -30,6 +30,9 @@ class Scale:
         return (value - self.low) / (self.high - self.low)
 
 
+_MOST_PLACES = 9
+
+
 def round_step(span: float, num_ticks: int) -> float:
     """The smallest round number (1, 2, 2.5 or 5 times a power of ten) that makes at most `num_ticks` steps of `span`."""
     if span <= 0 or not math.isfinite(span):
@@ -95,9 +98,17 @@ def label(value: float, step: float) -> str:
     if value < 0:
         return f"−{label(-value, step)}"
     if abs(value) >= 1e6 or abs(value) < 1e-4:
-        mantissa, _, exponent = f"{value:.1e}".partition("e")
-        return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-    places = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 2
-    if places < 9 and abs(round(step, places) - step) > step * 1e-6:
+        exponent = math.floor(math.log10(value) + 1e-12)
+        mantissa = f"{value / 10.0**exponent:.{_places(step / 10.0**exponent)}f}"
+        return f"{mantissa.rstrip('0').removesuffix('.') if '.' in mantissa else mantissa}e{exponent}"
+    return grouped(f"{value:.{_places(step)}f}")
+
+
+def _places(step: float) -> int:
+    """Decimal places that tell ticks so far apart from each other."""
+    if step <= 0:
+        return 2
+    places = max(0, -math.floor(math.log10(step) + 1e-9))
+    if abs(round(step, places) - step) > step * 1e-6:
         places += 1
-    return grouped(f"{value:.{min(places, 6)}f}")
+    return min(places, _MOST_PLACES)
