@@ -1,7 +1,7 @@
 """A host whose training is small and slow: EPOCHAL_STEPS steps of EPOCHAL_PAUSE seconds, a checkpoint every ten.
 
 The checkpoint is the number of the step; a resumed training goes on from it. With EPOCHAL_FAULT it breaks ("raise") or
-never comes to its first step ("hang"). Everything else is the real host.
+never comes to its first step ("hang"), or takes the run only after four seconds ("late"). Everything else is the real host.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from epochal.testing import training_started
 
 def slow(spec: RunSpec, _way: str = "exactly") -> Training:
     num_steps = int(os.environ.get("EPOCHAL_STEPS", "40"))
+    time.sleep(4.0 * ("late" in os.environ.get("EPOCHAL_FAULT", "")))
     pause = float(os.environ.get("EPOCHAL_PAUSE", "0.02"))
     folder = spec.folder / "checkpoints"
 

@@ -18,6 +18,7 @@ from epochal.core.events import CommandTaken, HostStarted, Resumed, RunEnded, St
 from epochal.core.settings import Columns, Model, Project, Source
 from epochal.journal.record import journal_file
 from epochal.journal.tail import read_journal
+from epochal.runs import launch
 from epochal.runs.control import acknowledged, ask_to_stop, kill_host, send
 from epochal.runs.follow import Follower, log_lines
 from epochal.runs.identity import is_alive, kill, my_identity
@@ -378,6 +379,21 @@ def test_a_training_that_breaks_is_failed_with_its_error_in_journal_and_log(spec
     assert ended.ended.error["code"] == "unexpected"
     assert "slow_host.py" in ended.ended.error["where"]
     assert any("Traceback" in line for line in log_lines(spec.folder))
+
+
+def test_a_host_that_comes_up_after_it_was_given_up_leaves_the_run_alone(spec, monkeypatch):
+    monkeypatch.setattr(launch, "READY_SECONDS", 1.0)
+    monkeypatch.setenv("EPOCHAL_FAULT", "late")
+
+    with pytest.raises(RunError, match="gave no answer within 1 s") as caught:
+        start(spec, command=HOST)
+
+    assert caught.value.error_code == "start-failed"
+    until(lambda: any("start-given-up" in line for line in log_lines(spec.folder)))
+    assert state(spec).status == "failed"
+    monkeypatch.undo()
+    start(spec, command=HOST)
+    status(spec, "done")
 
 
 def test_a_host_that_does_not_come_up_is_failed_with_the_end_of_its_log(spec):

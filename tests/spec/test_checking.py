@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from epochal.core.errors import EpochalError
-from epochal.workbench.checking import is_told
+from epochal.workbench import flow
+from epochal.workbench.checking import Checked, code_of, is_told
+from epochal.workbench.operations import copy_sample
+from epochal.workbench.session import Session
 
 
 FOUND = [
@@ -25,3 +28,17 @@ FOUND = [
 )
 def test_what_ended_a_check_is_told_unless_it_was_found_already(code, where, told):
     assert is_told(EpochalError("it cannot be", where=where, code=code), FOUND) is told
+
+
+def test_a_check_of_a_model_of_ones_own_holds_until_its_code_changes(tmp_path):
+    folder = copy_sample("own-model", tmp_path / "p")
+    session = Session(vitals=None)
+    session.open(folder)
+    session.checked = Checked(document={}, project=session.project, code=code_of(folder, session.project))
+    assert flow.check_holds(session)
+
+    with (folder / "model.py").open("a") as code:
+        code.write("# another\n")
+
+    assert not flow.check_holds(session)
+    session.close()

@@ -110,6 +110,7 @@ class EpochDone(Event):
     step: int
     epoch: float
     train_loss: float
+    """Mean over the steps since the evaluation before."""
     validation_loss: float
     metrics: Mapping[str, float]
     """Every metric of the task that applies, on validation."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from epochal.core.errors import RunError
+from epochal.core.events import Event
 from epochal.journal.record import MAX_LINE_BYTES, Record, decode, journal_file, last_index
 
 
 READ_BYTES = MAX_LINE_BYTES + 1
 """Of one look at the file; more than any record."""
+_HEAD_BYTES = 64
+"""Of a line; its kind stands there."""
 _RETRIES = 3
 _LAST_BLOCK_BYTES = 1 << 14
 
@@ -35,8 +38,10 @@ class Batch:
 class Tail:
     """A reader's place in a journal. Opens the file anew at each look, as file systems over a network need."""
 
-    def __init__(self, run_folder: Path) -> None:
+    def __init__(self, run_folder: Path, events: Collection[type[Event]] = ()) -> None:
+        """Of all events, or of these kinds alone: what is none of them is not decoded, which is most of the time."""
         self._folder = run_folder
+        self._marks = tuple(f'"k":"{event.kind}"'.encode() for event in events)
         self._index = 0
         self._offset = 0
         self.bytes_read = 0
@@ -56,6 +61,8 @@ class Tail:
             end = data.rfind(b"\n", 0, room) + 1 or data.find(b"\n") + 1
             if end:
                 lines = data[: end - 1].split(b"\n")
+                if self._marks:
+                    lines = [line for line in lines if any(mark in line[:_HEAD_BYTES] for mark in self._marks)]
                 found = [record for record in map(decode, lines) if record is not None]
                 records += found
                 damaged += len(lines) - len(found)
@@ -91,9 +98,9 @@ class Tail:
         return True
 
 
-def read_journal(run_folder: Path) -> Iterator[Record]:
-    """Every good record of a journal from its beginning, in order."""
-    tail = Tail(run_folder)
+def read_journal(run_folder: Path, events: Collection[type[Event]] = ()) -> Iterator[Record]:
+    """Every good record of a journal from its beginning, in order; with `events` those of these kinds alone."""
+    tail = Tail(run_folder, events)
     while True:
         batch = tail.read()
         yield from batch.records

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from epochal.core.events import CheckpointSaved, Resumed, RunEnded, StepsDone
+from epochal.core.events import CheckpointSaved, Resumed, RunEnded, TrainingStarted
 from epochal.journal.tail import read_journal
 
 
@@ -23,14 +23,14 @@ def told_of(run_folder: Path) -> Told:
     """What the journal in a run's folder says."""
     checkpoints: dict[int, None] = {}
     diverged = False
-    for record in read_journal(run_folder):
+    for record in read_journal(run_folder, (CheckpointSaved, Resumed, TrainingStarted, RunEnded)):
         match record.event:
             case CheckpointSaved() as event:
                 checkpoints[event.step] = None
             case Resumed() as event:
                 checkpoints = {step: None for step in checkpoints if event.folder and step <= event.from_step}
                 diverged = False
-            case StepsDone():
+            case TrainingStarted():
                 diverged = False
             case RunEnded() as event:
                 # A host that would not go on ends too: that mends nothing.

@@ -178,7 +178,7 @@ def _stops_asked(run_folder: Path) -> int:
     """How often the present host was asked to stop, by requests it took and by those that still wait."""
     asked = {command.id for command in Inbox(run_folder).waiting() if command.verb.startswith("stop")}
     taken: set[str] = set()
-    for record in read_journal(run_folder):
+    for record in read_journal(run_folder, (HostStarted, CommandTaken)):
         if isinstance(record.event, HostStarted):
             taken = set()
         elif isinstance(record.event, CommandTaken) and record.event.verb.startswith("stop"):

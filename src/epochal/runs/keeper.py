@@ -34,7 +34,7 @@ from epochal.journal.tail import read_journal
 from epochal.runs import memory
 from epochal.runs.control import Command, Inbox
 from epochal.runs.identity import my_identity
-from epochal.runs.signs import BEAT_SECONDS, Role, Sign, write_sign
+from epochal.runs.signs import BEAT_SECONDS, Role, Sign, read_sign, write_sign
 
 
 LOOK_SECONDS = 0.25
@@ -58,12 +58,15 @@ class Keeper:
     def __init__(self, run_folder: Path, role: Role, *, clock: Clock | None = None, token: str = "") -> None:
         """Take the run. What was asked of an earlier host is put aside here, unless the starter with `token` did so.
 
-        Raises RunError (code run-busy) when another host has it, NotSaved when the disk refuses.
+        Raises RunError: run-busy when another host has it, start-given-up when the starter waits no more; NotSaved when
+        the disk refuses.
         """
         self.folder = run_folder
         self._clock = clock or SystemClock()
         self._lock_descriptor = _lock(run_folder / "run.lock")
         try:
+            if token and role == "host":
+                _demand_wanted(run_folder, token)
             self.journal = JournalWriter(run_folder, clock=self._clock)
         except BaseException:
             os.close(self._lock_descriptor)
@@ -320,6 +323,18 @@ def _with(sign: Sign, event: Event) -> Sign:
 
 def _running(sign: Sign) -> RunStatus:
     return "running" if sign.said == "starting" else sign.said
+
+
+def _demand_wanted(run_folder: Path, token: str) -> None:
+    """That the start which `token` names still stands: who waited too long for it has said that the run did not start."""
+    sign = read_sign(run_folder)
+    if sign is None or sign.token != token:
+        raise RunError(
+            "it came up after its starter had given it up",
+            where=str(run_folder),
+            fix="resume the run",
+            code="start-given-up",
+        )
 
 
 def _lock(path: Path) -> int:

@@ -160,12 +160,12 @@ def start(
     token = secrets.token_hex(8)
     write_sign(spec.folder, Sign(identity=my_identity(), role="starter", token=token))
     code = _spawn(spec, token, survival(chosen), (*command, "--way", way, "--host", chosen))
-    sign = read_sign(spec.folder)
-    if code == 0 and sign is not None and sign.token == token:
-        return sign.identity.pid
     if code == BUSY:
         raise busy(spec)
-    raise _not_started(spec, token, code)
+    pid = _host_pid(spec, token) if code == 0 else None
+    if pid is None:
+        pid = _not_started(spec, token, code)
+    return pid
 
 
 def _spawn(spec: RunSpec, token: str, how: Survival, program: Sequence[str]) -> int | None:
@@ -203,8 +203,18 @@ def busy(spec: RunSpec) -> RunError:
     )
 
 
-def _not_started(spec: RunSpec, token: str, code: int | None) -> RunError:
-    """Write into the journal that the host did not come up, and give the error that says so."""
+def _host_pid(spec: RunSpec, token: str) -> int | None:
+    """The process of the host that took the run for this start."""
+    sign = read_sign(spec.folder)
+    return sign.identity.pid if sign is not None and sign.token == token and sign.role == "host" else None
+
+
+def _not_started(spec: RunSpec, token: str, code: int | None) -> int:
+    """Write into the journal that the host did not come up, and raise what says so.
+
+    Without the sign of this start a host that comes up later leaves the run alone. One that took it in the last moment
+    is not given up: its process is returned.
+    """
     lines = log_lines(spec.folder, 50)
     what = f"its host gave no answer within {READY_SECONDS:.0f} s" if code is None else f"its host ended with {code}"
     last = next((line for line in reversed(lines) if line.strip()), "")
@@ -219,4 +229,7 @@ def _not_started(spec: RunSpec, token: str, code: int | None) -> RunError:
         keeper.end(RunEnded(state="failed", reason=error.what, error=error.as_dict()))
         keeper.release()
         (spec.folder / "status.json").unlink()
-    return error
+    host = _host_pid(spec, token)
+    if host is None:
+        raise error
+    return host

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class Averaged:
-    """The average of a module's weights. With decay d, after n steps it moves by 1 - min(d, (1 + n) / (10 + n)).
+    """The average of a module's weights, as far as they are learnt. With decay d, after n steps it moves by 1 - min(d, (1 + n) / (10 + n)).
 
     Buffers that are numbers, such as the statistics of a batch norm, are averaged with them: they belong to those weights.
     What is infinite in one, as in a mask, is taken as it stands.
@@ -23,7 +23,7 @@ class Averaged:
     def __init__(self, module: nn.Module, decay: float) -> None:
         kept = module.state_dict().keys()
         self._module, self._decay = module, decay
-        self._parameters = dict(module.named_parameters())
+        self._parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
         self._buffers = [n for n, b in module.named_buffers() if b.is_floating_point() and n in kept]
         self.shadow = {name: value.detach().clone() for name, value in self._values().items()}
         self.num_updates = 0

@@ -46,14 +46,18 @@ class BatchGradients:
         optimiser: Optimiser,
         objective: Objective,
         own_loss: bool,
+        foreign: bool,
         scale: LossScale | None,
         autocast: contextlib.AbstractContextManager[Any],
         team: Team,
         pieces: int,
     ) -> None:
-        """`network` is `module` as steps call it: compiled, or shared by the team; with `own_loss` it gives the loss."""
+        """`network` is `module` as steps call it: compiled, or shared by the team; with `own_loss` it gives the loss.
+
+        `foreign` code may make a loss that is no number and has a gradient which is one.
+        """
         self._module, self._network, self._optimiser = module, network, optimiser
-        self._objective, self._own_loss = objective, own_loss
+        self._objective, self._own_loss, self._foreign = objective, own_loss, foreign
         self._scale, self._autocast, self._team = scale, autocast, team
         self.pieces = pieces
 
@@ -98,11 +102,10 @@ class BatchGradients:
         """Add the gradient of `share` of the loss; returns the members' losses."""
         with self._autocast:
             said: Tensor = self._network(batch)
-            if self._own_loss:
+            loss_K = said if self._own_loss else self._objective.loss(said, batch["target"], training=True)
+            if self._foreign:
                 # Its gradient may be a number where it is none. That ends a run, which the gradients tell every rank.
-                loss_K = said * (1 + 0 * said.detach())
-            else:
-                loss_K = self._objective.loss(said, batch["target"], training=True)
+                loss_K = loss_K * (1 + 0 * loss_K.detach())
         total = loss_K.sum() if len(loss_K) > 1 else loss_K.reshape(())
         if isinstance(self._module, LinearHeads):
             total = total + self._module.penalty().sum()

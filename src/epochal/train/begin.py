@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from epochal.core.clock import Clock, SystemClock
+from epochal.core.errors import RunError
 from epochal.core.events import Event, Noticed, PhaseStarted, Resumed
 from epochal.core.tasks import MODULE
 from epochal.journal.told import told_of
@@ -58,9 +59,13 @@ class Begun:
 def where_it_goes_on(
     spec: RunSpec, way: Way, team: Team = SOLO, look: Look = lambda: False
 ) -> Generator[Event, None, tuple[RunSpec, Going | None]]:
-    """Where a run that was begun before goes on, or the refusal; None for one that begins."""
+    """Where a run that was begun before goes on, or the refusal; None for one that begins. All ranks call it.
+
+    Raises RunError (ranks-differ) where a rank finds another checkpoint in the run's folder than the first.
+    """
     demand_same(spec)
     if not spec.resolved:
+        _demand_alike("", team)
         return spec, None
     if way == "anyway":
         device = device_here(str(spec.resolved["device"]), spec.project.train.devices)
@@ -73,7 +78,20 @@ def where_it_goes_on(
     if going.seam:
         text = f"from step {going.step} on it may not be what an uninterrupted run would be: {going.seam}"
         yield Noticed(code="seam", text=text, severity="warning")
+    _demand_alike(going.checkpoint.folder.name if going.checkpoint is not None else "none", team)
     return spec, going
+
+
+def _demand_alike(found: str, team: Team) -> None:
+    """That this rank goes on from what the first does: a file system over a network may still list what was there before."""
+    firsts = team.said(lambda: found)
+    if firsts != found:
+        words = {"": "a run that begins", "none": "a run without a checkpoint"}
+        raise RunError(
+            f"rank {team.rank} finds {words.get(found, found)} where the first finds {words.get(firsts, firsts)}",
+            fix="see that every node has the same folder, wait a minute, and resume",
+            code="ranks-differ",
+        )
 
 
 def _resolved(spec: RunSpec, resolved: Mapping[str, Any], team: Team, look: Look) -> Generator[Event, None, RunSpec]:

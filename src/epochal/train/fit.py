@@ -125,7 +125,13 @@ def _begun(
     prepared = yield from prepare_rows(spec, requests.look, team)
     if prepared is None or team.said(requests.look):
         return None
-    found = (yield from _baselines(spec, prepared, requests, clock)) if team.first else None
+    found = None
+    if team.first:
+        try:
+            found = yield from _baselines(spec, prepared, requests, clock)
+        except NotSaved as error:  # the other ranks wait for what comes of it
+            if not requests.stop or not lacks_room(error):
+                raise
     if team.said(lambda: found is None or requests.look()):
         return None
     prepared = yield from write_rows(spec, prepared, requests.look)

@@ -23,7 +23,7 @@ from epochal.train.batch_gradients import BatchGradients, Step
 from epochal.train.families.linear import LinearHeads
 from epochal.train.feed import Feed, Heard, Held
 from epochal.train.judging import AtOnce, judged, outputs_of
-from epochal.train.memory import Changing, beside_weights, until_it_fits
+from epochal.train.memory import Changing, as_it_is, beside_weights, until_it_fits
 from epochal.train.mode import told_what_is_not_exact
 from epochal.train.objective import Loss, Objective, Target
 from epochal.train.optimise import Optimiser
@@ -77,6 +77,7 @@ class GradientLearner:
             optimiser=self._optimiser,
             objective=self._objective,
             own_loss=own_loss is not None,
+            foreign=foreign or own_loss is not None,
             scale=self._scale,
             autocast=_autocast(plan.precision, device),
             team=team,
@@ -87,6 +88,8 @@ class GradientLearner:
         self._ended = torch.zeros((), device=device)
         """1 once a step was no number, where nobody waits: then none is taken any more."""
         self._others: Sequence[bytes] = ()
+        self._undo: Callable[[], None] = lambda: None
+        """Takes back what computing the last gradients changed beside them."""
         self._best: dict[str, Tensor] | None = None
         self._notices: list[Notice] = []
         self._at_once = AtOnce()
@@ -138,6 +141,7 @@ class GradientLearner:
             rate = self._rate()
             found = self._scaled(batch)
             if found is None or not self._take(found.norm, rate):
+                self._undo()
                 healthy = False
                 break
             losses.append(self._kept(found.losses))
@@ -160,6 +164,7 @@ class GradientLearner:
                 return None
             if finite:
                 return found
+            self._undo()
 
     def _kept(self, figures: Tensor) -> Any:
         """A step's figures until the window ends: where they are, or as numbers where it was waited for them.
@@ -179,9 +184,8 @@ class GradientLearner:
         def smaller(error: BaseException) -> None:
             self._notices.append(self._batches.smaller(batch, self.step + 1, error))
 
-        return until_it_fits(
-            lambda: self._batches.gradients(batch), smaller, device=self._device, changing=self._changing
-        )
+        self._undo = as_it_is(self._device, self._changing)
+        return until_it_fits(lambda: self._batches.gradients(batch), smaller, device=self._device, undo=self._undo)
 
     def _take(self, norm: Tensor, rate: float) -> bool:
         """Take the step unless the gradient is not finite; without waiting, it and all after it are left out there."""
@@ -241,6 +245,7 @@ class GradientLearner:
             grad_norm=float(length[:taken].mean()),
             samples=sum(samples[:taken]),
             healthy=healthy and bool(torch.isfinite(per_step).all()),
+            losses=per_step.tolist(),
             notices=notices,
         )
 
@@ -289,7 +294,8 @@ class GradientLearner:
             self._at_once.most = 0
             return compute()
 
-        found = until_it_fits(attempt, self._fewer_at_once, device=self._device, changing=self._changing)
+        undo = as_it_is(self._device, self._changing)
+        found = until_it_fits(attempt, self._fewer_at_once, device=self._device, undo=undo)
         if self._at_once.rows != before:
             text = f"memory ran out when the model was judged at step {self.step}: from there {self._at_once.rows} rows"
             self._notices.append(Notice(code="out-of-memory", text=f"{text} are judged at once"))
@@ -350,8 +356,10 @@ class GradientLearner:
         self.use_threads(int(counted["threads"]))
 
     @property
-    def finite(self) -> bool:
-        """Whether all weights and buffers are numbers."""
+    def intact(self) -> bool:
+        """Whether all weights and buffers are numbers, and nothing was drawn or averaged since for steps not taken."""
+        if bool(self._ended):
+            return False
         kept = self.module.state_dict().values()
         return all(bool(torch.isfinite(value).all()) for value in kept if value.is_floating_point())
 

@@ -246,7 +246,7 @@ class Loop:
         if outcome is not None and outcome.state == "diverged":
             # The step that met it was not taken. Without a checkpoint before, what was learnt until then would be lost.
             state = self.state
-            only = state.learner.step > 0 and state.healthy and state.learner.finite
+            only = state.learner.step > 0 and state.healthy and state.learner.intact
             only = only and last_healthy(self.spec.folder) is None
             return 1, only, False, outcome
         # At every healthy end too: then a resume or a longer run can follow.

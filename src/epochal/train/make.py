@@ -150,6 +150,9 @@ def make_learner(
         return Made(learner=_make_trees(prepared, plan, target), target=target, fitted={})
     rows = dense or dense_rows(prepared)
     ranking = _ranking(prepared, plan, rows)
+    if ranking is not None and team.size > 1:  # losses may round to another order on another machine
+        ranking = ranking.copy()
+        team.follow([torch.from_numpy(ranking)])
     if prepared.own is not None:
         own = make_own(prepared, prepared.own, plan=plan, target=target, dense=rows, ranking=ranking, team=team)
         return Made(learner=own, target=target, fitted={})

@@ -16,6 +16,8 @@ from epochal.train import seeds
 T = TypeVar("T")
 
 
+_SMALL = 1 << 14
+"""Numbers in a buffer that is always copied."""
 _COMPARED = 3
 """Looks at a module in which its buffers are compared with those of the look before."""
 _WITHOUT_A_CLASS = (
@@ -37,8 +39,9 @@ class Changing:
     """A module whose own code may change what it keeps beside its weights, and draw from generators that are not torch's.
 
     It may also in a step that fails. What is kept there is called a buffer here, though it may be a frozen parameter. A
-    buffer that the first steps left alone, and that no operation of torch's has written to since, is not copied for each
-    further step: should one that changes it after all run out of memory, it stays as that left it.
+    large one that the first steps left alone, and that no operation of torch's has written to since, is not copied for
+    each further step: should one that changes it after all run out of memory, it stays as that left it. Small buffers are
+    copied always, as batch norms change theirs uncounted.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -46,8 +49,8 @@ class Changing:
         self._looks = 0
         self._copies: dict[str, Tensor] = {}
         """Of all buffers, while they are compared."""
-        self._counts: dict[str, tuple[int, int]] = {}
-        """Which tensor each is, and torch's count of its changes. Batch norms change theirs uncounted."""
+        self._counts: dict[str, tuple[int, int, int]] = {}
+        """Which tensor each is, where its numbers lie, and torch's count of their changes."""
         self._moving: set[str] = set()
 
     def now(self) -> Callable[[], None]:
@@ -70,12 +73,14 @@ class Changing:
 
     def may_change(self, name: str, buffer: Tensor) -> bool:
         """Whether this buffer is one that steps change, as far as that is known: it is of all of them in the first steps."""
-        count = (id(buffer), buffer._version)  # noqa: SLF001 - torch has no public name for it
+        place = buffer.data_ptr() if buffer.layout is torch.strided else 0
+        count = (id(buffer), place, buffer._version)  # noqa: SLF001 - torch has no public name for it
         before = self._copies.get(name)
         same = before is None or _same(before, buffer)
         if count != self._counts.setdefault(name, count) or not same:
             self._moving.add(name)
-        return self._looks < _COMPARED or name in self._moving
+        small = buffer.numel() <= _SMALL and not isinstance(buffer, nn.Parameter)
+        return self._looks < _COMPARED or name in self._moving or small
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
@@ -91,19 +96,30 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _WITHOUT_A_CLASS)
 
 
+def as_it_is(device: torch.device, changing: Changing | None) -> Callable[[], None]:
+    """What makes the generators, and what a module keeps beside its weights, what they are now."""
+    drawn = seeds.random_state(device)
+    put_back = changing.now() if changing is not None else None
+
+    def undo() -> None:
+        seeds.set_random_state(drawn, device)
+        if put_back is not None:
+            put_back()
+
+    return undo
+
+
 def until_it_fits(
     compute: Callable[[], T],
     smaller: Callable[[BaseException], None],
     *,
     device: torch.device,
-    changing: Changing | None = None,
+    undo: Callable[[], None],
 ) -> T:
-    """What `compute` gives; where memory runs out it is computed anew after `smaller`, from what was drawn before.
+    """What `compute` gives; where memory runs out it is computed anew after `smaller` and after `undo`.
 
-    So is what a `changing` module changed. Raises what `smaller` raises where there is nothing smaller.
+    Raises what `smaller` raises where there is nothing smaller.
     """
-    drawn = seeds.random_state(device)
-    put_back = changing.now() if changing is not None else None
     while True:
         try:
             return compute()
@@ -113,9 +129,7 @@ def until_it_fits(
             smaller(error)
         # Only here, as what failed is held by its error until then.
         give_back(device)
-        seeds.set_random_state(drawn, device)
-        if put_back is not None:
-            put_back()
+        undo()
 
 
 def give_back(device: torch.device) -> None:

@@ -7,7 +7,7 @@ knows which it is, so chart, stop, early stopping and resume work alike for all.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -108,6 +108,8 @@ class Window:
     samples: int
     healthy: bool
     """False: a loss or gradient was not finite; the step that met it was not taken."""
+    losses: Sequence[float] = ()
+    """Of each step."""
     notices: tuple[Notice, ...] = ()
 
 
@@ -168,8 +170,8 @@ class Learner(Protocol):
         """Go on from what `save` wrote. What `behind` says is then to be done before anything else."""
 
     @property
-    def finite(self) -> bool:
-        """Whether all that it keeps are numbers: a step that is not taken may have changed what is no weight."""
+    def intact(self) -> bool:
+        """Whether all that it keeps are the numbers of its step: one that was not taken may have changed some."""
 
     @property
     def behind(self) -> int:
@@ -198,7 +200,11 @@ class Counters:
     best_loss: float = math.nan
     without_better: int = 0
     """Evaluations since the best."""
+    loss_sum: float = 0.0
+    """Of the steps since the newest evaluation, one by one: a sum over windows would depend on the clock …"""
+    loss_steps: int = 0
     last_train_loss: float = math.nan
+    """… and their mean; right after an evaluation that of the steps before it."""
     last_value: float = math.nan
     """The chosen metric at the newest evaluation …"""
     last_loss: float = math.nan
@@ -255,8 +261,12 @@ def advance(state: TrainState, count: int) -> Window:
     """Take at most `count` steps, not past the next evaluation."""
     window = state.learner.advance(min(count, state.steps_to_evaluation))
     state.counters.samples += window.samples
-    if window.count:
-        state.counters.last_train_loss = window.loss
+    counters = state.counters
+    for loss in window.losses:
+        counters.loss_sum += loss
+        counters.loss_steps += 1
+    if window.losses:
+        counters.last_train_loss = counters.loss_sum / counters.loss_steps
     return window
 
 
@@ -293,6 +303,7 @@ def judge(state: TrainState, task: str, truth: np.ndarray, positive: int, team: 
         text = f"the validation loss is not a number at step {state.learner.step}: the model gives some rows no finite answer"
         notices = (*notices, Notice(code="validation-not-finite", text=text))
     counters.evaluations += 1
+    counters.loss_sum, counters.loss_steps = 0.0, 0
     counters.last_value, counters.last_loss = value, loss
     counters.without_better += 1
     slower = (

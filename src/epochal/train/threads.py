@@ -5,7 +5,11 @@ Two threads on two cores that others wanted too were measured at a twentieth of 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import torch
 
 from epochal.train.state import Plan
 
@@ -14,6 +18,17 @@ _PATIENCE_SECONDS = 3.0
 """Of steps slower than with one thread, before several are given up."""
 _SLOWER = 1.5
 """Than one thread on the idle machine: by so much several must be slower."""
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Within, torch computes with one thread: what comes out is then the same however many cores there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(slots=True)

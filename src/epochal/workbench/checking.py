@@ -15,6 +15,7 @@ from typing import Any
 from epochal import fsio
 from epochal.core.errors import Cancelled, EpochalError
 from epochal.core.settings import Project, to_document
+from epochal.core.tasks import OWN
 from epochal.core.useless import CODE, Useless, useless_settings
 from epochal.data.protocol import Built, FindProblems, body_of
 from epochal.project import trust
@@ -37,12 +38,14 @@ class Checked:
     """As `check_project` gives it."""
     project: Project
     """The settings it was made of."""
+    code: str = ""
+    """The digest of the code of the project's own model then; empty where there is none."""
 
 
 ORDER = ("error", "warning", "hint")
 """Of severities, the worst first."""
 
-_FORM = 2
+_FORM = 3
 """Raised when what is kept means something else, so that older results are not shown as if they were today's."""
 
 _KEPT = 20
@@ -83,11 +86,13 @@ def check_file(
     problems: list[dict[str, Any]] = [_of_useless(u) for u in useless_settings(project)]
     document: dict[str, Any] = {"problems": problems, "estimate": {}, "checks": {}}
     built: Built | None = None
+    code = ""
     try:
         request = FindProblems(folder=str(file.folder), document=to_document(project))
         answer = client.ask(request, progress=report, cancelled=cancelled)
         problems += [_plain(p) for p in answer["problems"]]
         trust.demand(file.folder, project)
+        code = code_of(file.folder, project)
         wanted, built = operations.build(client, file, tell=tell, project=project, report=report, cancelled=cancelled)
         refuse_feed(file.folder, wanted, built)
         document |= _tried(file, wanted, built, problems, report, probes=probes, cancelled=cancelled)
@@ -98,7 +103,7 @@ def check_file(
             problems.append(_as_problem(error))
     problems.sort(key=lambda p: ORDER.index(p["severity"]))
     if built is not None and document["checks"]:
-        _keep(file, built, document)
+        _keep(file, built, code, document)
     return document, built
 
 
@@ -184,15 +189,16 @@ _NOT_FINITE = {
 def last_check(file: ProjectFile, built: Built) -> dict[str, Any] | None:
     """What the last check of this data with these settings said; None when there was none."""
     try:
-        document = json.loads(_kept_at(file, built).read_text(encoding="utf-8"))
+        kept = _kept_at(file, built, code_of(file.folder, file.project))
+        document = json.loads(kept.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     whole = isinstance(document, dict) and {"problems", "estimate", "checks"} <= document.keys()
     return document if whole else None
 
 
-def _keep(file: ProjectFile, built: Built, document: dict[str, Any]) -> None:
-    path = _kept_at(file, built)
+def _keep(file: ProjectFile, built: Built, code: str, document: dict[str, Any]) -> None:
+    path = _kept_at(file, built, code)
     with contextlib.suppress(
         fsio.NotSaved, OSError
     ):  # what cannot be kept is found out again; a full disk is told above
@@ -203,11 +209,21 @@ def _keep(file: ProjectFile, built: Built, document: dict[str, Any]) -> None:
             old.unlink(missing_ok=True)
 
 
-def _kept_at(file: ProjectFile, built: Built) -> Path:
-    """Where a check of this data with these settings is kept; the rows and their division have ids."""
-    asked = [_FORM, built.snapshot_id, built.split_id, list(built.inputs), decided(file.project)]
+def _kept_at(file: ProjectFile, built: Built, code: str) -> Path:
+    """Where a check of this data with these settings and this code is kept; the rows and their division have ids."""
+    asked = [_FORM, built.snapshot_id, built.split_id, list(built.inputs), decided(file.project), code]
     name = hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:16]
     return ProjectPaths(file.folder).checks / f"{name}.json"
+
+
+def code_of(folder: Path, project: Project) -> str:
+    """The digest of the code that the project's own model is made of, as it is now; empty where there is none to read."""
+    if project.model.family != OWN:
+        return ""
+    try:
+        return trust.standing(folder).code.digest
+    except EpochalError:  # whoever needs the code tells what is wrong with it
+        return ""
 
 
 def decided(project: Project) -> dict[str, Any]:

@@ -311,8 +311,9 @@ def check(session: Session) -> None:
     project = file.project
 
     def work(report: Progress) -> Checked:
+        code = checking.code_of(file.folder, project)
         document, _built = checking.check_file(session.data, file, report, tell=_teller(session), cancelled=cancelled)
-        return Checked(document=document, project=project)
+        return Checked(document=document, project=project, code=code)
 
     def done(checked: Checked) -> None:
         if session.file is file:
@@ -323,9 +324,12 @@ def check(session: Session) -> None:
 
 
 def check_holds(session: Session) -> bool:
-    """Whether the check that is known is of the settings as they are."""
+    """Whether the check that is known is of the settings and of the code as they are."""
     checked = session.checked
-    return checked is not None and checking.decided(checked.project) == checking.decided(session.project)
+    if checked is None or session.file is None:
+        return False
+    same = checking.decided(checked.project) == checking.decided(session.project)
+    return same and checked.code == checking.code_of(session.file.folder, session.project)
 
 
 def recall_check(session: Session) -> None:
@@ -335,7 +339,8 @@ def recall_check(session: Session) -> None:
         return
     document = checking.last_check(session.file, built)
     if document is not None:
-        session.checked = Checked(document=document, project=session.project)
+        code = checking.code_of(session.file.folder, session.project)
+        session.checked = Checked(document=document, project=session.project, code=code)
 
 
 def accept_split(session: Session) -> None:

@@ -27,7 +27,7 @@ from epochal.train.optimise import Optimiser, default_groups
 from epochal.train.order import balanced
 from epochal.train.scaling import LossScale
 from epochal.train.seeds import order
-from epochal.train.state import Plan
+from epochal.train.state import Plan, TrainState, advance
 
 
 ROWS, INPUTS, CLASSES = 240, 5, 3
@@ -108,9 +108,9 @@ def rows(seed: int = 0):
 class Foreign(WithStatistics):
     """A person's own: it draws from Python's generator, and runs out of memory at a call."""
 
-    def __init__(self, fails_at: int = -1) -> None:
+    def __init__(self, fails_at: int = -1, nan_at: int = -1) -> None:
         super().__init__()
-        self.calls, self.fails_at = 0, fails_at
+        self.calls, self.fails_at, self.nan_at = 0, fails_at, nan_at
         self.seen = nn.Parameter(torch.zeros(()), requires_grad=False)
 
     def forward(self, batch):
@@ -121,7 +121,34 @@ class Foreign(WithStatistics):
         self.calls += self.training
         if self.training and self.calls == self.fails_at:
             raise torch.OutOfMemoryError("out of memory")
-        return outputs
+        return outputs * math.nan if self.training and self.calls == self.nan_at else outputs
+
+
+class Thawing(Foreign):
+    """Its statistics stand still in the first four steps."""
+
+    def forward(self, batch):
+        """Logits."""
+        self.norm.train(self.training and self.calls >= 4)
+        return super().forward(batch)
+
+
+class Masking(nn.Module):
+    """A person's own whose answers are ruled out from a step on: their loss is infinite, and has gradients that are numbers."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.last, self.calls, self.at = nn.Linear(INPUTS, CLASSES), 0, at
+
+    def forward(self, batch):
+        """Logits, with a member's axis."""
+        self.calls += self.training
+        logits = self.last(batch["numbers"])
+        if self.training and self.calls >= self.at:
+            ruled_out = nn.functional.one_hot(batch["target"], CLASSES).bool()
+            logits = logits.masked_fill(ruled_out, -math.inf)
+        return logits.unsqueeze(1)
 
 
 class Copies(TorchDispatchMode):
@@ -260,13 +287,57 @@ def decayed_of(module):
     return [names[id(p)] for p in default_groups(module, 0.1)[0]["params"]]
 
 
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_step_whose_loss_is_infinite_is_not_taken_though_its_gradient_is_a_number(waits):
+    before, after = learner(Masking(at=10**9), foreign=True), learner(Masking(at=4), foreign=True, waits=waits)
+    before.advance(3)
+    window = after.advance(9)
+
+    assert (window.count, window.healthy, after.step) == (3, False, 3)
+    assert torch.equal(weights(after.module), weights(before.module))
+
+
+class TestADivergence:
+    def test_leaves_all_as_it_was_after_the_last_step_taken(self):
+        """So a checkpoint of then is one of that step: the statistics and the generators too."""
+        random.seed(0)
+        straight = learner(Foreign(), foreign=True, ema=0.9)
+        straight.advance(5)
+        state, drawn = straight.module.state_dict(), (random.getstate(), torch.get_rng_state())
+        random.seed(0)
+        diverged = learner(Foreign(nan_at=6), foreign=True, ema=0.9)
+        window = diverged.advance(9)
+
+        assert (window.count, window.healthy, diverged.intact) == (5, False, True)
+        assert all(torch.equal(value, state[name]) for name, value in diverged.module.state_dict().items())
+        assert (random.getstate(), torch.get_rng_state().tolist()) == (drawn[0], drawn[1].tolist())
+
+    def test_that_is_not_waited_for_leaves_no_state_to_save(self):
+        """On a GPU steps are computed beyond it, which draw and average."""
+        diverged = learner(Net(nan_at=6, dropout=0.3), waits=False, ema=0.9)
+        window = diverged.advance(9)
+
+        assert (window.count, window.healthy, diverged.intact) == (5, False, False)
+
+
+def test_the_training_loss_of_an_evaluation_does_not_depend_on_how_steps_were_divided_into_windows():
+    told = []
+    for windows in ((12,), (5, 7), (1, 1, 4, 6)):
+        state = TrainState(learner=learner(), plan=replace(PLAN, evaluate_every=12), metric="accuracy")
+        losses = [loss for count in windows for loss in advance(state, count).losses]
+        told.append(state.counters.last_train_loss)
+
+    assert set(told) == {told[0]}
+    assert told[0] == pytest.approx(np.mean(losses))
+
+
 def test_what_is_no_number_in_a_batch_norms_statistics_is_seen_though_the_weights_are_numbers():
     """A step that is not taken may leave it so: nothing is kept of that."""
     trained = learner(WithStatistics())
     trained.advance(1)
-    assert trained.finite
+    assert trained.intact
     trained.module.norm.running_mean[0] = math.inf
-    assert not trained.finite
+    assert not trained.intact
 
 
 class TestMemory:
@@ -342,6 +413,20 @@ class TestMemory:
         assert random.random() == after
         assert torch.equal(pressed.module.norm.running_mean, straight.module.norm.running_mean)
         assert pressed.module.seen == straight.module.seen
+
+    def test_that_runs_out_leaves_statistics_that_begin_to_move_late(self):
+        """Batch norms change theirs without torch's count of it, and a part that was frozen at first may thaw."""
+        random.seed(0)
+        straight = learner(Thawing(), foreign=True)
+        straight.advance(5)
+        straight.pieces = 2
+        straight.advance(1)
+        random.seed(0)
+        pressed = learner(Thawing(fails_at=6), foreign=True)
+        pressed.advance(6)
+
+        assert pressed.pieces == 2
+        assert torch.equal(pressed.module.norm.running_mean, straight.module.norm.running_mean)
 
     def test_of_a_frozen_part_of_a_persons_model_is_not_copied_for_every_step(self):
         """So that the last step could be taken anew: a frozen backbone is most of what there is, and stays as it is."""
@@ -488,6 +573,15 @@ class TestAverage:
         ours.recall()
 
         assert torch.equal(ours.module.mask, mask)
+
+    def test_takes_what_is_not_learnt_as_it_stands(self):
+        module = Net()
+        module.table = nn.Parameter(torch.arange(4), requires_grad=False)
+        ours = learner(module, ema=0.9)
+        ours.advance(5)
+        ours.recall()
+
+        assert ours.module.table.tolist() == [0, 1, 2, 3]
 
     def test_follows_the_weights_of_all_steps(self):
         ours, plain = learner(ema=0.9), learner()

@@ -346,6 +346,22 @@ class TestItsParameterGroups:
         assert torch.equal(model.last.weight, torch.ones_like(model.last.weight))
         assert not torch.equal(model.first.bias, torch.zeros_like(model.first.bias))
 
+    def test_leave_what_is_frozen_as_it_is(self, own_spec, blobs):
+        """A gradient never reaches it; the decay of a group that holds it must not either."""
+        groups = """
+    def parameter_groups(self, settings):
+        return [{"params": self.parameters()}]
+"""
+        text = NET.replace(
+            "        self.last = ",
+            "        self.fixed = nn.Parameter(torch.ones(3, dtype=torch.float64), requires_grad=False)\n        self.last = ",
+        )
+        spec = own_spec(text + groups, blobs(), train={"weight_decay": 0.5})
+        list(fit(spec, nothing))
+        fixed = load_bundle(spec.folder / "bundle").model.model.fixed
+
+        assert (fixed.dtype, fixed.tolist()) == (torch.float64, [1, 1, 1])
+
     @pytest.mark.parametrize(
         ("groups", "said"),
         [
@@ -366,6 +382,20 @@ class TestItsParameterGroups:
 
 
 class TestItsPreparation:
+    def test_is_computed_with_one_thread_however_many_there_are(self, own_spec, blobs):
+        """Sums round otherwise on several: the rows would depend on the cores, and a resume on others not be exact."""
+        told = "assert torch.get_num_threads() == 1"
+        text = PREPARED.replace("        self.last", f"        {told}\n        self.last").replace(
+            "        first = ", f"        {told}\n        first = "
+        )
+        before = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            assert list(fit(own_spec(text, blobs()), nothing))[-1].state == "done"
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(before)
+
     def test_makes_the_tensors_that_it_learns_from_and_predicts_with(self, own_spec, blobs, held_out):
         spec = own_spec(PREPARED, blobs())
         events = list(fit(spec, nothing))

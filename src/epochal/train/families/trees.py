@@ -97,8 +97,8 @@ class BoostingLearner:
         """The rounds planned; fewer when no tree can be grown any more."""
         return self.step if self._exhausted else self.plan.epochs
 
-    finite = True
-    """Trees hold numbers alone."""
+    intact = True
+    """Trees hold numbers alone, and one that is not grown changes nothing."""
 
     @property
     def num_parameters(self) -> int:
@@ -130,6 +130,7 @@ class BoostingLearner:
             grad_norm=None,
             samples=len(self._train.label) * (self.step - before),
             healthy=all(math.isfinite(loss) for loss in losses),
+            losses=losses,
             notices=notices,
         )
 

@@ -31,6 +31,7 @@ from epochal.train.own.spec import OptimiserSettings, Spec, make_spec
 from epochal.train.prepare import Preparation
 from epochal.train.state import Plan
 from epochal.train.team import SOLO, Team, in_parts
+from epochal.train.threads import one_thread
 
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Own:
     def build(self) -> OwnNetwork:
         """A fresh model, equal each time: all generators begin anew under the run's seed. Raises OwnModelError."""
         seeds.seed_all(self.seed, "weights")
-        with guarded(self.root, f"making {self.cls.__name__}"):
+        with guarded(self.root, f"making {self.cls.__name__}"), one_thread():
             model = self.cls(self.spec, **self.settings)
             self._check_weights(model)
         _unfold(model)

@@ -70,7 +70,7 @@ class OwnNetwork(nn.Module):
         return loss
 
     def groups(self, settings: OptimiserSettings) -> list[Mapping[str, Any]] | None:
-        """The model's own parameter groups, complete; None when it has none. Raises OwnModelError."""
+        """The model's own parameter groups, complete, of what is learnt; None when it has none. Raises OwnModelError."""
         grouped = getattr(self.model, "parameter_groups", None)
         if not callable(grouped):
             return None
@@ -86,12 +86,13 @@ class OwnNetwork(nn.Module):
             )
         self._check_complete([p for group in found for p in group["params"]])
         return [
-            {"params": g["params"], "lr": rate, "weight_decay": decay}
+            # A frozen one gets no gradient, and would only be shrunk by the decay.
+            {"params": [p for p in g["params"] if p.requires_grad], "lr": rate, "weight_decay": decay}
             for g, rate, decay in zip(found, rates, decays, strict=True)
         ]
 
     def _check_complete(self, grouped: list[Any]) -> None:
-        """Every weight that is learnt is in one group, and nothing else is. Raises OwnModelError."""
+        """Every weight that is learnt is in one group, and nothing is that is no parameter. Raises OwnModelError."""
         times: dict[int, int] = {}
         for parameter in grouped:
             times[id(parameter)] = times.get(id(parameter), 0) + 1

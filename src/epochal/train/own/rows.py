@@ -20,6 +20,7 @@ from epochal.train.encoders import plain
 from epochal.train.own.errors import OwnModelError, guarded
 from epochal.train.own.spec import Split
 from epochal.train.seeds import derived_seed, seed_all
+from epochal.train.threads import one_thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ class Reader:
             return known
         prepare: Any = self.model.prepare
         seed_all(self.seed, "prepare")
-        with guarded(self.root, "prepare"):
+        with guarded(self.root, "prepare"), one_thread():
             found = prepare(self.columns(table))
         self._check(found, "prepare", rows=table.num_rows)
         if "target" in found or "rows" in found:
@@ -177,14 +178,14 @@ class _Epoch:
         self._reader, self._split = reader, split
         self._generators = _Generators(derived_seed(seed, "own", split.name, epoch))
         make: Any = reader.model.batches
-        with self._generators.drawn(), guarded(reader.root, "batches"):
+        with self._generators.drawn(), guarded(reader.root, "batches"), one_thread():
             found = make(split, seed, epoch)
             self.length = len(found) if hasattr(found, "__len__") else None
             self._batches = iter(found)
 
     def next(self) -> dict[str, Tensor] | None:
         """The next batch; None after the last. Raises OwnModelError."""
-        with self._generators.drawn(), guarded(self._reader.root, "batches"):
+        with self._generators.drawn(), guarded(self._reader.root, "batches"), one_thread():
             batch = next(self._batches, None)
         return None if batch is None else self._reader.checked(batch, self._split)
 
