@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from epochal.core.errors import RunError
-from epochal.core.events import EpochDone, HostStarted, Noticed, RunEnded, StepsDone
+from epochal.core.events import EpochDone, HostStarted, Noticed, Resumed, RunEnded, StepsDone
 from epochal.core.settings import Columns, Goal, Model, Project, Source, SplitSettings
 from epochal.fsio import NotSaved
 from epochal.journal.append import JournalWriter
@@ -157,6 +157,24 @@ def test_a_run_that_is_being_trained_cannot_be_made_ready_for_another_host(spec)
     host.release()
 
     assert refused.value.error_code == "run-busy"
+
+
+def test_a_run_that_goes_on_shows_its_best_before_it_is_judged_again(spec):
+    host = Keeper(spec.folder, "host")
+    host.record(HostStarted(host="detached", pid=os.getpid(), machine="here", device="", survives=""))
+    host.record(Resumed(from_step=20, folder="checkpoints/step-00000020", best_value=0.9, best_step=10))
+    host.record(next(e for e in run_events() if isinstance(e, StepsDone)))
+    host.release()
+
+    assert (run_info(spec.folder).value, run_info(spec.folder).value_step) == (0.9, 10)
+
+
+def test_more_ranks_than_a_machine_can_bear_are_refused_before_anything_starts(tmp_path):
+    train = replace(PROJECT.train, devices=4 * os.cpu_count() + 1)
+    with pytest.raises(RunError, match="ranks are asked for, and this machine has") as refused:
+        make_run(tmp_path, replace(PROJECT, model=Model(family="mlp"), train=train), BUILT)
+
+    assert refused.value.error_code == "too-many-ranks"
 
 
 def test_a_request_that_finds_no_place_is_refused_by_name(spec):

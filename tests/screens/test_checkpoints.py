@@ -110,7 +110,7 @@ async def test_says_step_epoch_value_size_and_age_of_each_and_which_are_kept_for
         assert list(shown) == ["1 740", "1 680", "1 260", "660"]
         assert " ".join(shown["1 740"]) == "1 740 29.0 – 416 kB 1 h last, not healthy"
         assert " ".join(shown["1 680"]) == "1 680 28.0 0.980 416 kB 2 h"
-        assert " ".join(shown["1 260"]) == "1 260 21.0 0.985 416 kB 1 d best"
+        assert " ".join(shown["1 260"]) == "1 260 21.0 0.985 416 kB 1 d best of these"
         assert " ".join(shown["660"]) == "660 11.0 0.971 416 kB 2 d pinned"
 
 
@@ -120,7 +120,7 @@ async def test_a_key_pins_the_one_under_the_cursor_and_lets_go_of_it_again(sessi
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(app, pilot)
         await pilot.press("j", "j", "p")
-        await until(lambda: "best, pinned" in lines_of(app)["1 260"], pilot, seconds=60)
+        await until(lambda: "best of these, pinned" in lines_of(app)["1 260"], pilot, seconds=60)
         assert "the checkpoint of step 1 260 is pinned" in screen_text(app)
         assert [c.step for c in checkpoints_of(run) if c.pinned] == [660, 1260]
 

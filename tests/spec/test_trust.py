@@ -74,6 +74,15 @@ class TestWhatCountsAsCode:
         assert set(found.files) == {"model.py", "alias.py"}
         assert found.left_out == {"away.py": "a link that leads out of the project"}
 
+    def test_a_model_that_is_only_linked_from_elsewhere_is_refused_with_that_reason(self, folder, tmp_path):
+        (folder / "model.py").rename(tmp_path / "model.py")
+        (folder / "model.py").symlink_to(tmp_path / "model.py")
+
+        with pytest.raises(trust.Untrusted, match=r"model\.py is a link that leads out of the project") as refused:
+            trust.demand(folder, OWN)
+
+        assert refused.value.fix == "copy the file into the project's folder"
+
     def test_a_link_to_a_folder_is_never_followed_and_always_named(self, folder, tmp_path):
         for place in (tmp_path / "elsewhere", folder / "nets"):
             place.mkdir()

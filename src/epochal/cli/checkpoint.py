@@ -102,7 +102,7 @@ def _list(info: RunInfo, console: Console) -> int:
 
 
 def _words(row: Mapping[str, object]) -> list[str]:
-    said = [word for word in ("best", "pinned") if row[word]]
+    said = [words for name, words in (("best", "best of these"), ("pinned", "pinned")) if row[name]]
     return [*said, *(["not healthy"] if not row["healthy"] else []), *(["damaged"] if not row["whole"] else [])]
 
 

@@ -41,9 +41,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return 0
     found = trust.standing(arguments.dir) if arguments.run is None else _of_run(arguments)
     if not found.code.files:
+        lacking = found.code.lacking
         raise UsageError(
-            "there is no code here that could run",
-            fix='docs/own-model.md says how to write a model; [model] family = "own" names it',
+            "there is no code here that could run" + (f": {lacking}" if lacking else ""),
+            fix="copy the file into the folder"
+            if lacking
+            else 'docs/own-model.md says how to write a model; [model] family = "own" names it',
             code="no-code",
         )
     if not found.trusted:

@@ -173,6 +173,10 @@ class Resumed(Event):
     """The checkpoint; empty when there was none and the run started again from the beginning."""
     seam: str = ""
     """In words, what is not as it was before, where a person chose to go on all the same; empty when it goes on exactly."""
+    best_value: float | None = None
+    """The best of the chosen metric until then; None where there is none, or it is not defined …"""
+    best_step: int | None = None
+    """… and its step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -197,7 +197,8 @@ class Train:
         "all", meaning="gradual: trusted or easy rows first, the rest in stages.", choices=("all", "gradual")
     )
     feed_by: str = text_key(
-        meaning="gradual: the column that says it, such as trust; without, a first small model's loss."
+        meaning="gradual: the column that says it, such as trust; without, a first small model's loss. "
+        "It stays an input unless [columns] ignore names it."
     )
     feed_first: str = text_key("high", meaning="gradual: which values of feed_by come first.", choices=("high", "low"))
     feed_stages: int = int_key(4, 2, 100, meaning="gradual: stages, the last of which has all rows.")

@@ -38,6 +38,13 @@ class Code:
     """What looks like code and cannot be imported, and why."""
 
     @property
+    def lacking(self) -> str:
+        """Where there is no file of code: what was left out instead, in words; empty where nothing was."""
+        if self.files:
+            return ""
+        return ", ".join(f"{name} is {why}" for name, why in list(self.left_out.items())[:3])
+
+    @property
     def digest(self) -> str:
         """One hash over names and contents; of no files too."""
         return digest_of(self.files)

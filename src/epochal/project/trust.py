@@ -161,6 +161,9 @@ def demand_same(spec: RunSpec) -> Code | None:
 def untrusted(folder: Path, found: Standing) -> Untrusted:
     """The refusal, with what changed since the code was last trusted."""
     what = "the project's own model is code that you have not trusted yet"
+    if found.code.lacking:
+        what = f"there is no code in the project that could be trusted: {found.code.lacking}"
+        return Untrusted(what, where=str(folder), fix="copy the file into the project's folder")
     if found.states:
         words = found.since.words if found.since is not None else ""
         what = f"the project's code is not what you trusted: {words or 'it changed'}"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from epochal.core.errors import RunError
-from epochal.core.events import Event, PhaseStarted, RunEnded, Waiting, from_payload
+from epochal.core.events import Event, PhaseStarted, RunEnded, StepsDone, Waiting, from_payload
 from epochal.project.going import Way
 from epochal.project.runfile import RunSpec
 from epochal.runs import memory
@@ -147,21 +147,27 @@ class Gang:
     def events(self, poll: Poll) -> Iterator[Event]:
         """What the first rank tells, until all have ended; the last event is RunEnded."""
         deadline = float("inf")
+        stop_asked = begun = False
         while time.monotonic() < deadline:
             for verb in poll():
                 if verb == "stop-now":
                     yield RunEnded(state="stopped", reason="stopped at once, without a checkpoint")
                     return
+                stop_asked = stop_asked or verb == "stop"
                 self._channel.say({"ask": verb})
             message = self._channel.hear(_LOOK_SECONDS)
             if message is None:
                 break
             event = self._taken(message)
             if event is not None:
+                begun = begun or isinstance(event, StepsDone)
                 yield event
             over = self._ended or self._fatal or self._died or self._launcher.poll() is not None
             if over and deadline == float("inf"):
                 deadline = time.monotonic() + JOIN_SECONDS
+        if stop_asked and not begun and self._ended is None:
+            yield RunEnded(state="stopped", reason="stopped before the first step; there is nothing to keep")
+            return
         yield self._how_it_ended()
 
     def _taken(self, message: Mapping[str, Any]) -> Event | None:

@@ -20,6 +20,7 @@ from epochal.core.events import (
     Event,
     HostStarted,
     PhaseStarted,
+    Resumed,
     RunEnded,
     RunStatus,
     StepsDone,
@@ -304,6 +305,8 @@ def _with(sign: Sign, event: Event) -> Sign:
             return replace(sign, said="starting")
         case PhaseStarted():
             return replace(sign, phase=event.name)
+        case Resumed():
+            return replace(sign, value=event.best_value, value_step=event.best_step)
         case TrainingStarted():
             return replace(sign, said=_running(sign))
         case StepsDone():

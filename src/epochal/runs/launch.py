@@ -38,6 +38,9 @@ from epochal.runs.thread_host import start_here
 READY_SECONDS = 20.0
 """How long a host may take until it has the run. What is heavy it imports afterwards."""
 
+_MOST_RANKS = 4
+"""For each core: more would only take memory from each other, some 400 MB each."""
+
 BUSY = 75
 """What a host exits with when another has the run."""
 
@@ -112,6 +115,14 @@ def refuse_sharing(project: Project, nodes: int = 1) -> None:
             where="[train] host",
             fix='write host = "torchrun", or devices = "auto"',
             code="one-device",
+        )
+    cores = os.cpu_count() or 1
+    if nodes == 1 and train.num_ranks > _MOST_RANKS * cores:
+        raise RunError(
+            f"{train.num_ranks} ranks are asked for, and this machine has {cores} core{'s' * (cores != 1)}",
+            where="[train] devices",
+            fix="write as many devices as there are GPUs, or at most as many as cores",
+            code="too-many-ranks",
         )
     if nodes > 1 and train.devices == "auto":
         raise RunError(

@@ -204,7 +204,9 @@ def run_info(run_folder: Path) -> RunInfo:
     ended = last.event if last and isinstance(last.event, RunEnded) else None
     sign = read_sign(run_folder)
     said: RunStatus = ended.state if ended else sign.said if sign else "running"
-    if ended is None and (sign is None or not sign.step):  # what earlier hosts did is not in a sign yet
+    # What earlier hosts did is not in a sign yet, and what one did last before it was killed may never be.
+    short = sign is None or not sign.step or (sign.value is None and is_alive(sign.identity) is False)
+    if ended is None and short:
         return info_of(spec, _read_whole(run_folder, *_journal_mark(run_folder)))
     status, note, sign = judge_now(run_folder, said, ended.reason if ended else "")
     best = ended if ended and ended.best_value is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -194,7 +195,7 @@ def begin(
     if going is not None:
         plan = plan_from(spec.resolved)
     else:
-        yield PhaseStarted(name="probing", detail=f"fitting {family} to the budget of {spec.project.train.budget}")
+        yield PhaseStarted(name="probing", detail=_what_is_probed(spec))
         exchange = team.exchange_seconds()
         planned: Planned | None = None
         if team.first:
@@ -227,7 +228,14 @@ def begin(
             load_checkpoint(going.checkpoint.folder, state, belongs_to(spec))
             resumed_from = state.learner.step
             folder = str(going.checkpoint.folder.relative_to(spec.folder))
-        yield Resumed(from_step=resumed_from, folder=folder, seam=going.seam)
+        best = state.counters.best_value
+        yield Resumed(
+            from_step=resumed_from,
+            folder=folder,
+            seam=going.seam,
+            best_value=best if math.isfinite(best) else None,
+            best_step=state.counters.best_step,
+        )
         yield from _caught_up(state.learner, look, in_blocks=prepared.streamed is not None)
     return Begun(
         spec=spec,
@@ -238,6 +246,13 @@ def begin(
         resumed_from=resumed_from,
         team=team,
     )
+
+
+def _what_is_probed(spec: RunSpec) -> str:
+    train = spec.project.train
+    if train.epochs != "auto":  # nothing is fitted then
+        return f"measuring how {spec.family} computes fastest here"
+    return f"fitting {spec.family} to the budget of {train.budget}"
 
 
 def _caught_up(learner: Learner, look: Look, *, in_blocks: bool) -> Generator[Event, None, None]:

@@ -6,6 +6,7 @@ More threads on a CPU, smaller numbers on a GPU, and steps compiled by torch. Wh
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -108,7 +109,10 @@ def _compiled(bench: _Bench, plan: Plan, rate: Rate) -> tuple[Plan, Rate, str]:
     compiled = replace(plan, compiled=True)
     began = time.perf_counter()
     try:
-        faster = bench.rate(compiled)
+        with warnings.catch_warnings():
+            # What torch's compiler thinks of a person's code is of no use to them: the steps do not depend on it.
+            warnings.simplefilter("ignore")
+            faster = bench.rate(compiled)
     except RuntimeError as error:
         # torch's compiler has many errors of its own, all of this kind: no C++ compiler, an operation it cannot do.
         if wanted == "auto":

@@ -138,7 +138,10 @@ def _begun(
     if prepared is None:
         return None
     spent = clock.monotonic() - started
-    return (yield from begin(spec, prepared, start, spent=spent, look=requests.look, team=team)), found
+    begun = yield from begin(spec, prepared, start, spent=spent, look=requests.look, team=team)
+    if not begun.state.learner.behind and team.said(requests.look):
+        return None
+    return begun, found
 
 
 def _stopped_early(run_folder: Path) -> RunEnded:

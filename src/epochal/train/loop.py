@@ -156,7 +156,7 @@ class Loop:
                 outcome = yield from self._checkpoint(outcome, pin=pin)
         yield from self._tell(everything=True)
         if outcome.state == "diverged":
-            outcome = outcome._replace(reason=f"{outcome.reason}; {self._where_it_goes_on()}")
+            outcome = outcome._replace(reason=f"{outcome.reason}; {self._what_is_left()}")
         return outcome
 
     def _one_thread(self) -> Noticed:
@@ -261,7 +261,7 @@ class Loop:
                 text = "the loss or its gradient is no number at the very first step"
                 return Outcome(state="diverged", reason=f"{text}; look at the loss and at the inputs")
             text = f"the loss or its gradient is no longer a number at step {step}"
-            return Outcome(state="diverged", reason=f"{text}; a lower learning rate may help")
+            return Outcome(state="diverged", reason=f"{text}; a new run with a lower learning rate may help")
         over = self._over()
         if over is not None:
             return over
@@ -343,6 +343,14 @@ class Loop:
             return outcome
         text = f"{outcome.reason}; its checkpoint could not be written: {error.what}; {self._where_it_goes_on()}"
         return outcome._replace(reason=text)
+
+    def _what_is_left(self) -> str:
+        """Of a run that diverged, in words: what is computed anew from there is the same."""
+        kept = last_healthy(self.spec.folder)
+        if kept is None:
+            return "there is no checkpoint before it"
+        there = f"the last healthy checkpoint is of step {grouped(kept.step)}"
+        return f"{there}, and `epochal resume` goes on from it, to the same end where the cause is still there"
 
     def _where_it_goes_on(self) -> str:
         """What a resume would find, in words."""

@@ -21,6 +21,7 @@ from epochal.data.protocol import Built, FindProblems, body_of
 from epochal.project import trust
 from epochal.project.file import ProjectFile
 from epochal.project.paths import ProjectPaths
+from epochal.runs.launch import refuse_sharing
 from epochal.runs.trial import try_training
 from epochal.workbench import operations
 from epochal.workbench.data_client import DataClient
@@ -91,6 +92,7 @@ def check_file(
         request = FindProblems(folder=str(file.folder), document=to_document(project))
         answer = client.ask(request, progress=report, cancelled=cancelled)
         problems += [_plain(p) for p in answer["problems"]]
+        refuse_sharing(project)
         trust.demand(file.folder, project)
         code = code_of(file.folder, project)
         wanted, built = operations.build(client, file, tell=tell, project=project, report=report, cancelled=cancelled)
@@ -181,7 +183,7 @@ _NOT_FINITE = {
     "severity": "error",
     "where": "[train]",
     "what": "the loss of the first step is not a finite number",
-    "fix": "lower train.learning_rate, or look for extreme values in the data pane",
+    "fix": "look for extreme values in the data pane, and at a model or a loss of your own: no rate has a part in it yet",
     "rows": 0,
 }
 

@@ -172,7 +172,7 @@ def _rate(found: Mapping[str, Any]) -> Verdict:
                 name=name, title=title, severity="unsaid", what=f"{now} in force; nothing suggested, as {cut}"
             )
         setting = ""
-    offer = f"train.learning_rate = {_number(suggested)}" if suggested is not None else 'train.learning_rate = "auto"'
+    offer = f"train.learning_rate = {_number(suggested)}" if suggested is not None else "a lower train.learning_rate"
     if too_high:
         return Verdict(
             name=name,

@@ -447,3 +447,16 @@ class TestAFullDisk:
         end = event
 
         assert (end.state, end.reason) == ("stopped", "stopped before the first step; there is nothing to keep")
+
+    def test_while_its_size_is_fitted_ends_it_without_a_step(self, spec_of, blobs):
+        asked, events = [], []
+        for event in fit(spec_of(blobs(), target="label", family="mlp", train={"epochs": 2}), lambda: asked):
+            events.append(event)
+            if isinstance(event, PhaseStarted) and event.name == "probing":
+                asked.append("stop")
+
+        assert not any(isinstance(event, (StepsDone, EpochDone, CheckpointSaved)) for event in events)
+        assert (events[-1].state, events[-1].reason) == (
+            "stopped",
+            "stopped before the first step; there is nothing to keep",
+        )

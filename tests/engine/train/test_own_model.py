@@ -511,6 +511,7 @@ class TestItsBatches:
                 "            if epoch < 2 or len(rows) > 42:\n                yield batch",
                 "in epoch 2",
             ),
+            ("            yield batch", "            while True: yield batch", "does not seem to end"),
             ("            yield batch", "            if False: yield batch", "no batch of the training rows"),
             ("            yield batch", "            yield 3", "no dict of tensors"),
             ("            yield batch", "            yield {**batch, 'x': batch['x'][:1]}", "`x` with|`rows` with"),

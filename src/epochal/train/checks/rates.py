@@ -29,6 +29,8 @@ _AROUND = 10
 """A slope is that of a line through so many steps on either side."""
 _FELL = 0.05
 """A loss that never fell by this share of its start suggests nothing."""
+_ROSE = 0.5
+"""By this share of its start a loss rises that never fell, before a rate counts as too high."""
 _FEWEST_ROWS = 64
 """A batch that is made smaller to save time keeps so many."""
 _KEPT = 0.8
@@ -108,7 +110,8 @@ def _read(rates: Sequence[float], losses: Sequence[float], in_force: float, *, c
     best = int(values.argmin())
     start = float(values[:_AROUND].mean())
     if best == 0 or start - values[best] < _FELL * abs(start):
-        return replace(bare, highest=_risen(rates, values, best, start))
+        blown_up = np.flatnonzero(values > (1 + _ROSE) * abs(start))  # less may be chance where nothing was learnt
+        return replace(bare, highest=float(rates[int(blown_up[0])]) if len(blown_up) else None)
     slopes = [_slope(decades, values, n) for n in range(best + 1)]
     steepest = rates[int(np.argmin(slopes))]
     return replace(

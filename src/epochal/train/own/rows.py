@@ -23,6 +23,10 @@ from epochal.train.seeds import derived_seed, seed_all
 from epochal.train.threads import one_thread
 
 
+_MOST_PASSES, _FEWEST_ROWS = 50, 100
+"""An epoch that gives each row more often is taken for one without an end, where nothing says how long it is."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
     """A person's module as the maker of tensors and batches: one as it was made, never the one that is trained.
@@ -240,9 +244,15 @@ def count_batches(reader: Reader, split: Split, seed: int) -> int:
     first = _Epoch(reader, split, seed, 0)
     count = first.length
     if count is None:
-        count = 0
-        while first.next() is not None:
-            count += 1
+        count = given = 0
+        while (batch := first.next()) is not None:
+            count, given = count + 1, given + num_rows(batch)
+            if given > _MOST_PASSES * max(len(split), _FEWEST_ROWS):
+                raise OwnModelError(
+                    f"batches gave {given} rows in one epoch, of {len(split)}: it does not seem to end",
+                    where=f"{type(reader.model).__name__} in {reader.root}",
+                    fix="end it after an epoch; where one is that long, return something that has a len()",
+                )
     if count < 1:
         raise OwnModelError(
             "batches gave no batch of the training rows",

@@ -44,7 +44,7 @@ def checkpoint_rows(found: Sequence[Checkpoint], metric: str, now: float) -> tup
             marks=", ".join(
                 word
                 for word, holds in (
-                    ("best", c is best),
+                    ("best of these", c is best),
                     ("last", c is last),
                     ("pinned", c.pinned),
                     ("not healthy", not c.healthy),
