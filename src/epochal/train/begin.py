@@ -66,7 +66,7 @@ def where_it_goes_on(
     """
     demand_same(spec)
     if not spec.resolved:
-        _demand_alike("", team)
+        demand_alike("", team)
         return spec, None
     if way == "anyway":
         device = device_here(str(spec.resolved["device"]), spec.project.train.devices)
@@ -79,12 +79,15 @@ def where_it_goes_on(
     if going.seam:
         text = f"from step {going.step} on it may not be what an uninterrupted run would be: {going.seam}"
         yield Noticed(code="seam", text=text, severity="warning")
-    _demand_alike(going.checkpoint.folder.name if going.checkpoint is not None else "none", team)
+    demand_alike(going.checkpoint.folder.name if going.checkpoint is not None else "none", team)
     return spec, going
 
 
-def _demand_alike(found: str, team: Team) -> None:
-    """That this rank goes on from what the first does: a file system over a network may still list what was there before."""
+def demand_alike(found: str, team: Team) -> None:
+    """Refuse a rank that would go on from another checkpoint than the first. Raises RunError (ranks-differ).
+
+    A file system over a network may still list what was there before.
+    """
     firsts = team.said(lambda: found)
     if firsts != found:
         words = {"": "a run that begins", "none": "a run without a checkpoint"}

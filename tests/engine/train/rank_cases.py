@@ -19,6 +19,7 @@ from torch.nn import functional
 from epochal.core.errors import RunError
 from epochal.train import seeds
 from epochal.train.batch import Batch, piece
+from epochal.train.begin import demand_alike
 from epochal.train.families.networks import NETWORKS
 from epochal.train.feed import MemoryFeed, MemoryRows, num_batches
 from epochal.train.gradient import GradientLearner
@@ -265,6 +266,15 @@ def refused(team: Team) -> str:
     return ""
 
 
+def differing(team: Team) -> str:
+    """By which code a rank is refused that would go on from another checkpoint than the first."""
+    try:
+        demand_alike(f"step-{team.rank}", team)
+    except RunError as error:
+        return error.error_code
+    return ""
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     found = join()
@@ -277,6 +287,7 @@ if __name__ == "__main__":
     beside, writes = kept_alike(found)
     assert set(found.said_by_all(beside)) == {beside}
     assert writes == 0
+    assert [code.decode() for code in found.said_by_all(differing(found).encode())] == ["", "ranks-differ"]
     refusal = refused(found)
     if found.first:
         np.savez(Path(sys.argv[1]), **told, refusal=np.array(refusal))
