@@ -1,7 +1,8 @@
 """A host whose training is small and slow: EPOCHAL_STEPS steps of EPOCHAL_PAUSE seconds, a checkpoint every ten.
 
 The checkpoint is the number of the step; a resumed training goes on from it. With EPOCHAL_FAULT it breaks ("raise") or
-never comes to its first step ("hang"), or takes the run only after four seconds ("late"). Everything else is the real host.
+never comes to its first step ("hang"), or never from its last step to its end ("never-ends"), or takes the run only
+after four seconds ("late"). Everything else is the real host.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ from epochal.runs.thread_host import Poll, Training
 from epochal.testing import training_started
 
 
+def stay(fault: str) -> None:
+    """For ever, when that fault is asked for."""
+    while fault in os.environ.get("EPOCHAL_FAULT", ""):
+        time.sleep(0.001)
+
+
 def slow(spec: RunSpec, _way: str = "exactly") -> Training:
     num_steps = int(os.environ.get("EPOCHAL_STEPS", "40"))
     time.sleep(4.0 * ("late" in os.environ.get("EPOCHAL_FAULT", "")))
@@ -36,8 +43,7 @@ def slow(spec: RunSpec, _way: str = "exactly") -> Training:
     def events(poll: Poll) -> Iterator[Event]:
         if "hang" in os.environ.get("EPOCHAL_FAULT", ""):
             yield PhaseStarted(name="preparing", detail="reading model.py:Net")
-            while True:
-                time.sleep(0.001)
+            stay("hang")
         yield PhaseStarted(name="training")
         started = sorted(folder.glob("step-*"))
         step = int(started[-1].read_text()) if started else 0
@@ -81,6 +87,7 @@ def slow(spec: RunSpec, _way: str = "exactly") -> Training:
                     state="stopped", reason="asked to stop", steps=step, epochs=step / 10, seconds=step * pause
                 )
                 return
+        stay("never-ends")
         yield RunEnded(
             state="done",
             reason="finished",

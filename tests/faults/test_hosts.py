@@ -116,7 +116,7 @@ def test_killed_again_and_again_a_run_still_ends_and_loses_nothing_it_acknowledg
     seen = 0
     for _ in range(5):
         start(spec, command=HOST)
-        until(lambda enough=seen + 5: state(spec).records > enough)
+        until(lambda enough=seen + 5: (now := state(spec)).records > enough or now.status == "done")
         had = read_sign(spec.folder).identity
         kill(had, signal.SIGKILL)
         until(lambda had=had: is_alive(had) is False)
@@ -134,6 +134,20 @@ def test_killed_again_and_again_a_run_still_ends_and_loses_nothing_it_acknowledg
     ended = status(spec, "done")
     assert list(ended.steps.column("step")) == list(range(1, 61))
     assert ended.damaged == 0
+
+
+def test_killed_between_its_last_step_and_its_end_a_resumed_run_only_ends(spec, monkeypatch):
+    monkeypatch.setenv("EPOCHAL_FAULT", "never-ends")
+    start(spec, command=HOST)
+    until(lambda: state(spec).checkpoints and state(spec).checkpoints[-1].step == 40)
+    kill(read_sign(spec.folder).identity, signal.SIGKILL)
+    assert status(spec, "interrupted").step == 40
+
+    monkeypatch.delenv("EPOCHAL_FAULT")
+    start(spec, command=HOST)
+    ended = status(spec, "done")
+    assert list(ended.steps.column("step")) == list(range(1, 41))
+    assert [resumed.from_step for resumed in ended.resumes] == [40]
 
 
 def test_a_run_whose_folder_is_moved_ends_there_and_makes_nothing_where_it_was(spec, tmp_path, endless, monkeypatch):
