@@ -18,8 +18,10 @@ BLOCK_BYTES = 128 << 10
 """Rows are gathered in blocks of batches: on a CPU small ones, still in its cache when they are learnt from …"""
 DEVICE_BLOCK_BYTES = 64 << 20
 """… on a GPU large ones, as each gathering is a launch."""
-_ROWS_AT_ONCE = 8192
-"""In evaluation."""
+_ROWS_AT_ONCE = 1024
+"""In evaluation, on a CPU: what an ensemble's layers say of more rows leaves its caches, and takes twice as long …"""
+_DEVICE_ROWS_AT_ONCE = 8192
+"""… elsewhere: fewer leave the device idle."""
 
 
 class Feed(Protocol):
@@ -128,6 +130,8 @@ class MemoryRows:
         return MemoryRows(piece(self._rows, start, end))
 
     def batches(self) -> Iterator[Batch]:
-        """All rows, a few thousand at a time."""
-        for start in range(0, len(self), _ROWS_AT_ONCE):
-            yield piece(self._rows, start, start + _ROWS_AT_ONCE)
+        """All rows, as many at a time as the device computes best."""
+        device = next(iter(self._rows.values())).device
+        size = _ROWS_AT_ONCE if device.type == "cpu" else _DEVICE_ROWS_AT_ONCE
+        for start in range(0, len(self), size):
+            yield piece(self._rows, start, start + size)
