@@ -1,8 +1,8 @@
 """New rows for a trained model: read as a source is, cleaned by the recipe, none dropped.
 
 A row that cleaning would have removed stays and is marked in words; a value that a step fails on is missing, and its
-row says so. Inputs become what a snapshot holds, as those that were learnt from did. Steps that need the target are skipped, for new
-rows have none. What the file holds itself comes back unchanged beside the predictions.
+row says so. Inputs become what a snapshot holds, as those that were learnt from did. Steps that need the target are
+skipped, for new rows have none. What the file holds itself comes back unchanged beside the predictions.
 """
 
 from __future__ import annotations

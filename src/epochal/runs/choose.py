@@ -36,8 +36,9 @@ def choose(
 ) -> dict[str, Any]:
     """The families ranked, with evidence, and the settings of the best: what `epochal.train.choose` answers, as data.
 
-    `built` is what the data host answered: families are tried on what a run would learn from. Blocks for about a fifth of the project's budget; `report` is called on this thread. Setting `cancelled` ends it.
-    Raises Cancelled, RunError (code choose-failed), or the error the child met.
+    `built` is what the data host answered: families are tried on what a run would learn from. Blocks for about a fifth
+    of the project's budget; `report` is called on this thread. Setting `cancelled` ends it. Raises Cancelled, RunError
+    (code choose-failed), or the error the child met.
     """
     paths = ProjectPaths(folder)
     request = {

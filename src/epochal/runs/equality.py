@@ -137,7 +137,8 @@ def stops_of(
 ) -> list[tuple[Stop, ...]]:
     """Where each way stops: twice in a row, in mid-epoch and at an epoch's end; between batches and one step later.
 
-    `at` are a person's own, `begins` is the step after which it all begins. Raises RunError (bad-stops) when there are too few steps.
+    `at` are a person's own, `begins` is the step after which it all begins. Raises RunError (bad-stops) when there are
+    too few steps.
     """
     if at and at[-1] >= end:
         raise RunError(

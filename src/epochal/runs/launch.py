@@ -150,9 +150,10 @@ def start(
 ) -> int:
     """Start the run's host, or start it anew after it ended; returns its process number once it has the run.
 
-    `host` is "detached", "thread" or "torchrun"; by default what the run's settings say. `way` is how it may go on. What the run will survive is known before
-    by `survival.survival(host)`. `command` is the program that takes `epochal.host`'s arguments. Raises RunError: run-busy when another host has the run, start-failed when the host
-    died before it had it (the journal then says failed, with the end of its log).
+    `host` is "detached", "thread" or "torchrun"; by default what the run's settings say. `way` is how it may go on.
+    What the run will survive is known before by `survival.survival(host)`. `command` is the program that takes
+    `epochal.host`'s arguments. Raises RunError: run-busy when another host has the run, start-failed when the host died
+    before it had it (the journal then says failed, with the end of its log).
     """
     chosen = host_of(spec, host)
     if spec.nodes > 1:

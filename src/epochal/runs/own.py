@@ -27,8 +27,9 @@ def look_at_class(
 ) -> tuple[str, ...]:
     """Which of `core.useless.OWN_PARTS` the class of a project has; nothing for every other family.
 
-    Takes as long as importing torch and the project's code, which is given up after `part_seconds`. Raises Cancelled and what a run would be refused for: code
-    that is not trusted or cannot be imported, a class that is not there, a setting that it does not take.
+    Takes as long as importing torch and the project's code, which is given up after `part_seconds`. Raises Cancelled
+    and what a run would be refused for: code that is not trusted or cannot be imported, a class that is not there, a
+    setting that it does not take.
     """
     if project.model.family != OWN:
         return ()

@@ -185,8 +185,8 @@ def begin(
 ) -> Generator[Event, None, Begun]:
     """Resolve "auto", or take it from an earlier start of this run; make the learner, and go on from its checkpoint.
 
-    `spent` seconds of the budget are gone. All ranks of a team call it; the first measures, and tells the plan. When `look` says to stop while steps are done again, the learner is left
-    `behind`: nothing can be asked of it then.
+    `spent` seconds of the budget are gone. All ranks of a team call it; the first measures, and tells the plan. When
+    `look` says to stop while steps are done again, the learner is left `behind`: nothing can be asked of it then.
     """
     family = spec.family
     dense = None if family == "trees" else dense_rows(prepared)

@@ -261,7 +261,8 @@ def fit_to_budget(
 ) -> tuple[Plan, Rate, list[str]]:
     """The plan with sizes and passes that the budget allows, its rate, and what was changed in words.
 
-    `rate_of` measures a plan; `begun` is the moment from which the budget is spent, on the clock of `time.perf_counter`; None for now.
+    `rate_of` measures a plan; `begun` is the moment from which the budget is spent, on the clock of
+    `time.perf_counter`; None for now.
     """
     train = project.train
     if train.epochs != "auto":

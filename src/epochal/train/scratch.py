@@ -151,8 +151,8 @@ def open_prepared(folder: Path) -> PreparedRows | None:
 def write_prepared(folder: Path, source: Source, preparation: Preparation, sizes: Sizes) -> Generator[int, None, None]:
     """Prepare all training and validation rows and write them; says after each block how many were read.
 
-    For who holds the lock. Closing the generator leaves nothing behind. Others that were not used last are taken away first. Raises NotSaved
-    when there is no room.
+    For who holds the lock. Closing the generator leaves nothing behind. Others that were not used last are taken away
+    first. Raises NotSaved when there is no room.
     """
     layout = layout_of(preparation, len(source.classes))
     fsio.make_folder(folder.parent)

@@ -95,7 +95,8 @@ def train_segment(
     """Train the run in `run_folder` until a step; without one for as many as are worth comparing.
 
     A run that has no checkpoint yet takes its first step after step `begins`, with the weights of a beginning: so that
-    the end of a long epoch is come to soon. With None it is decided here, and an evaluation is come to. Raises EpochalError as a run would, RunError (code diverged) when the loss is no number any more.
+    the end of a long epoch is come to soon. With None it is decided here, and an evaluation is come to. Raises
+    EpochalError as a run would, RunError (code diverged) when the loss is no number any more.
     """
     spec = replace(read_run(run_folder), home=project_folder)
     notices: list[str] = []

@@ -38,7 +38,8 @@ def verify(
 ) -> Verification:
     """Build the data and compare runs that are stopped and resumed with one that is not.
 
-    `adjust` are settings for this alone, `overrides` their dotted paths. Raises EpochalError as a run would, Cancelled once `cancelled` is set.
+    `adjust` are settings for this alone, `overrides` their dotted paths. Raises EpochalError as a run would, Cancelled
+    once `cancelled` is set.
     """
     refuse_stops(at, steps)
     wanted = file.project if adjust is None else adjust(file.project)

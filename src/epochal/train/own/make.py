@@ -196,7 +196,8 @@ def make_own(
 ) -> GradientLearner:
     """A fresh learner of a person's model: equal for equal data, plan and seed, but for what each rank of a team draws.
 
-    `ranking` is for gradual feeding. With a loss or batches of its own each rank judges all validation rows. Raises SettingsError where rows are to be fed gradually to a class that makes its batches itself.
+    `ranking` is for gradual feeding. With a loss or batches of its own each rank judges all validation rows. Raises
+    SettingsError where rows are to be fed gradually to a class that makes its batches itself.
     """
     device = same_device(plan.device)
     network = own.build()
