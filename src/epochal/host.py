@@ -23,7 +23,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from epochal.core.errors import EpochalError, RunError
+from epochal.core.errors import EpochalError, RunError, unexpected
 from epochal.core.events import RunEnded
 from epochal.core.settings import parse_project
 from epochal.fsio.wire import Wire, take_stdout
@@ -128,6 +128,10 @@ def _answer(work: Callable[[dict[str, Any], Wire], dict[str, Any]]) -> int:
     except EpochalError as error:
         wire.say({"kind": "error", **error.as_dict()})
         return error.exit_code
+    except Exception as error:  # noqa: BLE001 - an edge: who asked must hear more than that this process ended
+        fix = "`epochal doctor` shows memory and versions; a fault of epochal's is worth a report with this place"
+        wire.say({"kind": "error", **unexpected(error, fix)})
+        return 1
     wire.say({"kind": "result", **answer})
     return 0
 

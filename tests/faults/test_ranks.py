@@ -19,7 +19,9 @@ import shared
 from epochal.core.errors import RunError
 from epochal.core.settings import Columns, Goal, Model, Project, Source, Train, with_setting
 from epochal.project.checkpoints import checkpoints_of
+from epochal.project.code import read_code
 from epochal.project.runfile import write_run
+from epochal.project.trust import trust
 from epochal.runs.control import kill_host, send
 from epochal.runs.follow import Follower, log_lines
 from epochal.runs.gang import launch_lines
@@ -227,6 +229,24 @@ def test_a_stop_at_once_ends_every_rank_and_writes_nothing_more(endless):
 
     assert status(endless, "stopped").status_note == "stopped at once, without a checkpoint"
     until(lambda: not ranks_of(endless))
+
+
+def test_what_is_wrong_is_told_though_a_stop_was_asked_for_meanwhile(folder):
+    """Or a person would resume it, and meet it only then."""
+    (folder / "wrong.py").write_text("import time\n\ntime.sleep(3)\nraise ValueError('no table of words')\n")
+    trust(folder, read_code(folder))
+    try:
+        with made(folder, replace(PROJECT, model=Model(family="own", options={"module": "wrong.py:Net"}))) as spec:
+            start(spec)
+            until(lambda: "reading wrong.py" in (state(spec).phase_detail or ""))
+            send(spec.folder, "stop")
+            until(lambda: state(spec).ended)
+            failed = state(spec)
+    finally:
+        (folder / "wrong.py").unlink()
+
+    assert (failed.status, failed.ended.error["code"]) == ("failed", "own-model")
+    assert "no table of words" in failed.status_note
 
 
 def test_another_number_of_ranks_is_no_exact_resume(endless):

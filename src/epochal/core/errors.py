@@ -6,6 +6,7 @@ Rendering belongs to the faces (command line, screens); this module imports noth
 
 from __future__ import annotations
 
+import traceback
 from typing import ClassVar
 
 
@@ -25,6 +26,17 @@ class EpochalError(Exception):
     def as_dict(self) -> dict[str, str]:
         """The error as plain data, for JSON output and for the wire between processes."""
         return {"code": self.error_code, "what": self.what, "where": self.where, "fix": self.fix}
+
+
+def unexpected(error: BaseException, fix: str) -> dict[str, str]:
+    """As plain data, an error that is none of ours: its type and words, and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return {
+        "code": "unexpected",
+        "what": f"{type(error).__name__}: {error}",
+        "where": f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "",
+        "fix": fix,
+    }
 
 
 class SettingsError(EpochalError):

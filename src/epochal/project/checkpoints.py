@@ -18,6 +18,7 @@ from typing import Any, TypeGuard
 from epochal import fsio
 from epochal.core.errors import RunError
 from epochal.core.tasks import METRICS
+from epochal.show import grouped
 
 
 FORMAT = 1
@@ -110,6 +111,15 @@ def is_whole(folder: Path) -> bool:
         )
     except OSError:
         return False
+
+
+def reason_of_early_stop(run_folder: Path) -> str:
+    """In words, how a start ended that was stopped before it took a step; an earlier one may have left a checkpoint."""
+    folder = newest_checkpoint(run_folder)
+    stands = read_checkpoint(folder) if folder is not None else None
+    if stands is None:
+        return "stopped before the first step; there is nothing to keep"
+    return f"stopped before it went on; the checkpoint of step {grouped(stands.step)} stands"
 
 
 def newest_checkpoint(run_folder: Path) -> Path | None:

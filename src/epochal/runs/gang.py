@@ -19,6 +19,8 @@ from typing import Any
 
 from epochal.core.errors import RunError
 from epochal.core.events import Event, PhaseStarted, RunEnded, StepsDone, Waiting, from_payload
+from epochal.fsio import NotSaved
+from epochal.project.checkpoints import reason_of_early_stop
 from epochal.project.going import Way
 from epochal.project.runfile import RunSpec
 from epochal.runs import memory
@@ -124,6 +126,7 @@ class Gang:
 
     def __init__(self, spec: RunSpec, arguments: Sequence[str]) -> None:
         """Start them. Raises RunError when the launcher cannot be started."""
+        self._folder = spec.folder
         self._ranks: dict[int, Identity] = {}
         self._ended: RunEnded | None = None
         self._fatal: list[tuple[int, Mapping[str, str]]] = []
@@ -165,8 +168,9 @@ class Gang:
             over = self._ended or self._fatal or self._died or self._launcher.poll() is not None
             if over and deadline == float("inf"):
                 deadline = time.monotonic() + JOIN_SECONDS
-        if stop_asked and not begun and self._ended is None:
-            yield RunEnded(state="stopped", reason="stopped before the first step; there is nothing to keep")
+        known = [error for _rank, error in self._fatal if error.get("code") != NotSaved.code]
+        if stop_asked and not begun and self._ended is None and not known:
+            yield RunEnded(state="stopped", reason=reason_of_early_stop(self._folder))
             return
         yield self._how_it_ended()
 

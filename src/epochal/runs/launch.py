@@ -240,7 +240,9 @@ def _not_started(spec: RunSpec, token: str, code: int | None) -> int:
         keeper = Keeper(spec.folder, "starter", token=token)
         keeper.end(RunEnded(state="failed", reason=error.what, error=error.as_dict()))
         keeper.release()
-        (spec.folder / "status.json").unlink()
+        sign = read_sign(spec.folder)
+        if sign is not None and sign.token == token:  # else another start stands there by now
+            (spec.folder / "status.json").unlink()
     host = _host_pid(spec, token)
     if host is None:
         raise error

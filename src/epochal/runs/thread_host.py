@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from epochal.core.clock import SystemClock
-from epochal.core.errors import EpochalError
+from epochal.core.errors import EpochalError, unexpected
 from epochal.core.events import Event, HostStarted, PhaseStarted, RunEnded, Waiting
 from epochal.project.going import Way
 from epochal.project.runfile import RunSpec
@@ -55,16 +55,8 @@ class TrainingThread(threading.Thread):
             ended = _failed(error.what, error.as_dict())
         except Exception as error:  # noqa: BLE001 - an edge: a thread has no caller to raise to
             traceback.print_exc()
-            shown = f"{type(error).__name__}: {error}"
-            ended = _failed(
-                shown,
-                {
-                    "code": "unexpected",
-                    "what": shown,
-                    "where": _place(error),
-                    "fix": "see host.log in the run's folder",
-                },
-            )
+            found = unexpected(error, "see host.log in the run's folder")
+            ended = _failed(found["what"], found)
         with contextlib.suppress(EpochalError):
             ended = self._keeper.end(ended)
         self.ended = ended
@@ -90,11 +82,6 @@ class TrainingThread(threading.Thread):
 
 def _failed(reason: str, error: dict[str, str]) -> RunEnded:
     return RunEnded(state="failed", reason=reason, error=error)
-
-
-def _place(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 # ── runs inside this process ──

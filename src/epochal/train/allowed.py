@@ -34,6 +34,15 @@ def memory_allowed(proc: Path = _PROC, groups: Path = _GROUPS) -> int:
     return max(0, min(found, default=_NONE))
 
 
+def peak_bytes(proc: Path = _PROC) -> int:
+    """The most memory this process ever held. `getrusage` would tell that of the process which started it, if that is more."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in (proc / "self" / "status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def address_space_is_limited() -> bool:
     """Whether RLIMIT_AS holds this process."""
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY

@@ -6,6 +6,7 @@ Shapes: B rows of a batch, K members (strengths of a linear model, networks of a
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,10 @@ from epochal.train.optimise import Optimiser
 from epochal.train.scaling import LossScale
 from epochal.train.state import Notice
 from epochal.train.team import Team
+
+
+Guard = Callable[[], contextlib.AbstractContextManager[None]]
+"""Makes what a person's own code, or its gradient, is computed within."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class BatchGradients:
         objective: Objective,
         own_loss: bool,
         foreign: bool,
+        guard: Guard,
         scale: LossScale | None,
         autocast: contextlib.AbstractContextManager[Any],
         team: Team,
@@ -57,7 +63,7 @@ class BatchGradients:
         `foreign` code may make a loss that is no number and has a gradient which is one.
         """
         self._module, self._network, self._optimiser = module, network, optimiser
-        self._objective, self._own_loss, self._foreign = objective, own_loss, foreign
+        self._objective, self._own_loss, self._foreign, self._guard = objective, own_loss, foreign, guard
         self._scale, self._autocast, self._team = scale, autocast, team
         self.pieces = pieces
 
@@ -114,7 +120,8 @@ class BatchGradients:
             total = total * (share * self._team.size)
         if self._scale is not None:
             total = total * self._scale.scale
-        total.backward()  # type: ignore[no-untyped-call]
+        with self._guard():
+            total.backward()  # type: ignore[no-untyped-call]
         return loss_K.detach()
 
     def smaller(self, batch: Batch, step: int, error: BaseException) -> Notice:
@@ -143,9 +150,10 @@ class BatchGradients:
         """Ranks that wait for this one's gradients cannot wait for a second attempt."""
         first, last = self._team.part(num_rows(batch))
         rows = -(-(last - first) // self.pieces)
+        fix = f"write accumulate = {2 * self.pieces} in [train]: the gradients stay those of the whole batch"
         return RunError(
-            f"memory ran out on rank {self._team.rank} at step {step}, {rows} rows at a time",
+            f"memory ran out on rank {self._team.rank} at step {step}, {rows} row{'s' * (rows != 1)} at a time",
             where=f"step {step}",
-            fix=f"write accumulate = {2 * self.pieces} in [train]: the gradients stay those of the whole batch",
+            fix=fix if rows > 1 else "take a smaller model, or devices with more memory",
             code="out-of-memory",
         )

@@ -8,7 +8,6 @@ folds (or over parts of the rows, where one division is all there is); where non
 from __future__ import annotations
 
 import math
-import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from epochal.core.tasks import FAMILIES, METRICS, families_for
 from epochal.show import grouped
 from epochal.snapshot.manifest import open_snapshot
 from epochal.train import baselines, scoring
+from epochal.train.allowed import peak_bytes
 from epochal.train.blocks import source_of
 from epochal.train.feed import num_batches
 from epochal.train.folds import FOLDS, dealt_by, divide, parts_of
@@ -158,7 +158,7 @@ def choose(
     """
     clock = clock or SystemClock()
     started = clock.monotonic()
-    libraries = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    libraries = peak_bytes()
     report(0.0, "reading")
     beside = dealt_by(project, open_snapshot(snapshot_folder))
     source = source_of(project, snapshot_folder, split_folder, inputs=inputs, classes=classes, beside=beside)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,10 +18,9 @@ import torch
 from epochal.core.clock import Clock, SystemClock
 from epochal.core.events import BaselineDone, Event, Noticed, PhaseStarted, RunEnded, TrainingStarted
 from epochal.fsio import NotSaved, Place, lacks_room
-from epochal.project.checkpoints import newest_checkpoint, read_checkpoint
+from epochal.project.checkpoints import reason_of_early_stop
 from epochal.project.going import Way
 from epochal.project.runfile import RunSpec
-from epochal.show import grouped
 from epochal.train import baselines, scoring
 from epochal.train.baselines import Strong, Trivial
 from epochal.train.begin import Begun, begin, loop_of, positive_of, prepare_rows, where_it_goes_on, write_rows
@@ -95,7 +93,7 @@ def fit(
                 raise
             made = None
         if made is None:
-            yield _stopped_early(spec.folder)
+            yield RunEnded(state="stopped", reason=reason_of_early_stop(spec.folder))
             return
         begun, found = made
         if begun.state.learner.behind:
@@ -142,16 +140,6 @@ def _begun(
     if not begun.state.learner.behind and team.said(requests.look):
         return None
     return begun, found
-
-
-def _stopped_early(run_folder: Path) -> RunEnded:
-    """The end of a start that was stopped before it took a step; an earlier one may have left a checkpoint."""
-    folder = newest_checkpoint(run_folder)
-    stands = read_checkpoint(folder) if folder is not None else None
-    reason = "stopped before the first step; there is nothing to keep"
-    if stands is not None:
-        reason = f"stopped before it went on; the checkpoint of step {grouped(stands.step)} stands"
-    return RunEnded(state="stopped", reason=reason)
 
 
 def _baselines(
@@ -203,7 +191,7 @@ def _train(begun: Begun, compared: tuple[Trivial, Strong] | None, requests: Requ
         learning_rate=plan.learning_rate,
         precision=plan.precision,
         device=plan.device,
-        threads=plan.threads,
+        threads=state.learner.threads,
         rows_train=data.train.total,
         rows_validation=data.validation.total,
         parameters=state.learner.num_parameters,

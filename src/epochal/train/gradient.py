@@ -19,11 +19,11 @@ from epochal.core.errors import RunError
 from epochal.train import learner_files
 from epochal.train.averages import Averaged
 from epochal.train.batch import Batch, num_rows
-from epochal.train.batch_gradients import BatchGradients, Step
+from epochal.train.batch_gradients import BatchGradients, Guard, Step
 from epochal.train.families.linear import LinearHeads
 from epochal.train.feed import Feed, Heard, Held
 from epochal.train.judging import AtOnce, judged, outputs_of
-from epochal.train.memory import Changing, as_it_is, beside_weights, until_it_fits
+from epochal.train.memory import Changing, as_it_is, beside_weights, give_back, is_out_of_memory, until_it_fits
 from epochal.train.mode import told_what_is_not_exact
 from epochal.train.objective import Loss, Objective, Target
 from epochal.train.optimise import Optimiser
@@ -51,14 +51,15 @@ class GradientLearner:
         groups: Sequence[Mapping[str, Any]] | None = None,
         own_loss: Loss | None = None,
         foreign: bool = False,
+        guard: Guard = contextlib.nullcontext,
         team: Team = SOLO,
         judged_by_parts: bool = False,
         waits: bool | None = None,
     ) -> None:
         """`groups` of parameters and `own_loss` stand in place of the usual ones where a model brings its own.
 
-        `foreign` code may draw from other generators than torch's: their state then belongs to a checkpoint. `team` shares
-        each batch; with `judged_by_parts` each rank holds its own part of the validation rows. It `waits` for what a step
+        `foreign` code may draw from other generators than torch's: their state then belongs to a checkpoint. Its gradients
+        are computed within `guard`, which tells what fails there. `team` shares each batch; with `judged_by_parts` each rank holds its own part of the validation rows. It `waits` for what a step
         said before the next one where that costs nothing: on a CPU, unless told.
         """
         self.module, self.plan, self.target = module, plan, target
@@ -78,6 +79,7 @@ class GradientLearner:
             objective=self._objective,
             own_loss=own_loss is not None,
             foreign=foreign or own_loss is not None,
+            guard=guard,
             scale=self._scale,
             autocast=_autocast(plan.precision, device),
             team=team,
@@ -91,6 +93,8 @@ class GradientLearner:
         self._undo: Callable[[], None] = lambda: None
         """Takes back what computing the last gradients changed beside them."""
         self._best: dict[str, Tensor] | None = None
+        self._never_numbers = {name for name, value in _floats_of(module) if not bool(torch.isfinite(value).all())}
+        """What holds infinite ones from the beginning, as a mask does."""
         self._notices: list[Notice] = []
         self._at_once = AtOnce()
         """In evaluations."""
@@ -184,8 +188,14 @@ class GradientLearner:
         def smaller(error: BaseException) -> None:
             self._notices.append(self._batches.smaller(batch, self.step + 1, error))
 
-        self._undo = as_it_is(self._device, self._changing)
+        self._undo = self._as_it_is(smaller)
         return until_it_fits(lambda: self._batches.gradients(batch), smaller, device=self._device, undo=self._undo)
+
+    def _as_it_is(self, smaller: Callable[[BaseException], None]) -> Callable[[], None]:
+        """What takes back what computing changes. It takes memory too: where there is none, all that follows is cut."""
+        return until_it_fits(
+            lambda: as_it_is(self._device, self._changing), smaller, device=self._device, undo=lambda: None
+        )
 
     def _take(self, norm: Tensor, rate: float) -> bool:
         """Take the step unless the gradient is not finite; without waiting, it and all after it are left out there."""
@@ -212,8 +222,10 @@ class GradientLearner:
     def _follow(self) -> None:
         if self._team.size > 1 and self._changing is not None:
             kept = [(name, v) for name, v in beside_weights(self.module) if v.layout is torch.strided]
-            moved = self._team.any_says([self._changing.may_change(name, v) for name, v in kept])
-            self._team.follow([v for (_, v), moves in zip(kept, moved, strict=True) if moves])
+            flags = [self._changing.may_change(name, v) for name, v in kept]
+            # What holds a rank's own rows, and may be of any length, is its own.
+            moving = self._team.moving(flags, [v.numel() * v.element_size() for _, v in kept])
+            self._team.follow([v for (_, v), moves in zip(kept, moving, strict=True) if moves])
 
     def _window(self, losses: list[Any], norms: list[Any], samples: list[int], rate: float, *, healthy: bool) -> Window:
         """The steps' figures, read from the device once; those that were not taken any more are none."""
@@ -294,7 +306,7 @@ class GradientLearner:
             self._at_once.most = 0
             return compute()
 
-        undo = as_it_is(self._device, self._changing)
+        undo = self._as_it_is(self._fewer_at_once)
         found = until_it_fits(attempt, self._fewer_at_once, device=self._device, undo=undo)
         if self._at_once.rows != before:
             text = f"memory ran out when the model was judged at step {self.step}: from there {self._at_once.rows} rows"
@@ -303,11 +315,12 @@ class GradientLearner:
 
     def _fewer_at_once(self, error: BaseException) -> None:
         """Judge half as many rows at once from now on. Raises RunError where that cannot be."""
-        most = self._at_once.most
+        most = min(self._at_once.most, self._at_once.rows or self._at_once.most)
         if most <= 1 or self._team.size > 1:
             rank = f" on rank {self._team.rank}" if self._team.size > 1 else ""
+            rows = f", {most} row{'s' * (most != 1)} at once" if most else ""
             raise RunError(
-                f"memory ran out{rank} when the model was judged, {most} row{'s' * (most != 1)} at once",
+                f"memory ran out{rank} when the model was judged{rows}",
                 where=f"the evaluation at step {self.step}",
                 fix="take a smaller model"
                 + (", or one device: there fewer rows are judged at once" if rank else ", or another device"),
@@ -327,7 +340,18 @@ class GradientLearner:
     def remember(self) -> None:
         """Keep the weights as they are as the best."""
         with self._averaged.in_place() if self._averaged is not None else contextlib.nullcontext():
-            self._best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
+            self._best = self._copied_weights()
+
+    def _copied_weights(self) -> dict[str, Tensor]:
+        """All weights and buffers, on the CPU where the device has no room for them."""
+        weights = {name: value.detach() for name, value in self.module.state_dict().items()}
+        try:
+            return {name: value.clone() for name, value in weights.items()}
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or self._device.type == "cpu":
+                raise
+        give_back(self._device)
+        return {name: value.to("cpu", copy=True) for name, value in weights.items()}
 
     def recall(self) -> None:
         """Put the best weights back, to be evaluated and written: nothing is learnt after that."""
@@ -360,8 +384,8 @@ class GradientLearner:
         """Whether all weights and buffers are numbers, and nothing was drawn or averaged since for steps not taken."""
         if bool(self._ended):
             return False
-        kept = self.module.state_dict().values()
-        return all(bool(torch.isfinite(value).all()) for value in kept if value.is_floating_point())
+        kept = [value for name, value in _floats_of(self.module) if name not in self._never_numbers]
+        return all(bool(torch.isfinite(value).all()) for value in kept)
 
     @property
     def behind(self) -> int:
@@ -402,6 +426,11 @@ class GradientLearner:
     def save_model(self, folder: Path) -> None:
         """Write the weights alone."""
         learner_files.save_weights(self.module, folder)
+
+
+def _floats_of(module: nn.Module) -> list[tuple[str, Tensor]]:
+    """All weights and buffers that are saved and can be anything but whole numbers."""
+    return [(name, value) for name, value in module.state_dict().items() if value.is_floating_point()]
 
 
 def _stacked(figures: list[Any]) -> Tensor:

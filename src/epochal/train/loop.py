@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from epochal.core.clock import Clock
+from epochal.core.clock import Clock, SystemClock
 from epochal.core.errors import RunError
 from epochal.core.events import CheckpointSaved, EpochDone, Event, Noticed, StageStarted, StepsDone
 from epochal.core.settings import duration_seconds
@@ -311,7 +311,7 @@ class Loop:
                 lambda: self._written(pin=pin),
                 f"the checkpoint of step {self.state.learner.step}",
                 look=self.look,
-                clock=self.clock,
+                clock=SystemClock(),  # whatever clock the steps are told by
             )
         except (NotSaved, BadCheckpoint) as error:
             return (yield from self._not_saved(error, outcome))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -41,31 +41,35 @@ class Changing:
     It may also in a step that fails. What is kept there is called a buffer here, though it may be a frozen parameter. A
     large one that the first steps left alone, and that no operation of torch's has written to since, is not copied for
     each further step: should one that changes it after all run out of memory, it stays as that left it. Small buffers are
-    copied always, as batch norms change theirs uncounted.
+    copied always, as batch norms change theirs uncounted. There is one copy of each, of large frozen parameters in the
+    machine's memory: a backbone may take most of a device's.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._looks = 0
         self._copies: dict[str, Tensor] = {}
-        """Of all buffers, while they are compared."""
+        """Of the last look, where it may change."""
         self._counts: dict[str, tuple[int, int, int]] = {}
         """Which tensor each is, where its numbers lie, and torch's count of their changes."""
         self._moving: set[str] = set()
 
+    @torch.no_grad()
     def now(self) -> Callable[[], None]:
-        """What makes all of it what it is now."""
-        kept = beside_weights(self._module)
-        buffers = {name: b.detach().clone() for name, b in kept if self.may_change(name, b)}
+        """What makes all of it what it is now; only until this is asked for again."""
+        kept = {name: b for name, b in beside_weights(self._module) if self.may_change(name, b)}
         self._looks += 1
-        self._copies = buffers if self._looks < _COMPARED else {}
+        self._copies = _copied(kept, self._copies)
         python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002 - theirs may be the old one
 
         @torch.no_grad()
         def put_back() -> None:
-            now = dict(beside_weights(self._module))
-            for name, value in buffers.items():
-                now[name].copy_(value)
+            for name, value in beside_weights(self._module):
+                copy = self._copies.get(name)
+                if copy is not None and copy.shape == value.shape:
+                    value.copy_(copy)
+                elif copy is not None:
+                    value.data = copy.to(value.device, copy=True)
             random.setstate(python)
             np.random.set_state(numpy)  # noqa: NPY002
 
@@ -75,18 +79,40 @@ class Changing:
         """Whether this buffer is one that steps change, as far as that is known: it is of all of them in the first steps."""
         place = buffer.data_ptr() if buffer.layout is torch.strided else 0
         count = (id(buffer), place, buffer._version)  # noqa: SLF001 - torch has no public name for it
-        before = self._copies.get(name)
-        same = before is None or _same(before, buffer)
+        compares = self._looks < _COMPARED
+        same = not compares or name not in self._copies or _same(self._copies[name], buffer)
         if count != self._counts.setdefault(name, count) or not same:
             self._moving.add(name)
         small = buffer.numel() <= _SMALL and not isinstance(buffer, nn.Parameter)
-        return self._looks < _COMPARED or name in self._moving or small
+        return compares or name in self._moving or small
+
+
+def _copied(values: Mapping[str, Tensor], places: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A copy of each, where it fits in the place of the one before: so there are never two."""
+    fit = {n for n, v in values.items() if n in places and _fits(v, places[n])}
+    if fit:
+        torch._foreach_copy_([places[n] for n in fit], [values[n] for n in fit])
+    found = {n: places[n] for n in fit}
+    for name in values.keys() - fit:
+        found[name] = values[name].detach().to(_kept_on(values[name]), copy=True)
+    return found
+
+
+def _fits(value: Tensor, place: Tensor) -> bool:
+    same = (value.shape, value.dtype, _kept_on(value)) == (place.shape, place.dtype, place.device)
+    return same and value.layout is place.layout is torch.strided
+
+
+def _kept_on(value: Tensor) -> torch.device:
+    """Where its copy lies."""
+    large = isinstance(value, nn.Parameter) and value.numel() > _SMALL
+    return torch.device("cpu") if large else value.device
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
     if one.layout is not torch.strided or other.layout is not torch.strided:
         return False  # sparse ones cannot be compared
-    return one.shape == other.shape and torch.equal(one, other)
+    return one.shape == other.shape and torch.equal(one, other.to(one.device))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from epochal.core.clock import SystemClock
 from epochal.core.errors import RunError
-from epochal.core.events import Event, Noticed
+from epochal.core.events import Event, Noticed, Waiting
 from epochal.project.runfile import read_run
 from epochal.show import grouped
 from epochal.train.batch import Batch
@@ -128,6 +128,8 @@ def _result(events: Generator[Event, None, T], notices: list[str], report: Repor
         if isinstance(event, Noticed):
             notices.append(event.text)
             report(event.text, None)
+        elif isinstance(event, Waiting):
+            report(event.why, None)
 
 
 def _driven(begun: Begun, wanted: int | None, notices: list[str], report: Report, *, judged: bool) -> Segment:

@@ -79,11 +79,13 @@ class Team:
             distributed.all_reduce(values)
         return values
 
-    def any_says(self, flags: Sequence[bool]) -> list[bool]:
-        """For each of these, whether it holds on at least one rank."""
+    def moving(self, flags: Sequence[bool], sizes: Sequence[int]) -> list[bool]:
+        """For each value, whether it moves on at least one rank and takes as many bytes, its size, on all of them."""
         if self.size == 1 or not flags:
             return list(flags)
-        return [bool(n) for n in self.summed(torch.tensor(flags, dtype=torch.int32)).tolist()]
+        told = torch.tensor([flags, sizes, [-size for size in sizes]], dtype=torch.int64)
+        distributed.all_reduce(told, op=distributed.ReduceOp.MAX)
+        return [bool(moves) and most == -fewest for moves, most, fewest in told.T.tolist()]
 
     def follow(self, values: Sequence[Tensor]) -> None:
         """Make these the first rank's, in one exchange: of their bytes, as not every kind of number can be sent.

@@ -5,7 +5,6 @@ It runs in a process of its own, touches nothing that lasts and never reads test
 
 from __future__ import annotations
 
-import resource
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ import torch
 
 from epochal.core.settings import Project
 from epochal.project.trust import demand
+from epochal.train.allowed import peak_bytes
 from epochal.train.baselines import strong_bytes
 from epochal.train.blocks import source_of
 from epochal.train.checks.every import Report, every_check
@@ -104,7 +104,7 @@ def try_training(
     planned = make_plan(timed if project.train.compile == "auto" else project, family, prepared, dense)
     torch.set_num_threads(planned.plan.threads)
     window, checkpoint, model = _one_step(project, prepared, planned, dense)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    memory = peak_bytes()
     outputs = len(data.classes) if len(data.classes) > 2 else 1
     rows = data.train.total
     if family == "trees":

@@ -133,6 +133,29 @@ class Thawing(Foreign):
         return super().forward(batch)
 
 
+class Teaching(nn.Module):
+    """A person's own with a large frozen part that follows from the first step on, and with what a batch leaves behind."""
+
+    def __init__(self, fails_at: int = -1) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.first, self.last = nn.Linear(INPUTS, 300), nn.Linear(300, CLASSES)
+        self.teacher = nn.Parameter(torch.zeros(300, 300), requires_grad=False)
+        self.register_buffer("left", torch.zeros(0), persistent=False)
+        self.calls, self.fails_at = 0, fails_at
+
+    def forward(self, batch):
+        """Logits, with a member's axis."""
+        hidden = torch.relu(self.first(batch["numbers"]))
+        if self.training:
+            self.calls += 1
+            self.teacher.data.mul_(0.9).add_(hidden.detach().mean())
+            self.left = batch["numbers"][: num_rows(batch) // self.calls].clone()
+            if self.calls == self.fails_at:
+                raise torch.OutOfMemoryError("out of memory")
+        return (self.last(hidden) + 0.01 * self.teacher.mean()).unsqueeze(1)
+
+
 class Masking(nn.Module):
     """A person's own whose answers are ruled out from a step on: their loss is infinite, and has gradients that are numbers."""
 
@@ -152,14 +175,28 @@ class Masking(nn.Module):
 
 
 class Copies(TorchDispatchMode):
-    """Takes note of the largest tensor that is copied."""
+    """Takes note of how many numbers each tensor has that is copied: to a new place, or over another."""
 
-    largest = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes, self.over = [], []
 
     def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
         """Count it where it copies."""
-        if function is torch.ops.aten.clone.default:
-            self.largest = max(self.largest, args[0].numel())
+        if function in {torch.ops.aten.clone.default, torch.ops.aten._to_copy.default}:
+            self.sizes.append(args[0].numel())
+        elif function is torch.ops.aten._foreach_copy_.default:
+            self.over += [value.numel() for value in args[1]]
+        return function(*args, **(kwargs or {}))
+
+
+class NoCopies(TorchDispatchMode):
+    """There is no memory for any copy."""
+
+    def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+        """Run out where it copies."""
+        if function in {torch.ops.aten.clone.default, torch.ops.aten._to_copy.default}:
+            raise torch.OutOfMemoryError("out of memory")
         return function(*args, **(kwargs or {}))
 
 
@@ -340,6 +377,18 @@ def test_what_is_no_number_in_a_batch_norms_statistics_is_seen_though_the_weight
     assert not trained.intact
 
 
+def test_a_mask_that_is_infinite_from_the_beginning_leaves_a_state_that_can_be_kept():
+    """Of which a checkpoint is written when a run diverges before its first."""
+    module = WithStatistics()
+    module.register_buffer("mask", torch.full((3,), -math.inf))
+    trained = learner(module)
+    trained.advance(1)
+    assert trained.intact
+    with torch.no_grad():
+        module.last.bias[0] = math.nan
+    assert not trained.intact
+
+
 class TestMemory:
     def test_of_the_rows_is_given_back_when_nothing_more_is_learnt(self):
         """The bundle is written with what they took."""
@@ -437,7 +486,41 @@ class TestMemory:
         with Copies() as copies:
             ours.advance(4)
 
-        assert 0 < copies.largest < 200
+        assert 0 < max(copies.sizes + copies.over) < 200
+
+    def test_of_a_frozen_part_is_taken_once_while_it_is_not_known_whether_it_stays(self):
+        module = Foreign()
+        module.backbone = nn.Linear(200, 200).requires_grad_(requires_grad=False)
+        ours = learner(module, foreign=True)
+        with Copies() as copies:
+            ours.advance(4)
+
+        assert copies.sizes.count(200 * 200) == 1
+
+    @pytest.mark.parametrize("step", [1, 2, 5])
+    def test_that_runs_out_leaves_a_large_frozen_part_that_steps_change_as_it_was(self, step):
+        straight = learner(Teaching(), foreign=True)
+        if step > 1:
+            straight.advance(step - 1)
+        straight.pieces = 2
+        straight.advance(1)
+        pressed = learner(Teaching(fails_at=step), foreign=True)
+        pressed.advance(step)
+
+        assert pressed.pieces == 2
+        assert torch.equal(pressed.module.teacher, straight.module.teacher)
+
+    def test_that_is_lacking_for_what_would_undo_a_step_halves_it_too(self):
+        """As for whatever else a step takes: it ends with a word where that is of no use."""
+        ours = learner(Foreign(), foreign=True)
+        with NoCopies(), pytest.raises(RunError, match="single row") as caught:
+            ours.advance(1)
+
+        assert caught.value.error_code == "out-of-memory"
+        with NoCopies(), pytest.raises(RunError, match="when the model was judged") as caught:
+            ours.evaluate()
+
+        assert caught.value.error_code == "out-of-memory"
 
     def test_that_runs_out_when_the_model_is_judged_halves_the_rows_at_once_and_says_so_once(self):
         straight, pressed = learner(), learner(Net(judges=50))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from epochal.core.errors import SettingsError
 from epochal.core.fields import size_bytes
 from epochal.core.settings import parse_project
-from epochal.train.allowed import memory_allowed
+from epochal.train.allowed import memory_allowed, peak_bytes
 
 
 MB = 1 << 20
@@ -34,6 +37,19 @@ def write_group(folder: Path, **files: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (folder / name.replace("_", ".", 1)).write_text(text)
+
+
+def test_the_most_that_was_held_is_this_process_s_own_however_large_the_one_that_started_it():
+    """A child inherits its parent's peak where the system counts resources."""
+    held = np.ones(40 << 20)  # 320 MB
+    told = subprocess.run(
+        [sys.executable, "-c", "from epochal.train.allowed import peak_bytes; print(peak_bytes())"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert peak_bytes() > held.nbytes > int(told.stdout) > 10 * MB
 
 
 class TestWhatMayBeTaken:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 
 _MAKER_FILE = "maker.safetensors"
+_SHOW_THE_LINE = (
+    "mend it there; with torch.autograd.set_detect_anomaly(True) in the file, host.log shows the line of forward"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +140,10 @@ class Own:
 
 
 def _unfold(model: nn.Module) -> None:
-    """Give each buffer numbers of its own: what was expanded could neither be written to nor be read back."""
+    """Give each buffer and frozen weight numbers of its own: what was expanded can be neither written to nor read back."""
+    for parameter in model.parameters():
+        if not parameter.requires_grad and parameter.layout is torch.strided and not parameter.is_contiguous():
+            parameter.data = parameter.data.contiguous()
     for module in model.modules():
         for name, buffer in module.named_buffers(recurse=False):
             kept = name not in module._non_persistent_buffers_set  # noqa: SLF001 - torch has no public name for it
@@ -181,7 +188,7 @@ def open_own(
     if not {"prepare", "batches"} & set(own.brings):
         return own
     model = own.build().model.eval()
-    return replace(own, reader=Reader(model=model, root=root, kinds=kinds, task=task, seed=seed))
+    return replace(own, reader=Reader(model=model, root=root, kinds=kinds, task=task, classes=len(classes), seed=seed))
 
 
 def make_own(
@@ -222,6 +229,7 @@ def make_own(
         groups=groups,
         own_loss=network.own_loss,
         foreign=True,
+        guard=partial(guarded, own.root, "the gradient of the loss", _SHOW_THE_LINE),
         team=team,
         judged_by_parts=by_parts,
     )

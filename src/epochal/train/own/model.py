@@ -25,9 +25,9 @@ class OwnNetwork(nn.Module):
         self.model, self.spec, self.root = model, spec, root
 
     def forward(self, batch: Batch) -> Tensor:
-        """What the model says. Raises OwnModelError."""
+        """What the model says, of a copy: what it changes there changes no row. Raises OwnModelError."""
         with guarded(self.root, "forward"):
-            output = self.model(dict(batch))
+            output = self.model(_copy_of(batch))
         return self._outputs(output, num_rows(batch))
 
     def _outputs(self, output: Any, rows: int) -> Tensor:
@@ -62,9 +62,14 @@ class OwnNetwork(nn.Module):
             output = outputs_BKO[:, 0].float()
             output = output if self.spec.classes else output.squeeze(-1)
             with guarded(self.root, "loss"):
-                found = taught(output, dict(batch))
+                found = taught(output, _copy_of(batch))
             if not isinstance(found, Tensor) or found.numel() != 1 or not found.is_floating_point():
                 raise self._refused(f"loss returned {_described(found)}", "return one number: the mean over the batch")
+            if outputs_BKO.requires_grad and not found.requires_grad:
+                raise self._refused(
+                    "loss returned a number that does not depend on any weight that is learnt",
+                    "compute it from the output, without detach(), item() or no_grad()",
+                )
             return found.reshape(1)
 
         return loss
@@ -87,8 +92,9 @@ class OwnNetwork(nn.Module):
         self._check_complete([p for group in found for p in group["params"]])
         return [
             # A frozen one gets no gradient, and would only be shrunk by the decay.
-            {"params": [p for p in g["params"] if p.requires_grad], "lr": rate, "weight_decay": decay}
+            {"params": learnt, "lr": rate, "weight_decay": decay}
             for g, rate, decay in zip(found, rates, decays, strict=True)
+            if (learnt := [p for p in g["params"] if p.requires_grad])
         ]
 
     def _check_complete(self, grouped: list[Any]) -> None:
@@ -108,6 +114,11 @@ class OwnNetwork(nn.Module):
         if twice or strange:
             what = f"{', '.join(twice[:5])} twice" if twice else "what is no parameter of the model"
             raise self._refused(f"parameter_groups holds {what}", "put every parameter of the model into one group")
+
+
+def _copy_of(batch: Batch) -> Batch:
+    """Tensors of its own: the rows that are judged lie in the batch itself, and are judged again."""
+    return {name: tensor.clone() for name, tensor in batch.items()}
 
 
 def _described(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,8 @@ class Reader:
     kinds: Mapping[str, str]
     """The columns by name, in order, with their kinds."""
     task: str
+    classes: int
+    """How many; 0 where a number is learnt."""
     seed: int
     """The run's, under which `prepare` draws."""
     known: list[tuple[pa.Table, dict[str, np.ndarray], dict[str, Tensor]]] = field(default_factory=list)
@@ -57,7 +60,7 @@ class Reader:
         return callable(getattr(self.model, "batches", None))
 
     def columns(self, table: pa.Table) -> dict[str, np.ndarray]:
-        """The table's columns as arrays. Raises RunError (missing-columns)."""
+        """The table's columns as arrays that are not to be changed. Raises RunError (missing-columns)."""
         known = next((c for t, c, _ in self.known if t is table), None)
         if known is not None:
             return known
@@ -68,7 +71,7 @@ class Reader:
                 fix="give a table with the columns it was trained on",
                 code="missing-columns",
             )
-        return {name: plain(kind, table.column(name)) for name, kind in self.kinds.items()}
+        return {name: _fixed(plain(kind, table.column(name))) for name, kind in self.kinds.items()}
 
     def tensors(self, table: pa.Table) -> dict[str, Tensor]:
         """What the model's `prepare` makes of the table's rows. Raises OwnModelError."""
@@ -78,7 +81,7 @@ class Reader:
         prepare: Any = self.model.prepare
         seed_all(self.seed, "prepare")
         with guarded(self.root, "prepare"), one_thread():
-            found = prepare(self.columns(table))
+            found = prepare({name: column.copy() for name, column in self.columns(table).items()})
         self._check(found, "prepare", rows=table.num_rows)
         if "target" in found or "rows" in found:
             raise self._refused(
@@ -95,7 +98,8 @@ class Reader:
     def split(self, name: str, table: pa.Table, target: Tensor | None) -> Split:
         """The rows as `batches` is given them."""
         columns = self.columns(table)
-        return Split(name=name, columns=columns, target=None if target is None else target.numpy(), rows=table.num_rows)
+        told = None if target is None else _fixed(target.numpy())
+        return Split(name=name, columns=columns, target=told, rows=table.num_rows)
 
     def checked(self, batch: Any, split: Split) -> dict[str, Tensor]:
         """A batch of the model's own making. Raises OwnModelError."""
@@ -118,7 +122,13 @@ class Reader:
         target = batch.get("target")
         if not isinstance(target, Tensor) or tuple(target.shape) != (rows,):
             raise self._refused(f"a batch has no `target` of shape [{rows}]", "take it from split.target")
-        return target.to(wanted)
+        target = target.to(wanted)
+        if self.classes and rows and not 0 <= int(target.min()) <= int(target.max()) < self.classes:
+            raise self._refused(
+                f"a batch has targets from {int(target.min())} to {int(target.max())}, of {self.classes} classes",
+                f"give indices of classes, 0 to {self.classes - 1}: take them from split.target",
+            )
+        return target
 
     def _check(self, found: Any, what: str, rows: int | None = None) -> None:
         if not isinstance(found, Mapping) or not found:
@@ -140,6 +150,13 @@ class Reader:
 
     def _refused(self, what: str, fix: str) -> OwnModelError:
         return OwnModelError(what, where=f"{type(self.model).__name__} in {self.root}", fix=fix)
+
+
+def _fixed(values: np.ndarray) -> np.ndarray:
+    """The array as one that cannot be written to: every epoch is made from it, and a resume's are to be the same."""
+    values = values.view()
+    values.flags.writeable = False
+    return values
 
 
 class _Generators:
@@ -182,16 +199,36 @@ class _Epoch:
         self._reader, self._split = reader, split
         self._generators = _Generators(derived_seed(seed, "own", split.name, epoch))
         make: Any = reader.model.batches
-        with self._generators.drawn(), guarded(reader.root, "batches"), one_thread():
+        with self._asked():
             found = make(split, seed, epoch)
-            self.length = len(found) if hasattr(found, "__len__") else None
+            self.length = _length(found)
             self._batches = iter(found)
 
     def next(self) -> dict[str, Tensor] | None:
         """The next batch; None after the last. Raises OwnModelError."""
-        with self._generators.drawn(), guarded(self._reader.root, "batches"), one_thread():
+        with self._asked():
             batch = next(self._batches, None)
         return None if batch is None else self._reader.checked(batch, self._split)
+
+    @contextlib.contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Within, the model's own code runs."""
+        with (
+            self._generators.drawn(),
+            guarded(self._reader.root, "batches"),
+            one_thread(),
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nor should it be
+            yield
+
+
+def _length(batches: Any) -> int | None:
+    """How many there are, where that can be said: a DataLoader of a stream has a `__len__` that fails."""
+    try:
+        return len(batches)
+    except TypeError:
+        return None
 
 
 class OwnFeed:
