@@ -84,7 +84,7 @@ class TestTheCoach:
         (warning, *_rest) = seen(*losses(1.0, 0.6, 0.5, 0.52, 0.55, 0.6, 0.66, 0.7)).coach
 
         assert warning.tone == "warning"
-        assert "lowest at epoch 3 and rises since" in warning.text
+        assert "lowest at epoch 3 and has stayed above it since" in warning.text
 
     @pytest.mark.parametrize(
         "values",

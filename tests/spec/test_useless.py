@@ -149,6 +149,22 @@ class TestAnotherFamily:
         told = said_of_idle(before, with_setting(before, "model.family", "trees"))
         assert told == "train.batch_size, train.precision were dropped: trees has no use for them"
 
+    @pytest.mark.parametrize(("before", "after"), [("mlp", "trees"), ("trees", "linear")])
+    def test_that_counts_otherwise_begins_with_what_fits_it(self, before, after):
+        """Thirty passes are no guess for rounds of trees, nor a rate of theirs for a network's step."""
+        set_before = project(before, epochs=30, learning_rate=5.0, seed=3)
+        changed = with_setting(set_before, "model.family", after)
+
+        assert changed.train == Train(seed=3)
+        assert said_of_idle(set_before, changed) == (
+            f"train.epochs, train.learning_rate were set back to auto: {before} and {after} count otherwise"
+        )
+
+    def test_keeps_what_was_set_before_there_was_any(self):
+        none = project("", epochs=30)
+
+        assert with_setting(none, "model.family", "trees").train.epochs == 30
+
     def test_that_can_use_them_keeps_them(self):
         before = project("mlp", batch_size=64)
         after = with_setting(before, "model.family", "tabm")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from epochal.cli.arguments import add_json
-from epochal.cli.console import Console
+from epochal.cli.console import Console, typed
 
 
 SUMMARY = "copy a sample project here and open it"
@@ -49,8 +49,8 @@ def _next(folder: Path) -> str:
     from epochal.project.read import read_project
 
     if read_project(folder).model.family == OWN:
-        return f"epochal trust {folder} shows the model's code and asks; then epochal train {folder}"
-    return f"epochal train {folder}"
+        return f"epochal trust {typed(folder)} shows the model's code and asks; then epochal train {typed(folder)}"
+    return f"epochal train {typed(folder)}"
 
 
 def _list(console: Console) -> int:

@@ -16,7 +16,7 @@ from epochal.project.runfile import RunSpec
 from epochal.runs.control import Asked, ask_to_stop, said_of_asking
 from epochal.runs.ending import heed_signals, wait_if_ending
 from epochal.runs.follow import Follower
-from epochal.runs.state import info_of
+from epochal.runs.state import NOT_STARTED, info_of
 from epochal.workbench.views.train import passes, unit_of
 from epochal.workbench.views.words import count, duration, figure, loss_figure, rate
 
@@ -155,6 +155,8 @@ def watch_lines(spec: RunSpec, console: Console) -> int:
     """For `watch` without a terminal: a line for every evaluation, until the run ends."""
     follower, teller = Follower(spec.folder), Teller(spec, console)
     said = 0
+    if follower.read_all().status == "ready":
+        console.notice(f"run {spec.number} is {NOT_STARTED}")
     while True:
         state = follower.read_all()
         teller.tell(state)

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from epochal.runs.resume import Way
 
 
-def add_launch(parser: argparse.ArgumentParser) -> None:
-    """`--print-launch` and where the nodes meet."""
+def add_launch(parser: argparse.ArgumentParser, first: str = "") -> None:
+    """`--print-launch`, which does what `first` says before, and where the nodes meet."""
     parser.add_argument(
         "--print-launch",
         action="store_true",
-        help="print the exact line that starts it, for each node, and start nothing",
+        help=f"{first}print the exact line that starts it, for each node, and start nothing",
     )
     parser.add_argument(
         "--meet",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from epochal.cli.arguments import add_json, add_set, apply_sets, parse_sets
-from epochal.cli.console import Console
+from epochal.cli.console import Console, typed
 from epochal.core.errors import EpochalError
 
 
@@ -47,7 +47,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             )
     except (EpochalError, KeyboardInterrupt):
         if (arguments.dir / "project.toml").exists():
-            console.notice(f"the project is made, its family is not chosen yet: `epochal train {arguments.dir}` does")
+            console.notice(
+                f"the project is made, its family is not chosen yet: `epochal train {typed(arguments.dir)}` does"
+            )
         raise
     project = made.file.project
     if console.as_json:
@@ -71,7 +73,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         names = ", ".join(json.dumps(name, ensure_ascii=False) for name in made.suspects)
         console.say(f"to leave suspects out, add [{names}] to ignore under [columns] in {arguments.dir}/project.toml")
     say_choice(made.choice, console)
-    console.say(f"family {project.model.family}. Next: epochal train {arguments.dir}")
+    console.say(f"family {project.model.family}. Next: epochal train {typed(arguments.dir)}")
     return 0
 
 

@@ -55,20 +55,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     check_launch(arguments)
     info = run_of(arguments)
-    if info.status == "done" or info.alive:
-        refuse_resume(info)
     kept = said_of_unlike(info.spec, read_project(arguments.dir))
-    if kept:
-        console.notice(kept)
     trust.demand_same(info.spec)
-    with DataClient() as client:
-        operations.ensure_snapshot(client, info.spec, console.progress)
-    changed = operations.said_of_sources(info.spec)
-    if changed:
-        console.notice(changed)
     way: Way = "anyway" if arguments.anyway else "from-start" if arguments.from_start else "exactly"
+    refuse_resume(info, way)
+    with DataClient() as client:
+        changed = operations.data_to_go_on(client, info.spec, console.progress)
+    for words in filter(None, (kept, changed)):
+        console.notice(words)
     if arguments.print_launch:
-        refuse_resume(info, way)
         return print_launch(info.spec, console, meet=arguments.meet, way=way)
     followed = follows(host_of(info.spec, arguments.host), console, wanted=arguments.follow)
     return launch(info.spec, console, lambda: resume(info.folder, arguments.host, way=way), followed=followed)

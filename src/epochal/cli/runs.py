@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from epochal.cli.arguments import add_json, add_project
-from epochal.cli.console import Console
+from epochal.cli.console import Console, typed
 
 
 SUMMARY = "list runs, newest first"
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console.document([info.as_row() for info in infos])
         return 0
     if not infos:
-        console.say(f"no runs yet. Next: epochal train {arguments.dir}")
+        console.say(f"no runs yet. Next: epochal train {typed(arguments.dir)}")
         return 0
     console.table(
         ("run", "state", "metric", "value", "time", "started"),

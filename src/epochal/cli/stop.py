@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                 code="not-running",
             )
     if not info.alive:
-        raise RunError(f"run {info.name} is {info.status}", fix="there is nothing to stop", code="not-running")
+        ready = f"; to be rid of it, delete runs/{info.name}" if info.status == "ready" else ""
+        raise RunError(f"run {info.name} is {info.status}", fix=f"there is nothing to stop{ready}", code="not-running")
     console.notice(said_of_asking(ask_to_stop(info.folder), f"`epochal stop {typed(arguments.dir)}`"))
     started = time.monotonic()
     told = False

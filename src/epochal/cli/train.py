@@ -29,7 +29,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="follow it until it ends (default), or print the run and return",
     )
-    add_launch(parser)
+    add_launch(parser, "make the run, ")
     parser.add_argument(
         "--nodes",
         metavar="N",

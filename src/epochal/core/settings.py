@@ -17,7 +17,7 @@ from epochal.core.options import check_options, check_own
 from epochal.core.steps import nearest, parse_step
 from epochal.core.tables import FORMAT, TABLES, Columns, Goal, Model, Project, Source, SplitSettings, Train
 from epochal.core.tasks import FAMILIES, MODULE, OWN, TASKS, families_for
-from epochal.core.useless import without_idle
+from epochal.core.useless import for_its_family
 
 
 __all__ = [
@@ -244,8 +244,8 @@ def with_setting(project: Project, dotted: str, value: Any) -> Project:
 
     None takes a setting out. Raises SettingsError when there is no such setting or the value cannot be.
 
-    Another family drops the settings of [train] that it has no use for, so that nobody is trapped between families;
-    `epochal.core.useless.said_of_idle` says which.
+    Another family drops the settings of [train] that it has no use for or takes for something else, so that nobody is
+    trapped between families; `epochal.core.useless.said_of_idle` says which.
 
     What was recorded of another split stays until the next build, which drops it and says so
     (`epochal.core.split.followed`): dropped here, nobody would hear of it.
@@ -273,8 +273,7 @@ def with_setting(project: Project, dotted: str, value: Any) -> Project:
             if value is None:
                 del table[parts[1]]
         document[parts[0]] = table
-    changed = parse_project(document)
-    return changed if changed.model.family == project.model.family else without_idle(changed)
+    return for_its_family(project, parse_project(document))
 
 
 def _with_source(sources: Sequence[Mapping[str, Any]], dotted: str, value: Any) -> list[dict[str, Any]]:

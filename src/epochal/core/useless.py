@@ -22,6 +22,8 @@ _OF_CLASSES = ("label_smoothing", "class_weights", "sampling")
 _OF_GRADUAL = ("feed_by", "feed_first", "feed_stages")
 _OF_LOSS = ("label_smoothing", "class_weights")
 _OF_BATCHES = ("batch_size", "sampling", "feed")
+_COUNTED = ("epochs", "learning_rate")
+"""Passes over the rows and the length of a step, or rounds and each tree's share: one is no guess for the other."""
 _REPLACED = {"rounds": "epochs", "rate": "learning_rate"}
 """Settings of trees that [train] has under another name: what stands there wins."""
 
@@ -67,13 +69,20 @@ def refuse_useless(project: Project, brings: Collection[str] = (), *, overrides:
     )
 
 
-def without_idle(project: Project) -> Project:
-    """The project without the settings of [train] that its family has no use for."""
-    family = FAMILIES.get(project.model.family)
-    if family is None:
-        return project
+def for_its_family(before: Project, after: Project) -> Project:
+    """The project without settings of [train] that another family than before has no use for, or takes for something else."""
+    family = FAMILIES.get(after.model.family)
+    if family is None or after.model.family == before.model.family:
+        return after
     usual = Train()
-    return replace(project, train=replace(project.train, **{name: getattr(usual, name) for name in family.idle}))
+    names = [*family.idle, *(_COUNTED if _counts_otherwise(before, after) else ())]
+    return replace(after, train=replace(after.train, **{name: getattr(usual, name) for name in names}))
+
+
+def _counts_otherwise(before: Project, after: Project) -> bool:
+    """Whether rounds of trees become passes over the rows, or the other way round."""
+    families = {before.model.family, after.model.family}
+    return "" not in families and len(families) == 2 and "trees" in families
 
 
 def said_of_idle(before: Project, after: Project) -> str:
@@ -87,14 +96,22 @@ def said_of_idle(before: Project, after: Project) -> str:
         for name in family.idle
         if getattr(before.train, name) != getattr(usual, name) == getattr(after.train, name)
     ]
-    if not dropped:
-        return ""
-    listed = ", ".join(f"train.{name}" for name in dropped)
-    return f"{listed} {'was' if len(dropped) == 1 else 'were'} dropped: {family.name} has no use for {_it(dropped)}"
+    counted = [
+        name
+        for name in _COUNTED
+        if _counts_otherwise(before, after) and getattr(before.train, name) != getattr(after.train, name) == "auto"
+    ]
+    told = []
+    if dropped:
+        it = "it" if len(dropped) == 1 else "them"
+        told.append(f"{_listed(dropped)} dropped: {family.name} has no use for {it}")
+    if counted:
+        told.append(f"{_listed(counted)} set back to auto: {before.model.family} and {family.name} count otherwise")
+    return "; ".join(told)
 
 
-def _it(names: Sequence[str]) -> str:
-    return "it" if len(names) == 1 else "them"
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(f'train.{name}' for name in names)} {'was' if len(names) == 1 else 'were'}"
 
 
 def _of_model(project: Project) -> Iterator[Useless]:

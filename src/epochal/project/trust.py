@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
@@ -134,7 +135,7 @@ def demand_state(folder: Path, digest: str, run: str) -> None:
         raise Untrusted(
             f"the model of run {run} is made of code that you have not trusted",
             where=f"{folder}, code {short(digest)}",
-            fix=f"read runs/{run}/bundle/code/, then: epochal trust {folder} --run {run.partition('-')[0]}",
+            fix=f"read runs/{run}/bundle/code/, then: epochal trust {shlex.quote(str(folder))} --run {run.partition('-')[0]}",
         )
 
 
@@ -153,7 +154,7 @@ def demand_same(spec: RunSpec) -> Code | None:
     raise RunError(
         f"the project's code is not what run {spec.name} began with: {difference(began, code.files).words}",
         where=str(spec.project_folder),
-        fix=f"bring the files back, a copy is in runs/{spec.name}/code/; or train anew: epochal train {spec.project_folder}",
+        fix=f"bring the files back, a copy is in runs/{spec.name}/code/; or train anew: epochal train {shlex.quote(str(spec.project_folder))}",
         code="code-changed",
     )
 
@@ -167,7 +168,10 @@ def untrusted(folder: Path, found: Standing) -> Untrusted:
     if found.states:
         words = found.since.words if found.since is not None else ""
         what = f"the project's code is not what you trusted: {words or 'it changed'}"
-    return Untrusted(what, where=str(folder), fix=f"read it, then: epochal trust {folder}")
+    place = os.path.normpath(folder)
+    return Untrusted(
+        what, where=place, fix=f"read it, then: epochal trust {shlex.quote(place)}, or t in the Model pane"
+    )
 
 
 def run_code(folder: Path, project: Project) -> RunCode | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -160,7 +161,7 @@ def start(
         raise RunError(
             f"run {spec.name} is for {spec.nodes} nodes, which are not started from here",
             where=str(spec.folder),
-            fix=f"`epochal resume {spec.project_folder} {spec.number} --print-launch` prints the line for each node",
+            fix=f"`epochal resume {shlex.quote(str(spec.project_folder))} {spec.number} --print-launch` prints the line for each node",
             code="many-nodes",
         )
     if run_info(spec.folder).alive:
@@ -210,7 +211,7 @@ def busy(spec: RunSpec) -> RunError:
     return RunError(
         f"run {spec.name} is already being trained by {who}",
         where=str(spec.folder),
-        fix=f"watch it: `epochal watch {spec.project_folder} {spec.number}`",
+        fix=f"watch it: `epochal watch {shlex.quote(str(spec.project_folder))} {spec.number}`",
         code="run-busy",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from pathlib import Path
 
 from epochal import fsio
@@ -38,7 +39,7 @@ def refuse_resume(info: RunInfo, way: Way = "exactly") -> None:
         raise RunError(
             f"run {info.name} is done",
             where=str(info.folder),
-            fix=f"train a new one: `epochal train {info.spec.project_folder}`",
+            fix=f"train a new one: `epochal train {shlex.quote(str(info.spec.project_folder))}`",
             code="run-done",
         )
     if info.alive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -141,16 +142,15 @@ class Workbench(CalmApp[int], inherit_bindings=False):
         from epochal.tui.screens.overlays import Item, Pick
         from epochal.workbench import flow, resuming
 
-        way, title, note = resuming.REFUSALS[error.error_code]
-        items = [
-            Item(value="", title="leave it", note=error.what),
-            Item(value=way, title=title, note=note),
-            Item(value="anew", title="train anew", note="another run, with the settings as they are"),
-        ]
+        other = resuming.REFUSALS[error.error_code]
+        items = [Item(value="", title="leave it", note=error.what)]
+        if other is not None:
+            items.append(Item(value=other[0], title=other[1], note=other[2]))
+        items.append(Item(value="anew", title="train anew", note="another run, with the settings and data as they are"))
 
         def took(value: str | None) -> None:
-            if value == way:
-                resuming.go_on(self.session, info, way)
+            if other is not None and value == other[0]:
+                resuming.go_on(self.session, info, other[0])
             elif value == "anew":
                 flow.train(self.session)
 
@@ -331,7 +331,9 @@ class Workbench(CalmApp[int], inherit_bindings=False):
             if self.session.lives_here(r)
         ]
         self.last_words = [
-            f"{word}; `epochal watch {self.session.folder}` shows it again" if "goes on" in word else word
+            f"{word}; `epochal watch {shlex.quote(str(self.session.folder))}` shows it again"
+            if "goes on" in word
+            else word
             for word in words
         ]
         items = [Item(value="leave", title="leave", note="; ".join(words)), Item(value="", title="stay")]

@@ -40,7 +40,7 @@ class Checked:
     project: Project
     """The settings it was made of."""
     code: str = ""
-    """The digest of the code of the project's own model then; empty where there is none."""
+    """What `code_of` said then."""
 
 
 ORDER = ("error", "warning", "hint")
@@ -219,13 +219,14 @@ def _kept_at(file: ProjectFile, built: Built, code: str) -> Path:
 
 
 def code_of(folder: Path, project: Project) -> str:
-    """The digest of the code that the project's own model is made of, as it is now; empty where there is none to read."""
+    """What the code of the project's own model is now, and whether it is trusted; empty where there is none to read."""
     if project.model.family != OWN:
         return ""
     try:
-        return trust.standing(folder).code.digest
+        found = trust.standing(folder)
     except EpochalError:  # whoever needs the code tells what is wrong with it
         return ""
+    return found.code.digest if found.trusted else f"{found.code.digest} untrusted"
 
 
 def decided(project: Project) -> dict[str, Any]:

@@ -7,6 +7,8 @@ the work is done by the data host and by run hosts.
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +20,7 @@ from epochal import fsio
 from epochal.core.errors import EpochalError, RunError, SettingsError
 from epochal.core.settings import Model, Project, Source, parse_project, to_document, with_setting
 from epochal.core.steps import nearest
-from epochal.core.useless import refuse_useless, said_of_idle, without_idle
+from epochal.core.useless import for_its_family, refuse_useless, said_of_idle
 from epochal.data import fingerprint
 from epochal.data.protocol import Build, Built, PreparePrediction, Proposal, Propose, WritePredictions, body_of
 from epochal.project import trust
@@ -290,8 +292,8 @@ def choose_family(
 
 
 def taken(project: Project, model: Model) -> Project:
-    """The project with another model, without what its family has no use for."""
-    return without_idle(replace(project, model=model))
+    """The project with another model, without what its family has no use for or takes for something else."""
+    return for_its_family(project, replace(project, model=model))
 
 
 def make_run(
@@ -367,7 +369,9 @@ def find_model(folder: Path, which: str | None = None) -> RunInfo:
     models = [info for info in list_runs(folder) if _has_model(info)]
     if models:
         return next((info for info in models if info.status == "done"), models[0])
-    raise RunError("no run has a model yet", where=str(folder), fix=f"epochal train {folder}", code="no-model")
+    raise RunError(
+        "no run has a model yet", where=str(folder), fix=f"epochal train {shlex.quote(str(folder))}", code="no-model"
+    )
 
 
 def _has_model(info: RunInfo) -> bool:
@@ -386,6 +390,22 @@ def _without_model(info: RunInfo) -> RunError:
     )
 
 
+def data_to_go_on(client: DataClient, spec: RunSpec, report: Report = quiet) -> str:
+    """Have the rows there that a run began with; what a person is told of its sources when it goes on.
+
+    Raises EpochalError as `ensure_snapshot` does, and RunError (code not-saved) where nothing of it could be written.
+    """
+    if not os.access(spec.folder, os.W_OK):
+        raise RunError(
+            f"run {spec.name} cannot go on: its folder cannot be written to",
+            where=str(spec.folder),
+            fix="copy the project to where you may write, and resume it there",
+            code=fsio.NotSaved.code,
+        )
+    ensure_snapshot(client, spec, report)
+    return said_of_sources(spec)
+
+
 def ensure_snapshot(client: DataClient, spec: RunSpec, report: Report = quiet) -> None:
     """Make the run's snapshot and split again from its frozen settings when the cache was deleted.
 
@@ -397,8 +417,10 @@ def ensure_snapshot(client: DataClient, spec: RunSpec, report: Report = quiet) -
     request = Build(folder=str(paths.folder), document=to_document(spec.project), accept_split=True)
     built: Built = client.ask(request, progress=report)
     if (built.snapshot_id, built.split_id) != (spec.snapshot_id, spec.split_id):
+        changed = _changed_sources(spec)
+        why = f"{changed} changed, or gone, since it began" if changed else "the sources or their files changed"
         raise EpochalError(
-            f"the data of run {spec.name} is not what it was: the sources or their files changed",
+            f"the data of run {spec.name} is not what it was: {why}",
             where=str(spec.folder / "run.toml"),
             fix="bring the old files back, or train a new run on the new data",
             code="data-changed",
@@ -407,11 +429,18 @@ def ensure_snapshot(client: DataClient, spec: RunSpec, report: Report = quiet) -
 
 def said_of_sources(spec: RunSpec) -> str:
     """What a person is told when a run goes on whose sources have changed since; empty where none did."""
+    changed = _changed_sources(spec)
+    if not changed:
+        return ""
+    return f"{changed} changed, or gone, since run {spec.name} began; it goes on with the data it began with"
+
+
+def _changed_sources(spec: RunSpec) -> str:
+    """Which they are, up to the verb; empty where none is known to have changed."""
     changed = fingerprint.changed(spec.project.sources, spec.project_folder)
     if not changed:
         return ""
-    listed = f"source {changed[0]} has" if len(changed) == 1 else f"sources {', '.join(changed)} have"
-    return f"{listed} changed, or gone, since run {spec.name} began; it goes on with the data it began with"
+    return f"source {changed[0]} has" if len(changed) == 1 else f"sources {', '.join(changed)} have"
 
 
 def _demand_model(spec: RunSpec) -> None:

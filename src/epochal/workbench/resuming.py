@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from epochal.core.errors import EpochalError, RunError
 from epochal.project import trust
 from epochal.project.unlike import said_of_unlike
-from epochal.runs.resume import Way, resume
+from epochal.runs.resume import Way, refuse_resume, resume
 from epochal.workbench import operations
 from epochal.workbench.session import Refused
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from epochal.workbench.session import Progress, Session
 
 
-REFUSALS: Mapping[str, tuple[Way, str, str]] = {
+REFUSALS: Mapping[str, tuple[Way, str, str] | None] = {
     "resume-differs": ("anyway", "go on anyway", "not to the bit what it would have been; the chart marks the seam"),
     "no-device": ("anyway", "go on anyway", "on what is here, not to the bit; the chart marks the seam"),
     "no-checkpoint": ("from-start", "from the start", "begin this run again in its own folder"),
+    "data-changed": None,
 }
-"""By the code of a refusal to resume: the other way to go on, and that in words."""
+"""By the code of a refusal to resume: the other way to go on, and that in words; None where there is but a new run."""
 
 
 def refusal_of(state: RunState | None) -> EpochalError | None:
@@ -38,19 +39,17 @@ def refusal_of(state: RunState | None) -> EpochalError | None:
 def go_on(session: Session, info: RunInfo, way: Way = "exactly") -> None:
     """Resume a run in its own folder, with its own settings; where the project's or its sources are others, that is told."""
     kept = said_of_unlike(info.spec, session.project)
-    if kept:
-        session.warn(kept)
 
     def work(report: Progress) -> str:
         trust.demand_same(info.spec)
-        operations.ensure_snapshot(session.data, info.spec, report)
-        changed = operations.said_of_sources(info.spec)
+        refuse_resume(info, way)
+        changed = operations.data_to_go_on(session.data, info.spec, report)
         resume(info.folder, way=way)
-        return changed
+        return ". ".join(filter(None, (kept, changed)))
 
-    def done(changed: str) -> None:
-        if changed:
-            session.warn(". ".join(filter(None, (kept, changed))))
+    def done(told: str) -> None:
+        if told:
+            session.warn(told)
         session.look(fresh=True)
 
     session.background(

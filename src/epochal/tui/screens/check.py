@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 
 from epochal.tui.glyphs import ASCII, bar, glyphs
 from epochal.tui.paint import blank, cell, heading, toned, wrapped
+from epochal.tui.screens.overlay import keys_line
 from epochal.tui.text import Part, content, spread
 from epochal.tui.widgets.chart import ChartView
 from epochal.tui.widgets.lines import Lines
@@ -119,15 +120,18 @@ class CheckSheet(ModalScreen[None]):
         lines.show(self._lines(view, lines.size.width))
         note = content(self._note(view, lines.below))
         title.show([spread(content(toned(self._title(), "bold")), note, title.size.width)])
-        wide = self.query_one("#check-main").size.width >= _WIDE
+        wide = title.size.width >= _WIDE
         both = view is not None and view.chart is not None and bool(view.sizes)
         left, sizes = self.query_one("#check-left"), self.query_one("#check-sizes", Lines)
         shown = left.display, sizes.display
-        left.display = view is not None and (wide or not self._sizes_shown)
+        left.display = view is not None and view.chart is not None and (wide or not self._sizes_shown)
         sizes.display = both and (wide or self._sizes_shown)
         if shown != (left.display, sizes.display):
             self.call_after_refresh(self._draw)  # what was hidden has no width yet
         sizes.set_class(wide, "-beside")
+        main = self.query_one("#check-main")
+        main.display = left.display or sizes.display
+        lines.set_class(not main.display, "-alone")
         sizes.show(_sizes(view, sizes.size.width) if view is not None else [])
         legend, chart = self.query_one("#check-legend", Lines), self.query_one("#check-chart", ChartView)
         legend.show([_legend(view, legend.size.width)] if view is not None and view.chart is not None else [])
@@ -173,7 +177,7 @@ class CheckSheet(ModalScreen[None]):
                 keys.append(("Tab", "picture" if self._sizes_shown else "sizes"))
             keys.append(("C", "again"))
         keys.append(("Esc", "cancel" if self.checking else "back"))
-        shown = content(*(p for key, does in keys for p in ((key, "bold $ep-text"), (f" {does}   ", "$ep-quiet"))))
+        shown = keys_line(keys)
         return [*(wrapped(said, width, "second" if self._said else "quiet") or [blank()]), shown]
 
     def _offers(self, view: CheckView) -> dict[str, Offer]:

@@ -106,7 +106,14 @@ class Overlay(ModalScreen[Result]):
 
 def keys_line(keys: Keys) -> Content:
     """Keys and what they do, on one line."""
-    return content(*(p for key, does in keys for p in ((key, "bold $ep-text"), (f" {does}   ", "$ep-quiet"))))
+    gaps = ["", *["   "] * len(keys)]
+    return content(
+        *(
+            p
+            for (key, does), gap in zip(keys, gaps, strict=False)
+            for p in (gap, (key, "bold $ep-text"), (f" {does}", "$ep-quiet"))
+        )
+    )
 
 
 class Prompt(Overlay[str]):

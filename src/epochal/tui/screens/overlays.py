@@ -17,7 +17,7 @@ from epochal.tui.glyphs import glyphs
 from epochal.tui.paint import cell, toned, wrapped
 from epochal.tui.text import Part, content, spread
 from epochal.tui.widgets.lines import Lines
-from epochal.workbench.keys import token
+from epochal.workbench.keys import shown_key, token
 
 
 _DOWN = {"j", "down", "ctrl+n"}
@@ -48,6 +48,8 @@ class TextOverlay(ModalScreen[None]):
         super().__init__()
         self._title, self._text, self._live = title, text, live
         self._at_end = live
+        self._said = ""
+        """What the last key could not do."""
 
     def compose(self) -> ComposeResult:
         """A title and the lines."""
@@ -67,7 +69,7 @@ class TextOverlay(ModalScreen[None]):
             [
                 spread(
                     content(toned(safe(self._title), "bold")),
-                    content(toned("j k scroll   Esc back", "quiet")),
+                    content(toned(self._said, "warning"), toned("j k scroll   Esc back", "quiet")),
                     title.size.width,
                 )
             ]
@@ -75,7 +77,7 @@ class TextOverlay(ModalScreen[None]):
         body = self.query_one("#sheet-body", Lines)
         lines: list[Content] = []
         for line in self._text():
-            lines += [line] if isinstance(line, Content) else (wrapped(line, body.size.width) or [content("")])
+            lines += [line] if isinstance(line, Content) else _as_it_stands(line, body.size.width)
         body.show(lines)
         if self._at_end:
             body.scroll_lines(len(lines))
@@ -86,11 +88,20 @@ class TextOverlay(ModalScreen[None]):
         event.prevent_default()
         pressed = token(event.key, event.character)
         body = self.query_one("#sheet-body", Lines)
+        if pressed in _AWAY | {"Enter", "?"}:
+            self.dismiss(None)
+            return
+        self._said = "" if pressed in _SCROLL else f"{shown_key(pressed)} means nothing here   "
         if pressed in _SCROLL:
             self._at_end = pressed == "G"
             body.scroll_lines(_SCROLL[pressed])
-        elif pressed in _AWAY | {"Enter", "?"}:
-            self.dismiss(None)
+        self._draw()
+
+
+def _as_it_stands(line: str, width: int) -> list[Content]:
+    """A line of a text, broken where it is too long; what is set in, as a trace is, stays so."""
+    text = line.expandtabs().lstrip(" ")
+    return wrapped(text, width, indent=min(len(line.expandtabs()) - len(text), width // 2)) or [content("")]
 
 
 class Agree(ModalScreen[bool]):

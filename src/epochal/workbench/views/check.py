@@ -84,7 +84,7 @@ def check_view(document: Mapping[str, Any], project: Project, *, ascii_only: boo
     rates, sizes = checks.get("learning_rate", {}), checks.get("batch_size", {})
     return CheckView(
         lines=tuple(_line(v.severity, v.title, v.what, v.fix) for v in told),
-        others=tuple(_line(p["severity"], p["code"].replace("-", " "), p["what"], p["fix"]) for p in problems),
+        others=tuple(_line(p["severity"], p["code"].replace("-", " "), _placed(p), p["fix"]) for p in problems),
         chart=_chart(rates, ascii_only=ascii_only) if rates.get("smoothed") else None,
         legend=_legend(rates, ascii_only=ascii_only) if rates.get("smoothed") else (),
         sizes=_sizes(sizes),
@@ -109,6 +109,13 @@ def count_words(view: CheckView) -> str:
     every = [line.severity for line in (*view.lines, *view.others)]
     told = [f"{every.count(s)} {s}{'s' if every.count(s) > 1 else ''}" for s in ORDER if s in every]
     return ", ".join(told) or "nothing found"
+
+
+def _placed(problem: Mapping[str, Any]) -> str:
+    """What an error is, and where; of what is no error the fix says that."""
+    what, where = str(problem["what"]), str(problem["where"])
+    told = problem["severity"] != "error" or not where or where in what or where in problem["fix"]
+    return what if told else f"{what} ({where})"
 
 
 def _line(severity: Severity, title: str, what: str, fix: str) -> CheckLine:

@@ -192,7 +192,7 @@ def _own(project: Project, runs: tuple[RunInfo, ...], code: Standing | None) -> 
     module = safe(str(project.model.options[MODULE]))
     if code is None:
         return replace(row, why=module)
-    files = f"{module}: {some(len(code.code.files), 'file')} of code, {short(code.code.digest)}"
+    files = f"{module}: {some(len(code.code.files), 'file')} of code, together {short(code.code.digest)}"
     if code.trusted:
         return replace(row, why=f"{module}, trusted", detail=f"{files}, trusted by you as it is")
     since = safe(code.since.words) if code.since is not None else ""

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from epochal.core.errors import RunError
 from epochal.core.tasks import METRICS
 from epochal.project.trust import short
 from epochal.show import safe
+from epochal.workbench.views.shell import error_line
 from epochal.workbench.views.words import about, count, done_at, duration, figure, loss_figure, rate, some
 
 
@@ -277,13 +279,9 @@ def _coach(info: RunInfo, state: RunState) -> tuple[Finding, ...]:
     """What the curves and notices say, the gravest first, in words that end in what to do."""
     findings: list[Finding] = []
     if state.status == "failed" and state.ended is not None:
-        error = state.ended.error
-        findings.append(
-            Finding(
-                tone="bad",
-                text=" ".join(safe(error[k]) for k in ("what", "fix") if error.get(k)) or safe(state.ended.reason),
-            )
-        )
+        told = state.ended.error
+        error = RunError(told.get("what", state.ended.reason), where=told.get("where", ""), fix=told.get("fix", ""))
+        findings.append(Finding(tone="bad", text=error_line(error)))
     for resumed in state.resumes[-1:]:
         text = (
             f"Resumed from step {count(resumed.from_step)}{', not exactly' if resumed.seam else ''}."
@@ -303,13 +301,16 @@ def _coach(info: RunInfo, state: RunState) -> tuple[Finding, ...]:
 
 def _overfit(info: RunInfo, state: RunState) -> list[Finding]:
     """How the loss on validation went, and which model is kept: the metric decides that, not the loss."""
-    losses = state.evaluations.column("validation_loss")
+    steps = state.evaluations.column("step")
+    # While fewer rows were fed, the loss said something else.
+    before = sum(step < state.stages[-1].step for step in steps) if state.stages else 0
+    losses = state.evaluations.column("validation_loss", before)
     if len(losses) < 6 or state.training is None or state.training.epochs <= 1:
         return []
     finite = [v if math.isfinite(v) else math.inf for v in losses]
     best = min(range(len(finite)), key=finite.__getitem__)
     since = len(finite) - 1 - best
-    unit, epoch = unit_of(info.spec.family), passes(state.evaluations.column("epoch")[best])
+    unit, epoch = unit_of(info.spec.family), passes(state.evaluations.column("epoch", before)[best])
     by_metric = _best_epoch(state)
     kept = (
         "the best is kept"
@@ -321,7 +322,7 @@ def _overfit(info: RunInfo, state: RunState) -> list[Finding]:
         return [
             Finding(
                 tone="warning",
-                text=f"Validation loss was lowest at {unit} {epoch} and rises since: it learns the rows by heart. "
+                text=f"Validation loss was lowest at {unit} {epoch} and has stayed above it since: it learns the rows by heart. "
                 f"{kept[0].upper()}{kept[1:]}.",
             )
         ]

@@ -58,10 +58,12 @@ def rate(per_second: float) -> str:
 
 
 def figure(value: float | None) -> str:
-    """A metric's or a loss's value: three places, fewer for large ones; "–" when there is none."""
+    """A metric's or a loss's value: three places, fewer for large ones, a power of ten for what nobody could read; "–" when there is none."""
     if value is None or not math.isfinite(value):
         return "–"
     size = abs(value)
+    if size >= 1e12:
+        return f"{value:.2e}"
     if size >= 10_000:
         return count(value)
     if size >= 100:
