@@ -1,7 +1,10 @@
 """What is refused or said before a run is made or goes on, by the command line as a person types it."""
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -125,7 +128,43 @@ def test_a_run_that_was_only_made_is_ready_and_no_other_verb_takes_it_for_one_th
     (listed,) = document("runs", project)
 
     assert listed["state"] == "ready"
-    assert "is ready" in epochal("stop", project, code=2).stderr
+    said = epochal("stop", project, code=2).stderr
+    assert "is ready" in said
+    assert "to be rid of it, delete runs/0001-linear" in said
+
+
+def test_watching_a_run_that_was_only_made_says_that_it_waits_for_it_to_be_started(project):
+    """Where no terminal is, too: nothing else would ever be said."""
+    epochal("train", project, "--print-launch")
+    command = [sys.executable, "-m", "epochal", "watch", str(project)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as watch:
+        said = watch.stderr.readline()
+        watch.kill()
+
+    assert "run 1 is not started yet: `epochal resume` starts it" in said
+
+
+def test_a_resume_without_the_rows_it_began_with_names_what_changed_and_never_says_that_it_goes_on(project):
+    source = source_of(project)
+    epochal("train", project, "--set", "train.epochs=2000", "--set", "train.time_limit=1 s", "--no-follow")
+    run = project / "runs" / "0001-linear"
+    until(lambda: Follower(run).read_all().step)
+    os.kill(read_sign(run).identity.pid, signal.SIGKILL)
+    until(lambda: Follower(run).read_all().status == "interrupted")
+    path = project / "project.toml"
+    path.write_text(path.read_text().replace("patience = 1000000", "patience = 7"))
+    shutil.rmtree(project / ".epochal")
+    unchanged = source.read_text()
+    source.write_text(unchanged.replace("yes", "no", 1))
+
+    try:
+        said = epochal("resume", project, code=2).stderr
+    finally:
+        source.write_text(unchanged)
+
+    assert "[data-changed]" in said
+    assert "source plants has changed, or gone, since it began" in " ".join(said.split())
+    assert "goes on" not in said
 
 
 def test_a_run_under_way_is_not_made_ready_a_second_time_and_keeps_what_it_has_when_its_resume_is_stopped(project):

@@ -86,6 +86,24 @@ async def test_shows_its_files_before_enter_lets_them_run(opened, folder, size):
     session.close()
 
 
+async def test_is_checked_anew_once_it_is_trusted(opened, folder):
+    """What was said of code that might not run says nothing of it."""
+    session = opened(own=True)
+    app = Workbench(session, first="model")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: "model.py:Net, not trusted" in screen_text(app), pilot)
+        await pilot.press("C")
+        await until(lambda: "✗ untrusted" in screen_text(app), pilot, seconds=60)
+        assert "or t in the Model pane" in " ".join(screen_text(app).replace("█", " ").split())
+        trust(folder, read_code(folder))
+        await pilot.press("escape")
+        await until(lambda: "Which model?" in screen_text(app), pilot)
+        await pilot.press("C")
+        await until((folder / "ran").exists, pilot, seconds=60)
+        await pilot.press("escape")
+    session.close()
+
+
 async def test_is_not_trained_by_enter_before_it_is_trusted(opened, folder):
     session = opened(own=True)
     app = Workbench(session, first="model")

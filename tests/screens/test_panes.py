@@ -21,6 +21,7 @@ from epochal.show import fit
 from epochal.testing import kept_run, run_events, screen_text, tiny_project, tiny_rows, tiny_run, until, write_csv
 from epochal.tui.app import Workbench
 from epochal.tui.screens.data_looks import account
+from epochal.tui.screens.overlays import TextOverlay
 from epochal.tui.text import content, cut
 from epochal.tui.watch import WatchApp
 from epochal.workbench.commands import BY_ID
@@ -385,6 +386,27 @@ async def test_the_worst_rows_of_many_classes_can_be_walked_through(alone, revie
         await pilot.press("tab")
         await until(lambda: "predicted" in screen_text(app) and "class 8" in screen_text(app), pilot)
     session.close()
+
+
+async def test_a_log_keeps_what_is_set_in_and_a_key_that_means_nothing_there_says_so(finished):
+    """A trace is read by its indents; and the keys of the pane below do nothing there."""
+    trace = (
+        "Traceback (most recent call last):",
+        '  File "model.py", line 7',
+        "    return self.m(x)",
+        "           ^^^^^^",
+    )
+    app = finished.app("train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await _seen(finished, pilot)
+        app.push_screen(TextOverlay("host.log", lambda: trace, live=False))
+        await until(lambda: "Traceback" in screen_text(app), pilot)
+        drawn = [line for line in screen_text(app).splitlines() if any(t.strip() in line for t in trace)]
+        starts = [line.index(t.strip()) for line, t in zip(drawn, trace, strict=True)]
+        assert [start - starts[0] for start in starts] == [0, 2, 4, 11]
+
+        await pilot.press("s")
+        await until(lambda: "s means nothing here" in screen_text(app), pilot)
 
 
 class TestEveryKeySays:

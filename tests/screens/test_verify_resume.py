@@ -103,6 +103,21 @@ async def test_that_fails_says_so_and_asks_nothing_about_a_run_that_is_shown(ses
         assert "cannot go on as it was" not in screen_text(app)
 
 
+async def test_a_resume_whose_rows_are_gone_offers_nothing_but_a_new_run(session):
+    with kept_run(tiny_run(session.file), [RunEnded(state="stopped", reason="asked to")]):
+        pass
+    app = Workbench(session, first="train")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(lambda: session.info is not None and session.info.status == "stopped", pilot)
+        error = RunError("the data of run 0001-linear is not what it was", code="data-changed")
+        resuming.refuse_to_go_on(session, session.info, error)
+        await until(lambda: "run 1 cannot go on as it was" in screen_text(app), pilot)
+
+        assert "leave it" in screen_text(app)
+        assert "train anew" in screen_text(app)
+        assert "go on anyway" not in screen_text(app)
+
+
 async def test_a_resume_that_is_refused_asks_about_its_own_run_whichever_is_shown_by_then(session):
     specs = [tiny_run(session.file, number=number) for number in (1, 2)]
     for spec in specs:

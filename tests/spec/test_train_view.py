@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from epochal.core.events import BaselineDone, CheckpointSaved, EpochDone, HostStarted, Noticed, RunEnded, StepsDone
+from epochal.core.events import (
+    BaselineDone,
+    CheckpointSaved,
+    EpochDone,
+    HostStarted,
+    Noticed,
+    RunEnded,
+    StageStarted,
+    StepsDone,
+)
 from epochal.core.settings import Goal, Model, Project
 from epochal.journal.record import Record
 from epochal.journal.reduce import RunState, reduce_all
@@ -17,6 +26,7 @@ from epochal.project.runfile import RunSpec
 from epochal.runs.state import RunInfo
 from epochal.testing import training_started
 from epochal.workbench.views.train import passes, train_view
+from epochal.workbench.views.words import figure
 
 
 NOWHERE = Path("runs") / "0001"
@@ -79,12 +89,25 @@ def losses(*values):
     return [evaluation(n + 1, loss, 0.8) for n, loss in enumerate(values)]
 
 
+def test_figures_nobody_could_read_are_told_as_powers_of_ten():
+    """A loss that diverges would fill the line with its digits."""
+    assert [figure(v) for v in (25_261_299_686_660_283e9, 1_250_000_000.0)] == ["2.53e+25", "1 250 000 000"]
+
+
 class TestTheCoach:
     def test_warns_when_validation_rises_for_long(self):
         (warning, *_rest) = seen(*losses(1.0, 0.6, 0.5, 0.52, 0.55, 0.6, 0.66, 0.7)).coach
 
         assert warning.tone == "warning"
         assert "lowest at epoch 3 and has stayed above it since" in warning.text
+
+    def test_takes_no_jump_between_stages_of_gradual_feeding_for_a_rise(self):
+        """Of the first rows alone its loss on validation said something else."""
+        before = losses(0.5, 0.3, 0.2, 0.19, 0.18, 0.17, 0.16)
+        stage = StageStarted(step=71, number=2, of=2, rows=100)
+        after = [evaluation(8 + n, 0.9 - 0.02 * n, 0.8) for n in range(8)]
+
+        assert not any("lowest" in f.text for f in seen(*before, stage, *after).coach)
 
     @pytest.mark.parametrize(
         "values",
