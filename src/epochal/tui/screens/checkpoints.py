@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from epochal.project.checkpoints import KEPT_HEALTHY
 from epochal.tui.glyphs import glyphs
 from epochal.tui.paint import blank, cell, toned, wrapped
+from epochal.tui.screens.overlay import keys_line
 from epochal.tui.text import content, spread
 from epochal.tui.widgets.lines import Lines
 from epochal.workbench import flow
@@ -105,7 +106,7 @@ class CheckpointSheet(ModalScreen[None]):
             at = self._at
             rows.show([_row(row, here=n == at) for n, row in enumerate(self._rows)], at)
         else:
-            rows.show(wrapped(f"{instead_of_rows(seen)} {_KEPT}", rows.size.width, "quiet"))
+            rows.show(wrapped(instead_of_rows(seen), rows.size.width, "quiet"))
         foot = self.query_one("#checkpoints-foot", Lines)
         foot.show(self._foot(foot.size.width))
 
@@ -118,10 +119,7 @@ class CheckpointSheet(ModalScreen[None]):
         pinned = bool(self._rows) and self._rows[self._at].checkpoint.pinned
         keys = [("p", "unpin" if pinned else "pin"), ("j k", "move")] if self._rows else []
         keys += [("c", "write one now")] if self._writes else []
-        shown = [
-            p for key, does in (*keys, ("Esc", "back")) for p in ((key, "bold $ep-text"), (f" {does}   ", "$ep-quiet"))
-        ]
-        return [*said[:2], *([blank()] * (2 - len(said))), content(*shown)]
+        return [*said[:2], *([blank()] * (2 - len(said))), keys_line([*keys, ("Esc", "back")])]
 
     @property
     def _writes(self) -> bool:

@@ -454,5 +454,5 @@ def _coach(view: TrainView, width: int) -> list[Content]:
         )
         lines += wrapped(finding.text, width, "text", 2, first=content(toned(f"{sign} ", finding.tone)))
     if len(lines) == 1:
-        lines.append(content(toned("Nothing to say: it goes as it should." if view.running else "–", "quiet")))
+        lines += wrapped("Nothing to say: it goes as it should." if view.running else "–", width, "quiet")
     return lines
