@@ -1,6 +1,7 @@
 """What is refused or said before a run is made or goes on, by the command line as a person types it."""
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -138,7 +139,8 @@ def test_watching_a_run_that_was_only_made_says_that_it_waits_for_it_to_be_start
     epochal("train", project, "--print-launch")
     command = [sys.executable, "-m", "epochal", "watch", str(project)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as watch:
-        said = watch.stderr.readline()
+        there, _, _ = select.select([watch.stderr], [], [], 60)
+        said = watch.stderr.readline() if there else ""
         watch.kill()
 
     assert "run 1 is not started yet: `epochal resume` starts it" in said

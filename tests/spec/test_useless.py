@@ -184,6 +184,12 @@ class TestAnotherFamily:
 
         assert named(apply_sets(project("mlp"), sets)) == ["train.batch_size"]
 
+    def test_of_ones_own_drops_nothing_that_was_asked_for_together_with_its_class(self):
+        """A module says the family too."""
+        after = apply_sets(project("trees"), {"train.epochs": 5, "model.module": "model.py:Net"})
+
+        assert (after.model.family, after.train.epochs) == ("own", 5)
+
     def test_comes_first_whatever_the_order_of_its_own_settings(self):
         after = apply_sets(project("trees"), {"model.width": 32, "model.family": "mlp"})
 

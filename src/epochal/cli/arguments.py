@@ -138,7 +138,9 @@ def apply_sets(project: Project, sets: dict[str, Any]) -> Project:
     One may need another (`split.kind=column` needs `split.column`): what cannot be yet is tried again after the others.
     The family comes first: it drops what it has no use for, but nothing that was asked for together with it.
     """
-    waiting = sorted(sets.items(), key=lambda item: item[0] != "model.family")
+    # Another family drops settings, and so does a module, which says the family too: neither may drop one asked for here.
+    rank = {"model.family": 0, "model.module": 1}
+    waiting = sorted(sets.items(), key=lambda item: rank.get(item[0], len(rank)))
     while waiting:
         failed: list[tuple[tuple[str, Any], SettingsError]] = []
         for key, value in waiting:

@@ -55,10 +55,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     check_launch(arguments)
     info = run_of(arguments)
-    kept = said_of_unlike(info.spec, read_project(arguments.dir))
-    trust.demand_same(info.spec)
     way: Way = "anyway" if arguments.anyway else "from-start" if arguments.from_start else "exactly"
     refuse_resume(info, way)
+    kept = said_of_unlike(info.spec, read_project(arguments.dir))
+    trust.demand_same(info.spec)
     with DataClient() as client:
         changed = operations.data_to_go_on(client, info.spec, console.progress)
     for words in filter(None, (kept, changed)):

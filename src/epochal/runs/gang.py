@@ -168,7 +168,8 @@ class Gang:
             over = self._ended or self._fatal or self._died or self._launcher.poll() is not None
             if over and deadline == float("inf"):
                 deadline = time.monotonic() + JOIN_SECONDS
-        known = [error for _rank, error in self._fatal if error.get("code") != NotSaved.code]
+        # Ranks may fail because others were ended: what is no error of ours says nothing then.
+        known = [error for _rank, error in self._fatal if error.get("code") not in {NotSaved.code, "unexpected"}]
         if stop_asked and not begun and self._ended is None and not known:
             yield RunEnded(state="stopped", reason=reason_of_early_stop(self._folder))
             return

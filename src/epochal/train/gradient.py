@@ -59,8 +59,9 @@ class GradientLearner:
         """`groups` of parameters and `own_loss` stand in place of the usual ones where a model brings its own.
 
         `foreign` code may draw from other generators than torch's: their state then belongs to a checkpoint. Its gradients
-        are computed within `guard`, which tells what fails there. `team` shares each batch; with `judged_by_parts` each rank holds its own part of the validation rows. It `waits` for what a step
-        said before the next one where that costs nothing: on a CPU, unless told.
+        are computed within `guard`, which tells what fails there. `team` shares each batch; with `judged_by_parts` each
+        rank holds its own part of the validation rows. It `waits` for what a step said before the next one where that
+        costs nothing: on a CPU, unless told.
         """
         self.module, self.plan, self.target = module, plan, target
         self._team, self._judged_by_parts = team, judged_by_parts
@@ -93,8 +94,8 @@ class GradientLearner:
         self._undo: Callable[[], None] = lambda: None
         """Takes back what computing the last gradients changed beside them."""
         self._best: dict[str, Tensor] | None = None
-        self._never_numbers = {name for name, value in _floats_of(module) if not bool(torch.isfinite(value).all())}
-        """What holds infinite ones from the beginning, as a mask does."""
+        self._infinite_at_first = _not_finite(module)
+        """As in a mask, by name."""
         self._notices: list[Notice] = []
         self._at_once = AtOnce()
         """In evaluations."""
@@ -373,7 +374,7 @@ class GradientLearner:
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote: the next step is the one that would have come."""
         counted = learner_files.load(self._parts(), folder)
-        self._best = learner_files.load_best(folder, self._device)
+        self._best = learner_files.load_best(folder)
         self.step, self.pieces = int(counted["step"]), int(counted["pieces"])
         self.rate_factor = float(counted["rate_factor"])
         self._at_once.rows = int(counted.get("judged_at_once", 0))
@@ -384,8 +385,8 @@ class GradientLearner:
         """Whether all weights and buffers are numbers, and nothing was drawn or averaged since for steps not taken."""
         if bool(self._ended):
             return False
-        kept = [value for name, value in _floats_of(self.module) if name not in self._never_numbers]
-        return all(bool(torch.isfinite(value).all()) for value in kept)
+        now = _not_finite(self.module)
+        return all(count <= self._infinite_at_first.get(name, 0) for name, count in now.items())
 
     @property
     def behind(self) -> int:
@@ -428,9 +429,11 @@ class GradientLearner:
         learner_files.save_weights(self.module, folder)
 
 
-def _floats_of(module: nn.Module) -> list[tuple[str, Tensor]]:
-    """All weights and buffers that are saved and can be anything but whole numbers."""
-    return [(name, value) for name, value in module.state_dict().items() if value.is_floating_point()]
+def _not_finite(module: nn.Module) -> dict[str, int]:
+    """Of the weights and buffers that are saved, those that are not numbers throughout, and in how many places."""
+    floats = {name: value for name, value in module.state_dict().items() if value.is_floating_point()}
+    found = {name: int((~torch.isfinite(value)).sum()) for name, value in floats.items()}
+    return {name: count for name, count in found.items() if count}
 
 
 def _stacked(figures: list[Any]) -> Tensor:

@@ -81,10 +81,10 @@ def load(parts: Parts, folder: Path) -> dict[str, Any]:
     return document
 
 
-def load_best(folder: Path, device: torch.device) -> dict[str, Tensor] | None:
-    """The best weights so far; None when no evaluation came before."""
+def load_best(folder: Path) -> dict[str, Tensor] | None:
+    """The best weights so far, on the CPU: a device may have no room for them. None when no evaluation came before."""
     path = folder / "best.safetensors"
-    return {name: value.to(device) for name, value in _read(path).items()} if path.exists() else None
+    return _read(path) if path.exists() else None
 
 
 def save_weights(module: nn.Module, folder: Path) -> None:

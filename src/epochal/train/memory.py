@@ -58,17 +58,19 @@ class Changing:
     def now(self) -> Callable[[], None]:
         """What makes all of it what it is now; only until this is asked for again."""
         kept = {name: b for name, b in beside_weights(self._module) if self.may_change(name, b)}
-        self._looks += 1
         self._copies = _copied(kept, self._copies)
+        self._looks += 1
         python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002 - theirs may be the old one
 
         @torch.no_grad()
         def put_back() -> None:
             for name, value in beside_weights(self._module):
                 copy = self._copies.get(name)
-                if copy is not None and copy.shape == value.shape:
+                if copy is None or _same(copy, value):
+                    continue  # what is written to counts as changed
+                if copy.shape == value.shape:
                     value.copy_(copy)
-                elif copy is not None:
+                else:
                     value.data = copy.to(value.device, copy=True)
             random.setstate(python)
             np.random.set_state(numpy)  # noqa: NPY002

@@ -41,8 +41,8 @@ def go_on(session: Session, info: RunInfo, way: Way = "exactly") -> None:
     kept = said_of_unlike(info.spec, session.project)
 
     def work(report: Progress) -> str:
-        trust.demand_same(info.spec)
         refuse_resume(info, way)
+        trust.demand_same(info.spec)
         changed = operations.data_to_go_on(session.data, info.spec, report)
         resume(info.folder, way=way)
         return ". ".join(filter(None, (kept, changed)))

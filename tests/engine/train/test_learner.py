@@ -497,6 +497,18 @@ class TestMemory:
 
         assert copies.sizes.count(200 * 200) == 1
 
+    def test_of_a_frozen_part_is_not_taken_for_ever_after_memory_ran_out_once(self):
+        """What is put back as it was has not changed."""
+        module = Foreign(fails_at=1)
+        module.backbone = nn.Linear(200, 200).requires_grad_(requires_grad=False)
+        ours = learner(module, foreign=True)
+        ours.advance(3)
+        with Copies() as copies:
+            ours.advance(3)
+
+        assert ours.pieces == 2
+        assert max(copies.sizes + copies.over) < 200
+
     @pytest.mark.parametrize("step", [1, 2, 5])
     def test_that_runs_out_leaves_a_large_frozen_part_that_steps_change_as_it_was(self, step):
         straight = learner(Teaching(), foreign=True)

@@ -609,6 +609,16 @@ class Stream(torch.utils.data.IterableDataset):
             ("split.target[rows]", "split.target[rows] - 1", "targets from -1 to 1, of 3 classes"),
             ("        for rows", "        split.columns['second'][0] = 7.0\n        for rows", "read-only"),
             ("        for rows", "        split.target[0] = 1\n        for rows", "read-only"),
+            (
+                "        for rows",
+                "        torch.as_tensor(split.columns['second']).mul_(2)\n        for rows",
+                "batches changed second of the train rows",
+            ),
+            (
+                "        for rows",
+                "        if split.name != 'train': torch.as_tensor(split.target).zero_()\n        for rows",
+                "batches changed the target of the validation rows",
+            ),
             ("            yield batch", "            yield {**batch, 'x': batch['x'][:1]}", "`x` with|`rows` with"),
         ],
     )

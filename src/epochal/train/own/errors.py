@@ -42,6 +42,21 @@ def guarded(root: Path, doing: str, fix: str = "mend it there") -> Iterator[None
         raise _failed(error, root, doing, fix) from error
 
 
+@contextlib.contextmanager
+def guarded_gradient(root: Path) -> Iterator[None]:
+    """The same where the gradient of a person's loss is computed, in which no line is theirs.
+
+    An operation that exact mode refuses is told by whoever computes the steps.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error) or not_exact(error, "") is not None:
+            raise
+        fix = "mend it there; with torch.autograd.set_detect_anomaly(True) in the file, host.log shows the line"
+        raise _failed(error, root, "the gradient of the loss", fix) from error
+
+
 def _failed(error: BaseException, root: Path, doing: str, fix: str) -> OwnModelError:
     """The error as a person reads it: type and text, their innermost file and line. The trace goes to stderr."""
     traceback.print_exception(error, file=sys.stderr)

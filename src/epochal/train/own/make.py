@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +26,7 @@ from epochal.train.gradient import GradientLearner
 from epochal.train.objective import Target, fit_target
 from epochal.train.order import row_order
 from epochal.train.own.constructor import brought_by, class_of
-from epochal.train.own.errors import OwnModelError, guarded
+from epochal.train.own.errors import OwnModelError, guarded, guarded_gradient
 from epochal.train.own.model import OwnNetwork
 from epochal.train.own.rows import OwnFeed, OwnRows, Reader, count_batches
 from epochal.train.own.spec import OptimiserSettings, Spec, make_spec
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
 
 _MAKER_FILE = "maker.safetensors"
-_SHOW_THE_LINE = (
-    "mend it there; with torch.autograd.set_detect_anomaly(True) in the file, host.log shows the line of forward"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +140,8 @@ class Own:
 def _unfold(model: nn.Module) -> None:
     """Give each buffer and frozen weight numbers of its own: what was expanded can be neither written to nor read back."""
     for parameter in model.parameters():
-        if not parameter.requires_grad and parameter.layout is torch.strided and not parameter.is_contiguous():
+        strides = parameter.stride() if parameter.layout is torch.strided else ()
+        if any(step == 0 and size > 1 for step, size in zip(strides, parameter.shape, strict=False)):
             parameter.data = parameter.data.contiguous()
     for module in model.modules():
         for name, buffer in module.named_buffers(recurse=False):
@@ -229,7 +228,8 @@ def make_own(
         groups=groups,
         own_loss=network.own_loss,
         foreign=True,
-        guard=partial(guarded, own.root, "the gradient of the loss", _SHOW_THE_LINE),
+        # Of several ranks a gradient fails too where another is gone: then the fault is nobody's code.
+        guard=partial(guarded_gradient, own.root) if team.size == 1 else contextlib.nullcontext,
         team=team,
         judged_by_parts=by_parts,
     )

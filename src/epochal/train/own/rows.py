@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from epochal.core.errors import RunError
+from epochal.show import safe
 from epochal.train.batch import Batch, moved, num_rows
 from epochal.train.encoders import plain
 from epochal.train.own.errors import OwnModelError, guarded
@@ -46,6 +48,8 @@ class Reader:
     """The run's, under which `prepare` draws."""
     known: list[tuple[pa.Table, dict[str, np.ndarray], dict[str, Tensor]]] = field(default_factory=list)
     """Of tables that are read again and again: their columns and tensors."""
+    looked_through: set[str] = field(default_factory=set)
+    """Splits of which a whole pass was seen to leave the columns as they were."""
     counted: list[tuple[Mapping[str, np.ndarray], int]] = field(default_factory=list)
     """Of the columns that batches were made from: how many."""
 
@@ -116,6 +120,16 @@ class Reader:
                     "say which rows of the split it holds: their positions",
                 )
         return found
+
+    def demand_unchanged(self, split: Split, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+        """Refuse a pass that changed what the next one is made from. Raises OwnModelError."""
+        changed = [name for name, value in before.items() if after[name] != value]
+        if changed:
+            raise self._refused(
+                f"batches changed {', '.join(map(safe, changed[:5]))} of the {split.name} rows, which every epoch is made from",
+                "work on a copy: torch.tensor(column) makes one, torch.as_tensor(column) and from_numpy do not",
+            )
+        self.looked_through.add(split.name)
 
     def _target(self, batch: Mapping[str, Tensor], rows: int) -> Tensor:
         wanted = torch.int64 if self.task == "classification" else torch.float32
@@ -198,6 +212,8 @@ class _Epoch:
     def __init__(self, reader: Reader, split: Split, seed: int, epoch: int) -> None:
         self._reader, self._split = reader, split
         self._generators = _Generators(derived_seed(seed, "own", split.name, epoch))
+        # A tensor over an array may be written to though the array may not: the first pass shows it.
+        self._before = None if split.name in reader.looked_through else _sums(split)
         make: Any = reader.model.batches
         with self._asked():
             found = make(split, seed, epoch)
@@ -208,6 +224,9 @@ class _Epoch:
         """The next batch; None after the last. Raises OwnModelError."""
         with self._asked():
             batch = next(self._batches, None)
+        if batch is None and self._before is not None:
+            self._reader.demand_unchanged(self._split, self._before, _sums(self._split))
+            self._before = None
         return None if batch is None else self._reader.checked(batch, self._split)
 
     @contextlib.contextmanager
@@ -221,6 +240,14 @@ class _Epoch:
         ):
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nor should it be
             yield
+
+
+def _sums(split: Split) -> dict[str, int]:
+    """A checksum of each column of numbers or dates, and of the target; other columns hold what cannot be changed."""
+    columns = {name: values for name, values in split.columns.items() if values.dtype != object}
+    if split.target is not None:
+        columns["the target"] = split.target
+    return {name: zlib.crc32(np.ascontiguousarray(values).view(np.uint8).data) for name, values in columns.items()}
 
 
 def _length(batches: Any) -> int | None:

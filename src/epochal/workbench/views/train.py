@@ -303,7 +303,7 @@ def _overfit(info: RunInfo, state: RunState) -> list[Finding]:
     """How the loss on validation went, and which model is kept: the metric decides that, not the loss."""
     steps = state.evaluations.column("step")
     # While fewer rows were fed, the loss said something else.
-    before = sum(step < state.stages[-1].step for step in steps) if state.stages else 0
+    before = sum(step <= state.stages[-1].step for step in steps) if state.stages else 0
     losses = state.evaluations.column("validation_loss", before)
     if len(losses) < 6 or state.training is None or state.training.epochs <= 1:
         return []
@@ -322,8 +322,8 @@ def _overfit(info: RunInfo, state: RunState) -> list[Finding]:
         return [
             Finding(
                 tone="warning",
-                text=f"Validation loss was lowest at {unit} {epoch} and has stayed above it since: it learns the rows by heart. "
-                f"{kept[0].upper()}{kept[1:]}.",
+                text=f"Validation loss was lowest at {unit} {epoch} and has stayed above it since: "
+                f"it learns the rows by heart. {kept[0].upper()}{kept[1:]}.",
             )
         ]
     if since >= 5:
