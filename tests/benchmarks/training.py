@@ -56,7 +56,7 @@ from epochal.train.state import Plan, TrainState
 
 
 INPUTS, CLASSES, BATCH = 54, 7, 512
-EPOCHS = {"mlp": 6, "mlp_dropout": 6, "tabm": 1}
+EPOCHS = {"mlp": 10, "mlp_dropout": 6, "tabm": 1}
 """Passes over the rows, as many as take some seconds."""
 
 _NEVER = 1_000_000
