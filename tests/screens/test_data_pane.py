@@ -21,6 +21,7 @@ from epochal.tui.app import Workbench
 from epochal.tui.screens.data import DataScreen
 from epochal.tui.screens.data_facets import Facets
 from epochal.tui.screens.data_steps import _ORDER, StepForm
+from epochal.tui.widgets.shell import KeyFooter, NextLine
 from epochal.workbench.commands import COMMANDS
 from epochal.workbench.intents import ShowRows
 from epochal.workbench.session import Session
@@ -713,6 +714,14 @@ class TestTheUnusual:
             await p.press("enter")
             await p.until(lambda: [s.op for s in p.steps] == ["mark_missing"])
             await p.shows('step 1 added: mark values as missing, "NA" in mass; U takes it back')
+
+    async def test_an_answer_that_comes_while_the_pane_is_taken_down_is_for_nobody(self, folder):
+        """Widgets go one by one, the last first, as when a person quits while rows are read."""
+        async with pane(folder) as p:
+            await p.screen.query_one(KeyFooter).remove()
+            await p.screen.query_one(NextLine).remove()
+            for topic in ("head", "view", "columns", "selection", "problems"):
+                p.screen._heard_data(topic)
 
     async def test_what_was_done_about_a_problem_is_told_not_what_was_proposed(self, folder):
         async with pane(folder) as p:

@@ -58,10 +58,10 @@ def range_test(subject: Subject, until: float, report: Report = lambda _share: N
     swept = replace(plan, learning_rate=low, schedule="constant", warm_up=0.0, ema=0.0, epochs=steps)
     size = _affordable(fewer.network(swept), steps, until)
     learner = fewer.network(replace(swept, batch_size=size))
-    rates, losses, rows, ended = _sweep(learner, np.geomspace(1.0, high / low, steps).tolist(), until, report)
+    rates, losses, ended = _sweep(learner, np.geomspace(1.0, high / low, steps).tolist(), until, report)
     found = _read(rates, losses, plan.learning_rate, cut_short=ended == "late")
     broke = low * learner.rate_factor if ended == "not finite" else None
-    return replace(found, rows=rows, not_finite=broke)
+    return replace(found, rows=min(size, fewer.num_rows), not_finite=broke)
 
 
 def _affordable(learner: GradientLearner, steps: int, until: float) -> int:
@@ -79,26 +79,24 @@ def _affordable(learner: GradientLearner, steps: int, until: float) -> int:
 
 def _sweep(
     learner: GradientLearner, factors: Sequence[float], until: float, report: Report
-) -> tuple[list[float], list[float], int, Literal["", "late", "not finite"]]:
-    """Rates and losses of a step at each factor of the plan's rate, the rows of one, and what ended it early, if that tells."""
+) -> tuple[list[float], list[float], Literal["", "late", "not finite"]]:
+    """Rates and losses of a step at each factor of the plan's rate, and what ended it early where that tells something."""
     rates: list[float] = []
     losses: list[float] = []
-    rows = 0
     for step, factor in enumerate(factors):
         learner.rate_factor = factor
         window = learner.advance(1)
         if not window.count or not window.healthy:
-            return rates, losses, rows, "not finite"
-        rows = window.samples
+            return rates, losses, "not finite"
         rates.append(learner.plan.learning_rate * factor)
         losses.append(window.loss)
         if losses[-1] > _BLOWN_UP * max(losses[0], 1e-3) and step > _PER_DECADE:
             break
         if time.perf_counter() > until:
-            return rates, losses, rows, "late"
+            return rates, losses, "late"
         if step % _TOLD_EVERY == 0:
             report(step / len(factors))
-    return rates, losses, rows, ""
+    return rates, losses, ""
 
 
 def _read(rates: Sequence[float], losses: Sequence[float], in_force: float, *, cut_short: bool) -> RateTest:

@@ -90,7 +90,7 @@ class StageScreen(Screen[None]):
 
     @property
     def stands(self) -> bool:
-        """Whether the widgets are there: news may come while the screen is being taken down."""
+        """Whether the widgets are there: news may come while the screen is being taken down, its last widget first."""
         return self.is_running and bool(self.query(KeyFooter))
 
     def on_unmount(self) -> None:
@@ -220,7 +220,7 @@ class StageScreen(Screen[None]):
         self.session.hush()
         method()
         self.query_one(NextLine).view = self.workbench.shell_view()
-        if self.is_attached:
+        if self.stands:
             self.refresh_footer()
 
     def refuse(self, what: str, fix: str) -> None:

@@ -90,7 +90,7 @@ class CheckSheet(ModalScreen[None]):
         self.call_after_refresh(self._draw)
 
     def _heard(self, topic: str) -> None:
-        if not self.is_attached:
+        if not self._stands:
             return
         if topic in {"check", "project"}:
             self._look()
@@ -112,8 +112,13 @@ class CheckSheet(ModalScreen[None]):
 
     # ── drawing ──
 
+    @property
+    def _stands(self) -> bool:
+        """Whether the widgets are there: news may come while the sheet is being taken down."""
+        return self.is_running and bool(self.query("#check-foot"))
+
     def _draw(self) -> None:
-        if not self.is_attached:
+        if not self._stands:
             return
         view = None if self.checking else self._view
         title, lines = self.query_one("#sheet-title", Lines), self.query_one("#check-lines", Lines)

@@ -78,10 +78,15 @@ class CheckpointSheet(ModalScreen[None]):
         self.call_after_refresh(self._draw)
 
     def _heard(self, topic: str) -> None:
-        if self.is_attached and topic in {"runs", "job", "error", "notice"}:
+        if self._stands and topic in {"runs", "job", "error", "notice"}:
             self._draw()
 
     # ── drawing ──
+
+    @property
+    def _stands(self) -> bool:
+        """Whether the widgets are there: news may come while the sheet is being taken down."""
+        return self.is_running and bool(self.query("#checkpoints-foot"))
 
     @property
     def _at(self) -> int:
@@ -90,7 +95,7 @@ class CheckpointSheet(ModalScreen[None]):
 
     def _draw(self) -> None:
         info = self.session.info
-        if not self.is_attached or info is None:
+        if not self._stands or info is None:
             return
         seen, metric = self.session.seen.checkpoints, info.spec.project.metric
         found = seen or ()

@@ -168,7 +168,7 @@ class DataScreen(StageScreen):
         self._draw()
 
     def _heard_data(self, topic: str) -> None:
-        if not self.is_attached:
+        if not self.stands:
             return
         if topic == "head" and self.data.head is not None:
             names = [c.name for c in self.data.head.columns]
@@ -234,7 +234,7 @@ class DataScreen(StageScreen):
         self._timer = self.set_timer(PROFILE_SECONDS, self._want_profile)
 
     def _want_profile(self) -> None:
-        if self.column is None or not self.is_attached:
+        if self.column is None or not self.stands:
             return
         known = self.data.profile(self.column.name)
         self.data.want_profile(self.column.name, exact=known is not None)
@@ -407,7 +407,7 @@ class DataScreen(StageScreen):
             action(self)
             self.data.said = self.data.said or nowhere(self, name, before)
         self._draw()
-        if self.is_attached:
+        if self.stands:
             self.refresh_shell()
 
     def go_back(self) -> bool:
