@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -29,9 +30,14 @@ def until(condition: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
 
 
 def epochal(
-    *words: object, check: bool = True, code: int = 0, cwd: Path | None = None, seconds: float | None = None
+    *words: object,
+    check: bool = True,
+    code: int = 0,
+    cwd: Path | None = None,
+    seconds: float | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the program from where no terminal is; unless `check` is off it must end with `code`."""
+    """Run the program from where no terminal is, with an `environment` beside the usual; unless `check` is off it must end with `code`."""
     done = subprocess.run(
         [sys.executable, "-m", "epochal", *map(str, words)],
         capture_output=True,
@@ -40,6 +46,7 @@ def epochal(
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         timeout=seconds,
+        env={**os.environ, **(environment or {})},
     )
     if check:
         assert done.returncode == code, done.stderr

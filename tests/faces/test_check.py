@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import shared
 from epochal.core.settings import with_setting
 from epochal.show import cell_width
 from epochal.testing import tiny_project
 from epochal.workbench.operations import copy_sample
 
 
-def epochal(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "epochal", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **environment},
-    )
+epochal = partial(shared.epochal, check=False)
 
 
 def document(*words: str | Path) -> dict:
@@ -76,7 +68,7 @@ def test_the_document_holds_every_check_with_its_evidence_and_leaves_the_project
 
 @pytest.mark.parametrize("plain", ["", "1"])
 def test_its_words_come_with_a_picture_that_a_pipe_can_take(folder, plain):
-    done = epochal("check", folder, EPOCHAL_ASCII=plain, COLUMNS="70")
+    done = epochal("check", folder, environment={"EPOCHAL_ASCII": plain, "COLUMNS": "70"})
     lines = done.stdout.splitlines()
 
     assert done.returncode == 0
@@ -186,9 +178,9 @@ def test_ctrl_c_ends_a_check_without_a_trace(terminal, folder):
 
 def test_a_model_of_one_s_own_is_tried_once_it_is_trusted_and_its_own_loss_is_not_compared(tmp_path):
     folder, home = copy_sample("own-model", tmp_path / "p"), {"XDG_STATE_HOME": str(tmp_path / "state")}
-    refused = epochal("check", folder, "--json", **home)
-    epochal("trust", folder, "--yes", **home)
-    found = json.loads(epochal("check", folder, "--json", **home).stdout)
+    refused = epochal("check", folder, "--json", environment=home)
+    epochal("trust", folder, "--yes", environment=home)
+    found = json.loads(epochal("check", folder, "--json", environment=home).stdout)
 
     assert refused.returncode == 1
     assert "untrusted" in {p["code"] for p in json.loads(refused.stdout)["problems"]}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import shared
 from epochal.core.errors import RunError
 from epochal.data.protocol import body_of
 from epochal.project.code import read_code
@@ -90,16 +89,7 @@ def model(making: str = "", going: str = "", factor: str = "1.0", first: str = "
     return first + MODEL.format(making=indented[0], going=indented[1], factor=factor)
 
 
-def epochal(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "epochal", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        env=os.environ,
-        timeout=300,
-    )
+epochal = partial(shared.epochal, check=False, seconds=300)
 
 
 def test_what_a_model_prints_is_neither_an_answer_nor_in_its_way(home):

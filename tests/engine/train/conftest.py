@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from epochal.core.settings import Project, parse_project
 from epochal.core.split import Part, fraction
@@ -25,6 +26,15 @@ from epochal.snapshot.manifest import (
     write_split_manifest,
 )
 from epochal.train.rows import Rows, read_part
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Computing with one, so that figures are equal; and on a busy machine several wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def kind_of(values: pa.ChunkedArray) -> tuple[str, str]:

@@ -22,12 +22,7 @@ from epochal.train.state import TrainState, advance, judge
 DATA = {"snapshot": "snap", "split": "split"}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
 from epochal.core.events import EpochDone
 from epochal.core.settings import parse_project, to_document
@@ -28,13 +27,7 @@ from epochal.train.trial import try_training
 from epochal.workbench.verdicts import verdicts
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As a check computes; on a busy machine several threads wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def subject_of(spec):

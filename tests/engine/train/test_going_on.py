@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from epochal.core.errors import RunError
 from epochal.core.events import CheckpointSaved, Noticed, Resumed, RunEnded, StepsDone, TrainingStarted
@@ -32,12 +31,7 @@ from epochal.train.seeds import order
 from epochal.train.state import TrainState, advance
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
