@@ -45,10 +45,8 @@ class Target:
         """Probabilities (N, classes), or numbers (N,) in the target's unit; members' answers are averaged."""
         if self.task == "regression":
             return np.asarray(outputs_NKO.double().mean(dim=(1, 2)).cpu().numpy() * self.spread + self.mean)
-        outputs_NKO = outputs_NKO.double()
-        if _better_turned(outputs_NKO.device, len(outputs_NKO), outputs_NKO.shape[2]):
-            return np.asarray(torch.softmax(outputs_NKO.transpose(0, 2), dim=0).mean(dim=1).t().numpy())
-        return np.asarray(torch.softmax(outputs_NKO, dim=-1).mean(dim=1).cpu().numpy())
+        # Row by row: across rows the last few would be rounded otherwise, and equal rows be told from each other.
+        return np.asarray(torch.softmax(outputs_NKO.double(), dim=-1).mean(dim=1).cpu().numpy())
 
 
 def fit_target(task: str, target: np.ndarray, num_classes: int, class_weights: str) -> Target:
@@ -119,13 +117,9 @@ class Objective:
         return weight_B[start:end].sum() / weight_B.sum()
 
 
-def _better_turned(device: torch.device, rows: int, classes: int) -> bool:
-    """Whether a softmax over the classes is faster where rows lie beside each other."""
-    return device.type == "cpu" and 2 < classes < _WIDE and rows * classes >= _MANY
-
-
 def _mean_loss(outputs_BO: Tensor, target_B: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
     """Mean cross-entropy of the rows, weighted by class where asked: a scalar."""
-    if smoothing or not _better_turned(outputs_BO.device, *outputs_BO.shape):
+    rows, classes = outputs_BO.shape
+    if outputs_BO.device.type != "cpu" or smoothing or not 2 < classes < _WIDE or rows * classes < _MANY:
         return functional.cross_entropy(outputs_BO, target_B, weight=weights, label_smoothing=smoothing)
     return functional.nll_loss(torch.log_softmax(outputs_BO.t(), dim=0).t(), target_B, weight=weights)

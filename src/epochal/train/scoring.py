@@ -82,7 +82,7 @@ def ranking(truth_N: np.ndarray, probs_NC: np.ndarray, *, positive: int | None =
 
 
 def _ranked(hit_N: np.ndarray, score_N: np.ndarray) -> tuple[float, float]:
-    """The same of one class against the rest, by scores from 0 on."""
+    """The same of one class against the rest, by scores from 0 to below 2."""
     num_hits = int(hit_N.sum())
     if not num_hits:
         return math.nan, math.nan

@@ -577,6 +577,16 @@ class TestMemory:
         assert torch.allclose(weights(cut.module), weights(whole.module), atol=1e-6)
 
 
+@pytest.mark.parametrize("count", [1, 7, 1001, 1003, 1008])
+def test_equal_rows_have_equal_probabilities_to_the_bit(count):
+    """Or they would rank by their places, and a row be answered otherwise among others."""
+    for seed in range(20):
+        logits = torch.from_numpy(np.random.default_rng(seed).normal(size=(1, 1, 7)).astype(np.float32))
+        answers = Target(task="classification").answers(logits.expand(count, 1, 7))
+
+        assert (answers == answers[0]).all()
+
+
 class TestLoss:
     @pytest.mark.parametrize("smoothing", [0.0, 0.2])
     @pytest.mark.parametrize("by_class", [None, torch.tensor([0.5, 1.0, 2.0])])

@@ -44,13 +44,15 @@ def guarded(root: Path, doing: str, fix: str = "mend it there") -> Iterator[None
 
 @contextlib.contextmanager
 def guarded_gradient(root: Path) -> Iterator[None]:
-    """The same where the gradient of a person's loss is computed, in which no line is theirs.
+    """The same where the gradient of a person's loss is computed, in which seldom a line is theirs.
 
     An operation that exact mode refuses is told by whoever computes the steps.
     """
     try:
         yield
-    except Exception as error:
+    except EpochalError:
+        raise
+    except (Exception, SystemExit) as error:  # an edge: a hook of theirs can raise anything
         if is_out_of_memory(error) or not_exact(error, "") is not None:
             raise
         fix = "mend it there; with torch.autograd.set_detect_anomaly(True) in the file, host.log shows the line"
