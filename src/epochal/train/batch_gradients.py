@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from epochal.core.errors import RunError
 from epochal.train.batch import Batch, num_rows, piece
 from epochal.train.families.linear import LinearHeads
+from epochal.train.network import Backpropagates
 from epochal.train.objective import Objective
 from epochal.train.optimise import Optimiser
 from epochal.train.scaling import LossScale
@@ -66,6 +68,9 @@ class BatchGradients:
         self._objective, self._own_loss, self._foreign, self._guard = objective, own_loss, foreign, guard
         self._scale, self._autocast, self._team = scale, autocast, team
         self.pieces = pieces
+        # Shared, compiled or of other numbers, the network is called as torch has it.
+        plain = network is module and scale is None and isinstance(autocast, contextlib.nullcontext)
+        self._by_hand = module if plain and _on_cpu(module) and isinstance(module, Backpropagates) else None
 
     def gradients(self, batch: Batch) -> Step:
         """The gradients of a whole batch, in place of those there were. Raises what torch does where memory runs out.
@@ -106,6 +111,9 @@ class BatchGradients:
 
     def _backward(self, batch: Batch, share: Tensor | float) -> Tensor:
         """Add the gradient of `share` of the loss; returns the members' losses."""
+        if self._by_hand is not None:
+            loss = partial(self._objective.with_gradient, target_B=batch["target"], share=share)
+            return self._by_hand.add_gradients(batch, loss)
         with self._autocast:
             said: Tensor = self._network(batch)
             loss_K = said if self._own_loss else self._objective.loss(said, batch["target"], training=True)
@@ -157,3 +165,7 @@ class BatchGradients:
             fix=fix if rows > 1 else "take a smaller model, or devices with more memory",
             code="out-of-memory",
         )
+
+
+def _on_cpu(module: nn.Module) -> bool:
+    return all(p.device.type == "cpu" for p in module.parameters())

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+from epochal.train.batch import Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +57,48 @@ class FirstLayer(nn.Module):
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Both parts, summed."""
+        return self.summed(numbers, self.coded(codes))
+
+    def coded(self, codes: Tensor) -> Tensor | None:
+        """What the categories add, (B, width); None where there are none."""
+        if self.table is None:
+            return None
+        result: Tensor = self.table(torch.where(codes > 0, codes + self.offsets, 0))
+        return result
+
+    def summed(self, numbers: Tensor, coded: Tensor | None) -> Tensor:
+        """What the numbers make, and what the categories add."""
         result = (
             torch.addmm(self.bias, numbers, self.weight.T)
             if self.has_numbers
-            else self.bias.repeat(len(codes), 1)  # a copy: what comes after it may be computed in place
+            else self.bias.repeat(len(numbers), 1)  # a copy: what comes after it may be computed in place
         )
-        if self.table is not None:
-            result = result + self.table(torch.where(codes > 0, codes + self.offsets, 0))
-        return result
+        return result if coded is None else result + coded
+
+    def add_gradients(self, numbers: Tensor, coded: Tensor | None, by_result: Tensor) -> None:
+        """Add to the parameters' gradients what follows from one by the result. `coded` was made with autograd."""
+        add_linear_gradients(self.weight if self.has_numbers else None, self.bias, numbers, by_result)
+        if coded is not None:
+            torch.autograd.backward(coded, by_result)
+
+
+def add_linear_gradients(weight: Tensor | None, bias: Tensor, inputs: Tensor, by_result: Tensor) -> None:
+    """Add to `grad` of a linear layer's parameters what follows from its inputs (B, F) and the gradient by its result."""
+    if weight is not None:
+        weight.grad.addmm_(by_result.T, inputs)  # type: ignore[union-attr]
+    bias.grad.add_(by_result.sum(dim=0))  # type: ignore[union-attr]
+
+
+OutputLoss = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Of outputs (B, K, O): each member's loss, (K,), and the gradient of what is to become less, (B, K, O)."""
+
+
+@runtime_checkable
+class Backpropagates(Protocol):
+    """A network that knows its own gradients: on a CPU what autograd takes beside computing is a quarter of a small step."""
+
+    def add_gradients(self, batch: Batch, loss: OutputLoss) -> Tensor:
+        """Add to the parameters' gradients those of `loss`; returns the members' losses, (K,).
+
+        As autograd would, from what a call in training says, and drawing as one does. The gradients must be there.
+        """

@@ -90,6 +90,18 @@ class Objective:
         weight_B = self._weights[target_B]
         return (losses_BK * weight_B.unsqueeze(1)).sum(dim=0) / weight_B.sum()
 
+    def with_gradient(self, outputs_BKO: Tensor, target_B: Tensor, share: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Each member's loss in training, (K,), and the gradient by the outputs of `share` of it: (B, K, O)."""
+        if outputs_BKO.shape[1] == 1 and self._weights is None and not self._smoothing:
+            with_gradient = _square_error if self._regression else _cross_entropy
+            loss, gradient_BO = with_gradient(outputs_BKO.squeeze(1), target_B, float(share))
+            return loss.unsqueeze(0), gradient_BO.unsqueeze(1)
+        outputs_BKO = outputs_BKO.detach().requires_grad_()
+        with torch.enable_grad():
+            loss_K = self.loss(outputs_BKO, target_B, training=True)
+            (gradient,) = torch.autograd.grad(loss_K.sum() * share, outputs_BKO)
+        return loss_K.detach(), gradient
+
     def row_losses(self, outputs_BKO: Tensor, target_B: Tensor, smoothing: float = 0.0) -> Tensor:
         """Each member's loss on each row, shape (B, K): unweighted, unless smoothed over weighted classes."""
         if self._regression:
@@ -119,7 +131,29 @@ class Objective:
 
 def _mean_loss(outputs_BO: Tensor, target_B: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
     """Mean cross-entropy of the rows, weighted by class where asked: a scalar."""
-    rows, classes = outputs_BO.shape
-    if outputs_BO.device.type != "cpu" or smoothing or not 2 < classes < _WIDE or rows * classes < _MANY:
+    if smoothing:
         return functional.cross_entropy(outputs_BO, target_B, weight=weights, label_smoothing=smoothing)
-    return functional.nll_loss(torch.log_softmax(outputs_BO.t(), dim=0).t(), target_B, weight=weights)
+    return functional.nll_loss(_log_softmax(outputs_BO), target_B, weight=weights)
+
+
+def _cross_entropy(outputs_BO: Tensor, target_B: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Its mean over the rows, a scalar, and the gradient of `share` of it by the outputs: (B, O)."""
+    log_BO = _log_softmax(outputs_BO)
+    loss = functional.nll_loss(log_BO, target_B)
+    each = share / len(target_B)
+    gradient_BO = log_BO.exp_().mul_(each)
+    return loss, gradient_BO.scatter_add_(1, target_B.unsqueeze(1), gradient_BO.new_full((len(target_B), 1), -each))
+
+
+def _square_error(outputs_B1: Tensor, target_B: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Its mean over the rows, a scalar, and the gradient of `share` of it by the outputs: (B, 1)."""
+    away_B1 = outputs_B1 - target_B.unsqueeze(1)
+    return away_B1.square().mean(), away_B1.mul_(2 * share / len(target_B))
+
+
+def _log_softmax(outputs_BO: Tensor) -> Tensor:
+    """The logarithm of each class's probability: (B, O)."""
+    rows, classes = outputs_BO.shape
+    if outputs_BO.device.type != "cpu" or not 2 < classes < _WIDE or rows * classes < _MANY:
+        return torch.log_softmax(outputs_BO, dim=1)
+    return torch.log_softmax(outputs_BO.t(), dim=0).t()

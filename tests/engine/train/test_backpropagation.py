@@ -1,0 +1,156 @@
+"""The plain network's own gradients are those that torch's autograd finds, from the same draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from epochal.train.families.mlp import SmallNetwork
+from epochal.train.make import make_learner, prepare
+from epochal.train.network import Shape
+from epochal.train.objective import Objective, Target, class_weights_of
+from epochal.train.plan import draft_plan
+from epochal.train.rows import read_training
+
+
+WHATEVER = {
+    "three classes": (Target(task="classification"), 3, 0.0),
+    "two classes": (Target(task="classification"), 2, 0.0),
+    "many classes": (Target(task="classification"), 40, 0.0),
+    "weighted classes": (Target(task="classification", weights=class_weights_of(np.array([90, 8, 2]))), 3, 0.0),
+    "smoothed labels": (Target(task="classification"), 5, 0.1),
+    "a number": (Target(task="regression"), 1, 0.0),
+}
+"""The target, how many outputs it takes, and how its labels are smoothed."""
+
+INPUTS = {"numbers": (9, ()), "categories": (0, (4, 7)), "both": (5, (3, 2, 11))}
+"""How many numbers, and the codes of each category."""
+
+DEVICE = torch.device("cpu")
+
+
+def network(numbers: int, cardinalities: tuple[int, ...], outputs: int, *, depth: int, dropout: float) -> SmallNetwork:
+    """One with room for gradients, as an optimiser lays them out."""
+    torch.manual_seed(1)
+    shape = Shape(numbers=numbers, cardinalities=cardinalities, outputs=outputs)
+    found = SmallNetwork(shape, width=24, depth=depth, dropout=dropout)
+    for parameter in found.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.zeros_like(parameter)
+    return found.train()
+
+
+def batch(
+    numbers: int, cardinalities: tuple[int, ...], target: Target, outputs: int, rows: int
+) -> dict[str, torch.Tensor]:
+    """Rows of chance; some of their categories are not known."""
+    generator = torch.Generator().manual_seed(2)
+    codes = [torch.randint(0, c, (rows,), generator=generator) for c in cardinalities]
+    classes = torch.randint(0, outputs, (rows,), generator=generator)
+    return {
+        "numbers": torch.randn(rows, numbers, generator=generator),
+        "codes": torch.stack(codes, dim=1) if codes else torch.empty(rows, 0, dtype=torch.int64),
+        "target": torch.randn(rows, generator=generator) if target.task == "regression" else classes,
+    }
+
+
+def gradients(module: SmallNetwork) -> dict[str, torch.Tensor]:
+    """By name, and none any more in the module."""
+    found = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
+    for parameter in module.parameters():
+        if parameter.grad is not None:
+            parameter.grad.zero_()
+    return found
+
+
+class TestThePlainNetwork:
+    @pytest.mark.parametrize("dropout", [0.0, 0.3])
+    @pytest.mark.parametrize("depth", [1, 3])
+    @pytest.mark.parametrize("inputs", INPUTS)
+    @pytest.mark.parametrize("learnt", WHATEVER)
+    def test_has_the_gradients_that_autograd_finds(self, learnt, inputs, depth, dropout):
+        target, outputs, smoothing = WHATEVER[learnt]
+        module = network(*INPUTS[inputs], outputs, depth=depth, dropout=dropout)
+        rows = batch(*INPUTS[inputs], target, outputs, 600)
+        objective = Objective(target, DEVICE, smoothing)
+        torch.manual_seed(3)
+        loss = objective.loss(module(rows), rows["target"], training=True)
+        (loss.sum() * 0.25).backward()
+        expected = gradients(module)
+
+        torch.manual_seed(3)
+        said = module.add_gradients(rows, lambda o: objective.with_gradient(o, rows["target"], 0.25))
+
+        assert said.shape == (1,)
+        assert torch.equal(said, loss.detach())
+        found = gradients(module)
+        assert found.keys() == expected.keys()
+        for name, gradient in expected.items():
+            assert gradient.abs().max() > 0
+            torch.testing.assert_close(found[name], gradient, rtol=1e-5, atol=1e-6 * float(gradient.abs().max()))
+
+    def test_draws_no_more_than_a_call_does(self):
+        module = network(9, (), 3, depth=2, dropout=0.3)
+        target = Target(task="classification")
+        rows = batch(9, (), target, 3, 100)
+        torch.manual_seed(3)
+        module(rows)
+        after_a_call = torch.rand(1)
+
+        torch.manual_seed(3)
+        module.add_gradients(rows, lambda o: Objective(target, DEVICE).with_gradient(o, rows["target"], 1.0))
+
+        assert torch.equal(torch.rand(1), after_a_call)
+
+    def test_adds_to_the_gradients_there_are(self):
+        module = network(5, (3,), 3, depth=2, dropout=0.0)
+        target = Target(task="classification")
+        rows = batch(5, (3,), target, 3, 100)
+
+        def added(times: int) -> dict[str, torch.Tensor]:
+            for _ in range(times):
+                module.add_gradients(rows, lambda o: Objective(target, DEVICE).with_gradient(o, rows["target"], 1.0))
+            return gradients(module)
+
+        once = added(1)
+        for name, twice in added(2).items():
+            torch.testing.assert_close(twice, 2 * once[name])
+
+    def test_leaves_the_rows_as_they_are(self):
+        module = network(5, (3,), 3, depth=2, dropout=0.3)
+        target = Target(task="classification")
+        rows = batch(5, (3,), target, 3, 100)
+        before = {name: values.clone() for name, values in rows.items()}
+
+        module.add_gradients(rows, lambda o: Objective(target, DEVICE).with_gradient(o, rows["target"], 1.0))
+
+        assert all(torch.equal(rows[name], values) for name, values in before.items())
+
+    def test_says_that_a_loss_is_no_number(self):
+        module = network(5, (), 3, depth=2, dropout=0.3)
+        target = Target(task="classification")
+        rows = batch(5, (), target, 3, 100)
+        rows["numbers"][7, 2] = float("nan")
+
+        said = module.add_gradients(rows, lambda o: Objective(target, DEVICE).with_gradient(o, rows["target"], 1.0))
+
+        assert torch.isnan(said).all()
+        assert all(torch.isnan(gradient).any() for gradient in gradients(module).values())
+
+
+class TestItsLearner:
+    def test_asks_autograd_for_nothing_where_there_are_no_categories(self, spec_of, line, one_thread):
+        spec = spec_of(line(), target="y", task="regression", family="mlp")
+        prepared = prepare(read_training(spec))
+        learner = make_learner(prepared, "mlp", draft_plan(spec.project, "mlp", prepared)).learner
+        called = []
+        for parameter in learner.module.parameters():
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(called.append)
+
+        window = learner.advance(30)
+
+        assert window.healthy
+        assert window.losses[-1] < window.losses[0]
+        assert called == []
