@@ -53,8 +53,10 @@ class ReluDropout(nn.Module):
 
     def _mask(self, units: Tensor) -> Tensor:
         """What units are multiplied by: 0 where they are not above it or dropped, else above 1."""
-        kept = _random_bits(units) >= self._dropped - _STEPS // 2
-        return (kept & (units > 0)).to(units.dtype).mul_(self._scale)
+        # A comparison that writes numbers, then ReLU's backward pass: by way of truth values it took twice as long.
+        kept = torch.ge(_random_bits(units), self._dropped - _STEPS // 2, out=torch.empty_like(units))
+        mask: Tensor = _relu_backward(kept.mul_(self._scale), units, 0, grad_input=kept)
+        return mask
 
     def extra_repr(self) -> str:
         """The share, in torch's own listing of a module."""
