@@ -111,6 +111,34 @@ def test_settings_that_mean_nothing_are_errors_of_a_check_and_refused_by_a_run_a
     assert not (folder / "runs").exists()
 
 
+def test_another_setting_is_checked_before_it_is_written(folder):
+    before = files_of(folder)
+    found = document("check", folder, "--set", "train.learning_rate=0.01")
+
+    assert files_of(folder) == before
+    assert found["checks"]["learning_rate"]["in_force"] == 0.01
+    assert "learning-rate-too-high" not in {p["code"] for p in found["problems"]}
+
+
+def test_a_setting_for_a_check_alone_that_means_nothing_is_named_where_it_was_set(folder):
+    done = epochal("check", folder, "--quick", "--json", "--set", "model.family=trees", "--set", "train.batch_size=64")
+    found = [p for p in json.loads(done.stdout)["problems"] if p["code"] == "useless-setting"]
+
+    assert done.returncode == 1
+    assert [(p["where"], p["fix"]) for p in found] == [("--set train.batch_size", "leave out --set train.batch_size")]
+    assert (
+        "for this check train.epochs, train.learning_rate were set back to auto: mlp and trees count otherwise"
+        in done.stderr
+    )
+
+
+def test_a_setting_for_a_check_alone_that_is_not_known_is_wrong_usage(folder):
+    done = epochal("check", folder, "--set", "train.lerning_rate=0.1")
+
+    assert done.returncode == 2
+    assert "learning_rate" in done.stderr
+
+
 def test_a_run_of_another_family_drops_what_it_has_no_use_for_and_says_so(tmp_path):
     folder = project_with(tmp_path / "p", batch_size=16)
     before = (folder / "project.toml").read_text()

@@ -109,7 +109,7 @@ class TestASetting:
         (found,) = useless_settings(project("trees", batch_size=64))
 
         assert (found.value, found.why) == (64, "trees has no use for it")
-        assert found.fix == "take batch_size out of [train]"
+        assert found.fix() == "take batch_size out of [train]"
 
 
 def test_all_useless_settings_are_refused_at_once():

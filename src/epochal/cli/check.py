@@ -6,7 +6,7 @@ import argparse
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from epochal.cli.arguments import add_json, add_project
+from epochal.cli.arguments import add_json, add_project, add_set, apply_sets, parse_sets
 from epochal.cli.console import Console
 
 
@@ -25,6 +25,7 @@ _BAR = 20
 def prepare(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_project(parser)
+    add_set(parser, "a setting for this alone, such as train.learning_rate=0.01")
     parser.add_argument(
         "--quick", action="store_true", help="leave the short trainings out: settings, data, one real step"
     )
@@ -33,19 +34,26 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Check; 1 when there are errors."""
-    from epochal.core.settings import Project
-    from epochal.project.read import read_project
-    from epochal.workbench.checking import check_project
+    from epochal.core.useless import said_of_idle
+    from epochal.project.file import ProjectFile
+    from epochal.workbench.checking import check_file
     from epochal.workbench.data_client import DataClient
     from epochal.workbench.operations import quiet
 
-    project: Project = read_project(arguments.dir)
+    sets = parse_sets(arguments.set)
+    file = ProjectFile.open(arguments.dir)
+    project = apply_sets(file.project, sets)
+    dropped = said_of_idle(file.project, project)
+    if dropped:
+        console.notice(f"for this check {dropped}")
     with DataClient() as client:
-        document = check_project(
+        document, _built = check_file(
             client,
-            arguments.dir,
+            file,
             quiet if console.as_json else console.progress,
             tell=console.notice,
+            project=project,
+            overrides=sets,
             probes=not arguments.quick,
         )
     if console.as_json:

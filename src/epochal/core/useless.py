@@ -37,11 +37,10 @@ class Useless:
     value: Any
     why: str
 
-    @property
-    def fix(self) -> str:
-        """How to get rid of it."""
+    def fix(self, overrides: Collection[str] = ()) -> str:
+        """How to get rid of it; `overrides` are the dotted paths that were set beside project.toml."""
         table, _, name = self.path.partition(".")
-        return f"take {name} out of [{table}]"
+        return f"leave out --set {self.path}" if self.path in overrides else f"take {name} out of [{table}]"
 
 
 def useless_settings(project: Project, brings: Collection[str] = ()) -> tuple[Useless, ...]:
@@ -64,7 +63,7 @@ def refuse_useless(project: Project, brings: Collection[str] = (), *, overrides:
         "; ".join(f"{u.path} = {u.value} means nothing: {u.why}" for u in found),
         path=tuple(found[0].path.split(".")),
         where=" and ".join(dict.fromkeys(f"--set {u.path}" if u.path in overrides else "project.toml" for u in found)),
-        fix="; ".join(f"leave out --set {u.path}" if u.path in overrides else u.fix for u in found),
+        fix="; ".join(u.fix(overrides) for u in found),
         code=CODE,
     )
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Checked:
     """A check that was made."""
 
     document: Mapping[str, Any]
-    """As `check_project` gives it."""
+    """As `check_file` gives it."""
     project: Project
     """The settings it was made of."""
     code: str = ""
@@ -55,36 +55,27 @@ _KEPT = 20
 Report = Callable[[str, float | None], None]
 
 
-def check_project(
-    client: DataClient,
-    folder: Path,
-    report: Report,
-    *,
-    tell: operations.Tell,
-    probes: bool = True,
-    cancelled: threading.Event | None = None,
-) -> dict[str, Any]:
-    """The `check --json` document: problems (code, severity, where, what, fix, rows), estimate and checks.
-
-    With `probes` throw-away trainings are made in a process of their own, which takes up to about half a minute; without,
-    `checks` is empty. Raises SettingsError when project.toml itself cannot be read, Cancelled once `cancelled` is set;
-    what is found after that is listed, not raised. Nothing of the project is changed; the result is kept in its cache.
-    """
-    return check_file(client, ProjectFile.open(folder), report, tell=tell, probes=probes, cancelled=cancelled)[0]
-
-
 def check_file(
     client: DataClient,
     file: ProjectFile,
     report: Report,
     *,
     tell: operations.Tell,
+    project: Project | None = None,
+    overrides: Collection[str] = (),
     probes: bool = True,
     cancelled: threading.Event | None = None,
 ) -> tuple[dict[str, Any], Built | None]:
-    """As `check_project`, with the snapshot and split it was made on, unless they could not be made."""
-    project = file.project
-    problems: list[dict[str, Any]] = [_of_useless(u) for u in useless_settings(project)]
+    """The `check --json` document: problems (code, severity, where, what, fix, rows), estimate and checks.
+
+    Also the snapshot and split it was made on, unless they could not be made. With `project` its settings are checked in
+    place of the file's, `overrides` being the dotted paths that differ. With `probes` throw-away trainings are made in a
+    process of their own, which takes up to about half a minute; without, `checks` is empty. Raises Cancelled once
+    `cancelled` is set; whatever else is found is listed, not raised. Nothing of the project is changed; the result is
+    kept in its cache.
+    """
+    project = file.project if project is None else project
+    problems: list[dict[str, Any]] = [_of_useless(u, overrides) for u in useless_settings(project)]
     document: dict[str, Any] = {"problems": problems, "estimate": {}, "checks": {}}
     built: Built | None = None
     code = ""
@@ -97,7 +88,10 @@ def check_file(
         code = code_of(file.folder, project)
         wanted, built = operations.build(client, file, tell=tell, project=project, report=report, cancelled=cancelled)
         refuse_feed(file.folder, wanted, built)
-        document |= _tried(file, wanted, built, problems, report, probes=probes, cancelled=cancelled)
+        trial, brings = _tried(file, wanted, built, problems, report, probes=probes, cancelled=cancelled)
+        document |= trial
+        told = useless_settings(project)  # the others mean nothing beside what the model does itself
+        problems += [_of_useless(u, overrides) for u in useless_settings(project, brings) if u not in told]
     except Cancelled:
         raise
     except EpochalError as error:
@@ -105,7 +99,7 @@ def check_file(
             problems.append(_as_problem(error))
     problems.sort(key=lambda p: ORDER.index(p["severity"]))
     if built is not None and document["checks"]:
-        _keep(file, built, code, document)
+        _keep(_kept_at(file.folder, project, built, code), document)
     return document, built
 
 
@@ -124,11 +118,11 @@ def _tried(
     *,
     probes: bool,
     cancelled: threading.Event | None,
-) -> dict[str, Any]:
-    """The document's estimate and checks; what they say is wrong joins the problems."""
+) -> tuple[dict[str, Any], Collection[str]]:
+    """The document's estimate and checks, and what the model brings; what they say is wrong joins the problems."""
     if not project.model.family:
         problems.append(_NO_FAMILY)
-        return {}
+        return {}, ()
     report("starting the trial", None)
     trial = try_training(
         file.folder,
@@ -140,8 +134,6 @@ def _tried(
     )
     if not trial["healthy"]:
         problems.append(_NOT_FINITE)
-    told = useless_settings(project)  # the others mean nothing beside what the model does itself
-    problems += [_of_useless(u) for u in useless_settings(project, trial["brings"]) if u not in told]
     ranks = project.train.num_ranks
     estimate = {
         **{key: trial[key] for key in _ESTIMATED},
@@ -152,7 +144,7 @@ def _tried(
     checks: dict[str, Any] = trial["checks"] or {}
     found = [*of_room(estimate), *of_passes(estimate, project), *(verdicts(checks, project) if checks else ())]
     problems += [v.as_problem() for v in found if v.severity in ORDER]
-    return {"estimate": estimate, "checks": checks}
+    return {"estimate": estimate, "checks": checks}, trial["brings"]
 
 
 _LAUNCHER_BYTES = 230_000_000
@@ -191,7 +183,7 @@ _NOT_FINITE = {
 def last_check(file: ProjectFile, built: Built) -> dict[str, Any] | None:
     """What the last check of this data with these settings said; None when there was none."""
     try:
-        kept = _kept_at(file, built, code_of(file.folder, file.project))
+        kept = _kept_at(file.folder, file.project, built, code_of(file.folder, file.project))
         document = json.loads(kept.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
@@ -199,8 +191,7 @@ def last_check(file: ProjectFile, built: Built) -> dict[str, Any] | None:
     return document if whole else None
 
 
-def _keep(file: ProjectFile, built: Built, code: str, document: dict[str, Any]) -> None:
-    path = _kept_at(file, built, code)
+def _keep(path: Path, document: dict[str, Any]) -> None:
     with contextlib.suppress(
         fsio.NotSaved, OSError
     ):  # what cannot be kept is found out again; a full disk is told above
@@ -211,11 +202,11 @@ def _keep(file: ProjectFile, built: Built, code: str, document: dict[str, Any]) 
             old.unlink(missing_ok=True)
 
 
-def _kept_at(file: ProjectFile, built: Built, code: str) -> Path:
+def _kept_at(folder: Path, project: Project, built: Built, code: str) -> Path:
     """Where a check of this data with these settings and this code is kept; the rows and their division have ids."""
-    asked = [_FORM, built.snapshot_id, built.split_id, list(built.inputs), decided(file.project), code]
+    asked = [_FORM, built.snapshot_id, built.split_id, list(built.inputs), decided(project), code]
     name = hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:16]
-    return ProjectPaths(file.folder).checks / f"{name}.json"
+    return ProjectPaths(folder).checks / f"{name}.json"
 
 
 def code_of(folder: Path, project: Project) -> str:
@@ -237,14 +228,14 @@ def decided(project: Project) -> dict[str, Any]:
     return {**document, "name": "", "source": sources, "split": split}
 
 
-def _of_useless(useless: Useless) -> dict[str, Any]:
+def _of_useless(useless: Useless, overrides: Collection[str]) -> dict[str, Any]:
     table, _, name = useless.path.partition(".")
     return {
         "code": CODE,
         "severity": "error",
-        "where": f"[{table}] {name}",
+        "where": f"--set {useless.path}" if useless.path in overrides else f"[{table}] {name}",
         "what": f"{useless.path} = {useless.value} means nothing: {useless.why}",
-        "fix": useless.fix,
+        "fix": useless.fix(overrides),
         "rows": 0,
     }
 

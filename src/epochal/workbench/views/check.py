@@ -76,7 +76,7 @@ class CheckView:
 
 
 def check_view(document: Mapping[str, Any], project: Project, *, ascii_only: bool = False) -> CheckView:
-    """The view of the document that `check_project` gives."""
+    """The view of the document that `check_file` gives."""
     checks = document["checks"]
     told = verdicts(checks, project) if checks else ()
     codes = {v.code for v in told}
