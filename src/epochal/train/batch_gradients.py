@@ -6,7 +6,7 @@ Shapes: B rows of a batch, K members (strengths of a linear model, networks of a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -102,6 +102,15 @@ class BatchGradients:
         if self._scale is not None:
             self._optimiser.scale(1 / self._scale.scale)
         return Step(loss_K, self._optimiser.norm())
+
+    @contextlib.contextmanager
+    def by_autograd(self) -> Iterator[None]:
+        """Within, a network that knows its gradients is not asked for them."""
+        by_hand, self._by_hand = self._by_hand, None
+        try:
+            yield
+        finally:
+            self._by_hand = by_hand
 
     def _exchanged(self, *, now: bool) -> contextlib.AbstractContextManager[None]:
         """Within, gradients are averaged over the ranks with this piece, or wait for a later one."""

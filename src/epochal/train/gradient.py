@@ -396,6 +396,10 @@ class GradientLearner:
     def catch_up(self, count: int) -> None:
         """Nothing is ever owed."""
 
+    def by_autograd(self) -> contextlib.AbstractContextManager[None]:
+        """Within, autograd computes all gradients, so that what it keeps for them can be seen."""
+        return self._batches.by_autograd()
+
     def hear(self, heard: Callable[[Batch], None]) -> None:
         """Have every batch told before it is computed, for who compares what two runs learn from."""
         self._feed = Heard(self._feed, heard)

@@ -193,7 +193,8 @@ class TestARangeTest:
 
 class TestASizeTest:
     def test_measures_speed_and_memory_around_the_size_in_force(self, spec_of, blobs):
-        found = size_test(subject_of(spec_of(blobs(3000), target="label", family="mlp")), soon(4))
+        options = {"width": 24, "depth": 2}
+        found = size_test(subject_of(spec_of(blobs(3000), target="label", family="mlp", options=options)), soon(4))
 
         sizes = [size for size, _ in found.throughput]
         assert sizes == sorted(sizes)
@@ -204,6 +205,7 @@ class TestASizeTest:
         assert found.suggested == next(size for size, speed in found.throughput if speed >= 0.9 * best)
         needs = dict(found.memory)
         assert needs[sizes[-1]] > 2 * needs[sizes[0]]
+        assert all(need >= size * 2 * 24 * 4 for size, need in needs.items())  # what each hidden layer gave, float32
         assert found.largest is None
 
     def test_sees_that_single_rows_are_slow(self, spec_of, blobs):

@@ -132,7 +132,8 @@ def _memory_of_step(learner: GradientLearner, device: torch.device) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         learner.advance(1)
         return max(0, torch.cuda.max_memory_allocated(device) - before)
-    with _kept(learner) as kept:
+    # A network that knows its gradients keeps the same for them, unseen.
+    with learner.by_autograd(), _kept(learner) as kept:
         learner.advance(1)
     return sum(kept.values())
 
