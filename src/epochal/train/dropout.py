@@ -43,9 +43,9 @@ class ReluDropout(nn.Module):
     def with_backward(self, units: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The units after both, in place, and what makes a gradient by them, in place, one by the units before.
 
-        On a CPU and without autograd; what is drawn, and all figures, are those of a call.
+        For a CPU, in training and without autograd; what is drawn, and all figures, are those of a call.
         """
-        if not self.training or not self._dropped:
+        if not self._dropped:
             after = units.relu_()
             return after, lambda by_after: _relu_backward(by_after, after, 0, grad_input=by_after)
         mask = self._mask(units)

@@ -57,7 +57,14 @@ class FirstLayer(nn.Module):
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Both parts, summed."""
-        return self.summed(numbers, self.coded(codes))
+        dense, coded = self.dense(numbers), self.coded(codes)
+        return dense if coded is None else dense + coded
+
+    def dense(self, numbers: Tensor) -> Tensor:
+        """The bias, and what the numbers add: (B, width)."""
+        if not self.has_numbers:
+            return self.bias.repeat(len(numbers), 1)  # a copy: what comes after it may be computed in place
+        return torch.addmm(self.bias, numbers, self.weight.T)
 
     def coded(self, codes: Tensor) -> Tensor | None:
         """What the categories add, (B, width); None where there are none."""
@@ -65,15 +72,6 @@ class FirstLayer(nn.Module):
             return None
         result: Tensor = self.table(torch.where(codes > 0, codes + self.offsets, 0))
         return result
-
-    def summed(self, numbers: Tensor, coded: Tensor | None) -> Tensor:
-        """What the numbers make, and what the categories add."""
-        result = (
-            torch.addmm(self.bias, numbers, self.weight.T)
-            if self.has_numbers
-            else self.bias.repeat(len(numbers), 1)  # a copy: what comes after it may be computed in place
-        )
-        return result if coded is None else result + coded
 
     def add_gradients(self, numbers: Tensor, coded: Tensor | None, by_result: Tensor) -> None:
         """Add to the parameters' gradients what follows from one by the result. `coded` was made with autograd."""
@@ -95,7 +93,7 @@ OutputLoss = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 @runtime_checkable
 class Backpropagates(Protocol):
-    """A network that knows its own gradients: on a CPU what autograd takes beside computing is a quarter of a small step."""
+    """A network that knows its own gradients: on a CPU autograd's own work is up to a quarter of a small step."""
 
     def add_gradients(self, batch: Batch, loss: OutputLoss) -> Tensor:
         """Add to the parameters' gradients those of `loss`; returns the members' losses, (K,).

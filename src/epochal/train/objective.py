@@ -92,9 +92,13 @@ class Objective:
 
     def with_gradient(self, outputs_BKO: Tensor, target_B: Tensor, share: Tensor | float) -> tuple[Tensor, Tensor]:
         """Each member's loss in training, (K,), and the gradient by the outputs of `share` of it: (B, K, O)."""
-        if outputs_BKO.shape[1] == 1 and self._weights is None and not self._smoothing:
-            with_gradient = _square_error if self._regression else _cross_entropy
-            loss, gradient_BO = with_gradient(outputs_BKO.squeeze(1), target_B, float(share))
+        if outputs_BKO.shape[1] == 1 and (self._regression or not self._smoothing):
+            outputs_BO = outputs_BKO.squeeze(1)
+            loss, gradient_BO = (
+                _square_error(outputs_BO, target_B, share)
+                if self._regression
+                else _cross_entropy(outputs_BO, target_B, self._weights, share)
+            )
             return loss.unsqueeze(0), gradient_BO.unsqueeze(1)
         outputs_BKO = outputs_BKO.detach().requires_grad_()
         with torch.enable_grad():
@@ -136,16 +140,21 @@ def _mean_loss(outputs_BO: Tensor, target_B: Tensor, weights: Tensor | None, smo
     return functional.nll_loss(_log_softmax(outputs_BO), target_B, weight=weights)
 
 
-def _cross_entropy(outputs_BO: Tensor, target_B: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Its mean over the rows, a scalar, and the gradient of `share` of it by the outputs: (B, O)."""
+def _cross_entropy(
+    outputs_BO: Tensor, target_B: Tensor, weights: Tensor | None, share: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """Its mean over the rows, weighted by class where asked, a scalar, and the gradient of `share` of it by the outputs: (B, O)."""
     log_BO = _log_softmax(outputs_BO)
-    loss = functional.nll_loss(log_BO, target_B)
-    each = share / len(target_B)
-    gradient_BO = log_BO.exp_().mul_(each)
-    return loss, gradient_BO.scatter_add_(1, target_B.unsqueeze(1), gradient_BO.new_full((len(target_B), 1), -each))
+    loss = functional.nll_loss(log_BO, target_B, weight=weights)
+    if weights is None:
+        row_B1 = log_BO.new_full((len(target_B), 1), float(share) / len(target_B))
+    else:
+        row_B1 = weights[target_B].unsqueeze(1)
+        row_B1 = row_B1 * (share / row_B1.sum())
+    return loss, log_BO.exp_().mul_(row_B1).scatter_add_(1, target_B.unsqueeze(1), row_B1.neg())
 
 
-def _square_error(outputs_B1: Tensor, target_B: Tensor, share: float) -> tuple[Tensor, Tensor]:
+def _square_error(outputs_B1: Tensor, target_B: Tensor, share: Tensor | float) -> tuple[Tensor, Tensor]:
     """Its mean over the rows, a scalar, and the gradient of `share` of it by the outputs: (B, 1)."""
     away_B1 = outputs_B1 - target_B.unsqueeze(1)
     return away_B1.square().mean(), away_B1.mul_(2 * share / len(target_B))

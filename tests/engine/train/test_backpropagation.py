@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import weakref
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from epochal.train.families.mlp import SmallNetwork
 from epochal.train.make import make_learner, prepare
@@ -21,6 +26,7 @@ WHATEVER = {
     "weighted classes": (Target(task="classification", weights=class_weights_of(np.array([90, 8, 2]))), 3, 0.0),
     "smoothed labels": (Target(task="classification"), 5, 0.1),
     "a number": (Target(task="regression"), 1, 0.0),
+    "a number, labels smoothed in vain": (Target(task="regression"), 1, 0.1),
 }
 """The target, how many outputs it takes, and how its labels are smoothed."""
 
@@ -139,18 +145,79 @@ class TestThePlainNetwork:
         assert all(torch.isnan(gradient).any() for gradient in gradients(module).values())
 
 
+class Held(TorchDispatchMode):
+    """Takes note of the most bytes that tensors made within it held at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most, self._now, self._seen = 0, 0, weakref.WeakSet()
+
+    def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+        """Count what is made, until it is let go."""
+        made = function(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, (tuple, list)) else (made,):
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage() not in self._seen:
+                storage = tensor.untyped_storage()
+                self._seen.add(storage)
+                self._now += storage.nbytes()
+                weakref.finalize(storage, self._let_go, storage.nbytes())
+                self.most = max(self.most, self._now)
+        return made
+
+    def _let_go(self, size: int) -> None:
+        self._now -= size
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("inputs", INPUTS)
+def test_a_step_holds_hardly_more_than_with_autograd(inputs, dropout):
+    target = Target(task="classification")
+    module = network(*INPUTS[inputs], 3, depth=2, dropout=dropout)
+    rows = batch(*INPUTS[inputs], target, 3, 5000)
+    objective = Objective(target, DEVICE)
+    with Held() as by_autograd:
+        objective.loss(module(rows), rows["target"], training=True).sum().backward()
+    with Held() as by_hand:
+        module.add_gradients(rows, lambda o: objective.with_gradient(o, rows["target"], 1.0))
+
+    assert by_autograd.most > 5000 * 24 * 4
+    assert by_hand.most < 1.1 * by_autograd.most
+
+
 class TestItsLearner:
-    def test_asks_autograd_for_nothing_where_there_are_no_categories(self, spec_of, line, one_thread):
-        spec = spec_of(line(), target="y", task="regression", family="mlp")
-        prepared = prepare(read_training(spec))
-        learner = make_learner(prepared, "mlp", draft_plan(spec.project, "mlp", prepared)).learner
-        called = []
-        for parameter in learner.module.parameters():
-            if parameter.requires_grad:
-                parameter.register_post_accumulate_grad_hook(called.append)
+    @pytest.fixture
+    def filled(self, spec_of, one_thread):
+        """The parameters whose gradients autograd filled in some steps, by name, and all that are learnt."""
 
-        window = learner.advance(30)
+        def train(table, target: str, task: str = "classification", **plan) -> tuple[set[str], set[str]]:
+            spec = spec_of(table, target=target, task=task, family="mlp", options={"width": 16})
+            prepared = prepare(read_training(spec))
+            learner = make_learner(prepared, "mlp", replace(draft_plan(spec.project, "mlp", prepared), **plan)).learner
+            learnt = {name: p for name, p in learner.module.named_parameters() if p.requires_grad}
+            found = set()
+            for name, parameter in learnt.items():
+                parameter.register_post_accumulate_grad_hook(lambda _p, name=name: found.add(name))
+            window = learner.advance(10)
+            assert window.healthy
+            assert window.count == 10
+            return found, set(learnt)
 
-        assert window.healthy
-        assert window.losses[-1] < window.losses[0]
-        assert called == []
+        return train
+
+    def test_lets_autograd_fill_no_gradient(self, filled, line):
+        assert filled(line(), "y", "regression")[0] == set()
+
+    def test_lets_autograd_fill_that_of_the_categories_alone(self, filled, blobs):
+        assert filled(blobs(), "label")[0] == {"first.table.weight"}
+
+    @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+    def test_leaves_all_to_autograd_in_other_numbers(self, filled, blobs, precision):
+        found, learnt = filled(blobs(), "label", precision=precision)
+
+        assert found == learnt
+
+    @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for a CPU with g++")
+    def test_leaves_all_to_autograd_where_steps_are_compiled(self, filled, line):
+        found, learnt = filled(line(), "y", "regression", compiled=True)
+
+        assert found == learnt

@@ -22,6 +22,7 @@ class SmallNetwork(nn.Module):
         self.first = FirstLayer(shape, width)
         linear = [nn.Linear(width, width) for _ in range(depth - 1)] + [nn.Linear(width, shape.outputs)]
         self._layers = [(ReluDropout(dropout), layer) for layer in linear]
+        """The same as `rest`, in pairs."""
         self.rest = nn.Sequential(*itertools.chain.from_iterable(self._layers))
 
     def forward(self, batch: Batch) -> Tensor:
@@ -37,7 +38,9 @@ class SmallNetwork(nn.Module):
         """
         with torch.enable_grad():
             coded = self.first.coded(batch["codes"])
-        units = self.first.summed(batch["numbers"], coded)
+        units = self.first.dense(batch["numbers"])
+        if coded is not None:
+            units = coded.detach().add_(units)  # in its place, as it is held until the end
         passed: list[tuple[nn.Linear, Tensor, Callable[[Tensor], Tensor]]] = []
         for activation, layer in self._layers:
             units, back = activation.with_backward(units)
