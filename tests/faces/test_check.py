@@ -11,6 +11,7 @@ import pytest
 
 import shared
 from epochal.core.settings import with_setting
+from epochal.project.paths import ProjectPaths
 from epochal.show import cell_width
 from epochal.testing import tiny_project
 from epochal.workbench.operations import copy_sample
@@ -112,10 +113,11 @@ def test_settings_that_mean_nothing_are_errors_of_a_check_and_refused_by_a_run_a
 
 
 def test_another_setting_is_checked_before_it_is_written(folder):
-    before = files_of(folder)
+    before, kept = files_of(folder), set(ProjectPaths(folder).checks.iterdir())
     found = document("check", folder, "--set", "train.learning_rate=0.01")
 
     assert files_of(folder) == before
+    assert set(ProjectPaths(folder).checks.iterdir()) == kept  # what it says is of `--set`, not of the project
     assert found["checks"]["learning_rate"]["in_force"] == 0.01
     assert "learning-rate-too-high" not in {p["code"] for p in found["problems"]}
 
@@ -130,6 +132,52 @@ def test_a_setting_for_a_check_alone_that_means_nothing_is_named_where_it_was_se
         "for this check train.epochs, train.learning_rate were set back to auto: mlp and trees count otherwise"
         in done.stderr
     )
+
+
+def test_a_setting_of_a_whole_table_is_named_by_it(folder):
+    done = epochal("check", folder, "--quick", "--json", "--set", "train={momentum=0.3}")
+    found = [p for p in json.loads(done.stdout)["problems"] if p["code"] == "useless-setting"]
+
+    assert [(p["where"], p["fix"]) for p in found] == [("--set train", "take momentum out of --set train")]
+
+
+def test_what_means_nothing_is_not_refused_once_more_for_what_it_would_do(folder):
+    found = document("check", folder, "--quick", "--set", "model.family=trees", "--set", "train.devices=2")
+
+    assert [(p["code"], p["where"]) for p in found["problems"] if p["severity"] == "error"] == [
+        ("useless-setting", "--set train.devices")
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A project whose split is recorded."""
+    folder = copy_sample("penguins", tmp_path_factory.mktemp("trained") / "p")
+    assert epochal("train", folder, "--set", "train.epochs=1", "--set", "model.family=linear").returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize("setting", ["split.seed=5", "columns.target=Island"])
+def test_rows_dealt_out_otherwise_for_a_check_alone_are_said_and_not_recorded(setting, trained):
+    before = files_of(trained)
+    done = epochal("check", trained, "--quick", "--set", setting)
+
+    assert done.returncode == 0
+    assert "the split is another than the recorded one: rows are dealt out anew" in done.stderr
+    assert "dropped" not in done.stderr
+    assert files_of(trained) == before
+
+
+def test_another_file_is_checked_before_it_is_taken(trained, tmp_path):
+    other = tmp_path / "other.csv"
+    lines = next(trained.glob("data/*.csv")).read_text().splitlines(keepends=True)
+    other.write_text("".join(lines[:200]))
+    before = files_of(trained)
+    done = epochal("check", trained, "--quick", "--json", "--set", f"source.uri={other}")
+
+    assert done.returncode == 0, done.stdout
+    assert json.loads(done.stdout)["estimate"]["train_rows"] < 160
+    assert files_of(trained) == before
 
 
 def test_a_setting_for_a_check_alone_that_is_not_known_is_wrong_usage(folder):

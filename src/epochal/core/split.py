@@ -40,6 +40,8 @@ def part_of(u: float, *, test: float, validation_end: float) -> Part:
 
 
 DEALT_ANEW = "the split changed: rows are dealt out anew, the recorded cuts and fingerprint are dropped"
+DEALT_OTHERWISE = "the split is another than the recorded one: rows are dealt out anew"
+"""Where nothing is recorded, and so nothing dropped."""
 
 
 def rule_of(split: SplitSettings, columns: Columns) -> str:

@@ -37,10 +37,23 @@ class Useless:
     value: Any
     why: str
 
-    def fix(self, overrides: Collection[str] = ()) -> str:
-        """How to get rid of it; `overrides` are the dotted paths that were set beside project.toml."""
+    @property
+    def place(self) -> str:
+        """In project.toml."""
         table, _, name = self.path.partition(".")
-        return f"leave out --set {self.path}" if self.path in overrides else f"take {name} out of [{table}]"
+        return f"[{table}] {name}"
+
+    def beside(self, overrides: Collection[str]) -> str:
+        """Which of the dotted paths that were set beside project.toml set it; empty for none."""
+        return next((o for o in overrides if self.path == o or self.path.startswith(f"{o}.")), "")
+
+    def fix(self, overrides: Collection[str] = ()) -> str:
+        """How to get rid of it; `overrides` as above."""
+        table, _, name = self.path.partition(".")
+        beside = self.beside(overrides)
+        if beside == self.path:
+            return f"leave out --set {self.path}"
+        return f"take {name} out of {f'--set {beside}' if beside else f'[{table}]'}"
 
 
 def useless_settings(project: Project, brings: Collection[str] = ()) -> tuple[Useless, ...]:
@@ -62,10 +75,15 @@ def refuse_useless(project: Project, brings: Collection[str] = (), *, overrides:
     raise SettingsError(
         "; ".join(f"{u.path} = {u.value} means nothing: {u.why}" for u in found),
         path=tuple(found[0].path.split(".")),
-        where=" and ".join(dict.fromkeys(f"--set {u.path}" if u.path in overrides else "project.toml" for u in found)),
+        where=" and ".join(dict.fromkeys(_where(u, overrides) for u in found)),
         fix="; ".join(u.fix(overrides) for u in found),
         code=CODE,
     )
+
+
+def _where(useless: Useless, overrides: Collection[str]) -> str:
+    beside = useless.beside(overrides)
+    return f"--set {beside}" if beside else "project.toml"
 
 
 def for_its_family(before: Project, after: Project) -> Project:

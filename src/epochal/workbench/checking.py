@@ -71,11 +71,12 @@ def check_file(
     Also the snapshot and split it was made on, unless they could not be made. With `project` its settings are checked in
     place of the file's, `overrides` being the dotted paths that differ. With `probes` throw-away trainings are made in a
     process of their own, which takes up to about half a minute; without, `checks` is empty. Raises Cancelled once
-    `cancelled` is set; whatever else is found is listed, not raised. Nothing of the project is changed; the result is
-    kept in its cache.
+    `cancelled` is set; whatever else is found is listed, not raised. Nothing of the project is changed; a result of the
+    file's own settings is kept in its cache.
     """
     project = file.project if project is None else project
-    problems: list[dict[str, Any]] = [_of_useless(u, overrides) for u in useless_settings(project)]
+    useless = useless_settings(project)
+    problems: list[dict[str, Any]] = [_of_useless(u, overrides) for u in useless]
     document: dict[str, Any] = {"problems": problems, "estimate": {}, "checks": {}}
     built: Built | None = None
     code = ""
@@ -86,27 +87,36 @@ def check_file(
         refuse_sharing(project)
         trust.demand(file.folder, project)
         code = code_of(file.folder, project)
-        wanted, built = operations.build(client, file, tell=tell, project=project, report=report, cancelled=cancelled)
+        wanted, built = operations.build(
+            client,
+            file,
+            tell=tell,
+            project=project,
+            # Another source moves the test set, and was asked for.
+            accept_split=any(path.partition(".")[0] == "source" for path in overrides),
+            report=report,
+            cancelled=cancelled,
+        )
         refuse_feed(file.folder, wanted, built)
         trial, brings = _tried(file, wanted, built, problems, report, probes=probes, cancelled=cancelled)
         document |= trial
-        told = useless_settings(project)  # the others mean nothing beside what the model does itself
-        problems += [_of_useless(u, overrides) for u in useless_settings(project, brings) if u not in told]
+        # The others mean nothing beside what the model does itself.
+        problems += [_of_useless(u, overrides) for u in useless_settings(project, brings) if u not in useless]
     except Cancelled:
         raise
     except EpochalError as error:
-        if not is_told(error, problems):
+        if not is_told(error, problems, useless):
             problems.append(_as_problem(error))
     problems.sort(key=lambda p: ORDER.index(p["severity"]))
-    if built is not None and document["checks"]:
+    if built is not None and document["checks"] and not overrides:
         _keep(_kept_at(file.folder, project, built, code), document)
     return document, built
 
 
-def is_told(error: EpochalError, problems: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether what ended a check was found in the data already: an error of the same code at the same place."""
+def is_told(error: EpochalError, problems: Sequence[Mapping[str, Any]], useless: Sequence[Useless] = ()) -> bool:
+    """Whether what ended a check was found already: an error of the same code at the same place, or a useless setting's."""
     found = {(p["code"], p["where"]) for p in problems if p["severity"] == "error"}
-    return (error.error_code, error.where) in found
+    return (error.error_code, error.where) in found or error.where in {u.place for u in useless}
 
 
 def _tried(
@@ -229,11 +239,11 @@ def decided(project: Project) -> dict[str, Any]:
 
 
 def _of_useless(useless: Useless, overrides: Collection[str]) -> dict[str, Any]:
-    table, _, name = useless.path.partition(".")
+    beside = useless.beside(overrides)
     return {
         "code": CODE,
         "severity": "error",
-        "where": f"--set {useless.path}" if useless.path in overrides else f"[{table}] {name}",
+        "where": f"--set {beside}" if beside else useless.place,
         "what": f"{useless.path} = {useless.value} means nothing: {useless.why}",
         "fix": useless.fix(overrides),
         "rows": 0,

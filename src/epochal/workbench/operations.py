@@ -19,6 +19,7 @@ from typing import Any
 from epochal import fsio
 from epochal.core.errors import EpochalError, RunError, SettingsError
 from epochal.core.settings import Model, Project, Source, parse_project, to_document, with_setting
+from epochal.core.split import DEALT_ANEW, DEALT_OTHERWISE
 from epochal.core.steps import nearest
 from epochal.core.useless import for_its_family, refuse_useless, said_of_idle
 from epochal.data import fingerprint
@@ -237,7 +238,7 @@ def build(
     request = Build(folder=str(file.folder), document=to_document(wanted), accept_split=accept_split)
     built: Built = client.ask(request, progress=report, cancelled=cancelled)
     for notice in built.notices:
-        tell(notice)
+        tell(DEALT_OTHERWISE if project is not None and notice == DEALT_ANEW else notice)
     recorded = record(wanted, built.settings)
     if project is None and recorded != file.project:
         file.record(recorded, "; ".join(["record the split", *built.notices]), base=wanted)
