@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from epochal.cli.documents import KEYS, LEDGER, SOURCE
-from epochal.core.split import DEALT_ANEW
+from epochal.core.split import DEALT_OTHERWISE
 from epochal.runs.choose import last_choice
 from epochal.runs.state import find_run
 from shared import document, epochal
@@ -341,11 +341,11 @@ def test_a_changed_source_is_reported_with_the_new_hash_and_in_the_run(tmp_path)
     assert said not in again.stdout + again.stderr
 
 
-def test_another_seed_for_one_run_says_what_it_drops(trained):
+def test_another_seed_for_one_run_says_that_its_rows_are_dealt_out_anew(trained):
     folder, _, _, _ = trained
     run = epochal("train", folder, "--set", "train.epochs=2", "--set", "split.seed=8", "--json")
-    assert DEALT_ANEW in run.stderr
-    assert DEALT_ANEW in (Path(json.loads(run.stdout)["path"]) / "run.toml").read_text()
+    assert DEALT_OTHERWISE in run.stderr
+    assert DEALT_OTHERWISE in (Path(json.loads(run.stdout)["path"]) / "run.toml").read_text()
 
 
 def test_the_cache_may_be_deleted_at_any_time(trained):

@@ -237,8 +237,11 @@ def build(
     wanted = file.project if project is None else project
     request = Build(folder=str(file.folder), document=to_document(wanted), accept_split=accept_split)
     built: Built = client.ask(request, progress=report, cancelled=cancelled)
+    if project is not None:
+        told = tuple(DEALT_OTHERWISE if notice == DEALT_ANEW else notice for notice in built.notices)
+        built = replace(built, notices=told)
     for notice in built.notices:
-        tell(DEALT_OTHERWISE if project is not None and notice == DEALT_ANEW else notice)
+        tell(notice)
     recorded = record(wanted, built.settings)
     if project is None and recorded != file.project:
         file.record(recorded, "; ".join(["record the split", *built.notices]), base=wanted)
