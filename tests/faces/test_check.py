@@ -113,11 +113,11 @@ def test_settings_that_mean_nothing_are_errors_of_a_check_and_refused_by_a_run_a
 
 
 def test_another_setting_is_checked_before_it_is_written(folder):
-    before, kept = files_of(folder), set(ProjectPaths(folder).checks.iterdir())
+    before, kept = files_of(folder), set(ProjectPaths(folder).checks.glob("*"))
     found = document("check", folder, "--set", "train.learning_rate=0.01")
 
     assert files_of(folder) == before
-    assert set(ProjectPaths(folder).checks.iterdir()) == kept  # what it says is of `--set`, not of the project
+    assert set(ProjectPaths(folder).checks.glob("*")) == kept  # what it says is of `--set`, not of the project
     assert found["checks"]["learning_rate"]["in_force"] == 0.01
     assert "learning-rate-too-high" not in {p["code"] for p in found["problems"]}
 

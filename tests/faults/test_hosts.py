@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from epochal.runs import launch
 from epochal.runs.control import acknowledged, ask_to_stop, kill_host, send
 from epochal.runs.follow import Follower, log_lines
 from epochal.runs.identity import is_alive, kill, my_identity
+from epochal.runs.keeper import Keeper
 from epochal.runs.launch import make_run, start
 from epochal.runs.resume import resume
 from epochal.runs.signs import read_sign
@@ -408,6 +410,31 @@ def test_a_host_that_comes_up_after_it_was_given_up_leaves_the_run_alone(spec, m
     monkeypatch.undo()
     start(spec, command=HOST)
     status(spec, "done")
+
+
+def test_a_run_is_started_anew_while_its_earlier_host_still_lets_go(spec):
+    earlier = Keeper(spec.folder, "host")
+    earlier.end(RunEnded(state="stopped", reason="stopped as asked"))
+    letting_go = threading.Timer(0.3, earlier.release)
+    letting_go.start()
+    pid = start(spec, command=HOST)
+    letting_go.join()
+
+    assert status(spec, "done").host.pid == pid
+    assert read_sign(spec.folder).identity.pid == pid
+
+
+def test_an_earlier_host_that_never_lets_go_is_not_overrun(spec, monkeypatch):
+    monkeypatch.setattr(launch, "_LETTING_GO_SECONDS", 0.2)
+    earlier = Keeper(spec.folder, "host")
+    earlier.end(RunEnded(state="stopped", reason="stopped as asked"))
+
+    with pytest.raises(RunError) as caught:
+        start(spec, command=HOST)
+
+    assert caught.value.error_code == "run-busy"
+    assert read_sign(spec.folder).role == "host"
+    earlier.release()
 
 
 def test_a_host_that_does_not_come_up_is_failed_with_the_end_of_its_log(spec):

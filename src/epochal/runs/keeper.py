@@ -48,6 +48,7 @@ _RESERVE = ".reserve"
 _RESERVE_BYTES = 1 << 16
 """Kept on the disk while there is room, so that a run that is asked to stop on a full disk can say how it ended."""
 _LOCK_SECONDS = 1.0
+"""A host's patience for the lock: another starter may just be letting go."""
 
 
 class Keeper:
@@ -64,7 +65,7 @@ class Keeper:
         """
         self.folder = run_folder
         self._clock = clock or SystemClock()
-        self._lock_descriptor = _lock(run_folder / "run.lock")
+        self._lock_descriptor = lock_run(run_folder, _LOCK_SECONDS)
         try:
             if token and role == "host":
                 _demand_wanted(run_folder, token)
@@ -340,15 +341,15 @@ def _demand_wanted(run_folder: Path, token: str) -> None:
         )
 
 
-def _lock(path: Path) -> int:
-    """The run's lock; a moment's patience, as another starter may just be letting go."""
-    deadline = time.monotonic() + _LOCK_SECONDS
+def lock_run(run_folder: Path, seconds: float) -> int:
+    """A run's lock, waited for so long; held as long as the descriptor stays open. Raises RunError (run-busy), NotSaved."""
+    deadline = time.monotonic() + seconds
     while True:
-        descriptor = try_lock(path)
+        descriptor = try_lock(run_folder / "run.lock")
         if descriptor is not None:
             return descriptor
         if time.monotonic() > deadline:
             raise RunError(
-                "another host has this run", where=str(path.parent), fix="watch it, or stop it first", code="run-busy"
+                "another host has this run", where=str(run_folder), fix="watch it, or stop it first", code="run-busy"
             )
         time.sleep(0.05)

@@ -29,7 +29,7 @@ from epochal.project.trust import run_code
 from epochal.runs.control import Inbox
 from epochal.runs.follow import log_lines
 from epochal.runs.identity import my_identity
-from epochal.runs.keeper import Keeper
+from epochal.runs.keeper import Keeper, lock_run
 from epochal.runs.signs import Sign, read_sign, write_sign
 from epochal.runs.state import run_folders, run_info
 from epochal.runs.survival import Survival, survival
@@ -38,6 +38,9 @@ from epochal.runs.thread_host import start_here
 
 READY_SECONDS = 20.0
 """How long a host may take until it has the run. What is heavy it imports afterwards."""
+
+_LETTING_GO_SECONDS = 10.0
+"""How long an earlier host may take from its end in the journal until it lets go: its ranks may still be ending."""
 
 _MOST_RANKS = 4
 """For each core: more would only take memory from each other, some 400 MB each."""
@@ -166,12 +169,11 @@ def start(
         )
     if run_info(spec.folder).alive:
         raise busy(spec)
-    Inbox(spec.folder).clear()
     if chosen == "thread":
+        Inbox(spec.folder).clear()
         start_here(spec, way=way)
         return os.getpid()
-    token = secrets.token_hex(8)
-    write_sign(spec.folder, Sign(identity=my_identity(), role="starter", token=token))
+    token = _announced(spec)
     code = _spawn(spec, token, survival(chosen), (*command, "--way", way, "--host", chosen))
     if code == BUSY:
         raise busy(spec)
@@ -179,6 +181,21 @@ def start(
     if pid is None:
         pid = _not_started(spec, token, code)
     return pid
+
+
+def _announced(spec: RunSpec) -> str:
+    """Say that the run is being started; returns the token of this start.
+
+    An earlier host that has told its end gives a last sign of life before it lets go of the lock: over this one's, the
+    host that is started would take itself for given up.
+    """
+    with fsio.closing_lock(lock_run(spec.folder, _LETTING_GO_SECONDS)):
+        if run_info(spec.folder).alive:  # another start was quicker
+            raise busy(spec)
+        Inbox(spec.folder).clear()
+        token = secrets.token_hex(8)
+        write_sign(spec.folder, Sign(identity=my_identity(), role="starter", token=token))
+    return token
 
 
 def _spawn(spec: RunSpec, token: str, how: Survival, program: Sequence[str]) -> int | None:
