@@ -169,8 +169,9 @@ def start(
         )
     if run_info(spec.folder).alive:
         raise busy(spec)
+    # Before anything is waited for: what is asked from now on is meant for the host to come.
+    Inbox(spec.folder).clear()
     if chosen == "thread":
-        Inbox(spec.folder).clear()
         start_here(spec, way=way)
         return os.getpid()
     token = _announced(spec)
@@ -192,7 +193,6 @@ def _announced(spec: RunSpec) -> str:
     with fsio.closing_lock(lock_run(spec.folder, _LETTING_GO_SECONDS)):
         if run_info(spec.folder).alive:  # another start was quicker
             raise busy(spec)
-        Inbox(spec.folder).clear()
         token = secrets.token_hex(8)
         write_sign(spec.folder, Sign(identity=my_identity(), role="starter", token=token))
     return token
