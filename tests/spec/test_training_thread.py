@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -16,7 +17,8 @@ from epochal.core.settings import Model, Project, Source
 from epochal.journal.reduce import RunState, reduce_all
 from epochal.journal.tail import read_journal
 from epochal.runs import thread_host
-from epochal.runs.keeper import Keeper
+from epochal.runs.control import acknowledged, send
+from epochal.runs.keeper import LOOK_SECONDS, Keeper
 from epochal.runs.launch import make_run, start
 from epochal.runs.signs import read_sign
 from epochal.runs.state import info_of, run_info
@@ -124,7 +126,10 @@ def test_an_end_says_what_was_done_until_then_however_it_came(spec, keeper, how,
 
 def test_an_end_before_a_resumed_run_took_a_step_keeps_what_was_done_before(spec, keeper, capsys):
     drive(keeper, breaks)
-    ended = drive(keeper, breaks_at_once)[-1]
+    keeper.release()
+    resumed = Keeper(spec.folder, "host")
+    ended = drive(resumed, breaks_at_once)[-1]
+    resumed.release()
 
     assert (ended.steps, ended.seconds, ended.best_value) == (2, 27.0, 0.6)
 
@@ -198,6 +203,28 @@ def test_a_second_request_to_stop_breaks_off_and_closes_what_the_training_had_op
     assert (events[-1].state, events[-1].reason) == ("stopped", "stopped at once, without a checkpoint")
     assert [e.verb for e in events if isinstance(e, CommandTaken)] == ["stop", "stop-now"]
     assert closed == [True]
+
+
+def test_nothing_comes_after_an_end_whatever_is_asked_or_said_at_that_moment(spec, keeper):
+    """Lists read the last record alone: a request behind an end would make a run that is done one that was broken off."""
+    for event in (window(1), RunEnded(state="done", reason="finished", steps=1)):
+        keeper.record(event)
+
+    for late in (
+        lambda: keeper.ask("stop", by="me"),
+        lambda: keeper.record(window(2)),
+        lambda: keeper.end(RunEnded(state="stopped", reason="stopped at once")),
+    ):
+        with pytest.raises(RunError) as refused:
+            late()
+        assert refused.value.error_code == "run-ended"
+    unheard = send(spec.folder, "stop")
+    time.sleep(3 * LOOK_SECONDS)
+    keeper.release()
+
+    assert [record.event.kind for record in read_journal(spec.folder)] == ["steps", "ended"]
+    assert acknowledged(spec.folder, unheard) is None
+    assert (read_sign(spec.folder).said, run_info(spec.folder).status) == ("done", "done")
 
 
 def test_a_kept_run_can_be_kept_by_nobody_else_until_it_is_let_go(spec, keeper):

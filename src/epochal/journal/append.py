@@ -25,6 +25,8 @@ _BLOCK_BYTES = 1 << 16
 class JournalWriter:
     """The one writer of a run's journal; the holder of the run's lock. Safe to use from several threads.
 
+    An end is the last that one writer takes, so that nothing done or asked at that very moment comes after it.
+
     On opening, an unfinished last record that a crash left is taken away and its size noted in the next record.
     """
 
@@ -40,18 +42,21 @@ class JournalWriter:
         self._next = _next_number(run_folder, self._index)
         self._opened = self._clock.monotonic()
         self._syncing = threading.Lock()
-        self._closed = False
+        self._closed = self._ended = False
 
     def append(self, event: Event) -> int:
         """Write one event and return its number.
 
         Events of the kinds in DURABLE are on the disk when this returns, with all before them.
         Raises NotSaved when the disk refuses: the journal is then as it was, unless its sync failed (code sync-failed),
-        after which it takes nothing more. Raises RunError (code journal-closed) after `close`.
+        after which it takes nothing more. Raises RunError after `close` (code journal-closed), and after an end (code
+        run-ended): who reads the last record alone must find it there.
         """
         with self._lock:
             if self._closed:
                 raise RunError("the journal is closed", where=str(self._file.path), code="journal-closed")
+            if self._ended:
+                raise RunError("the run has ended", where=str(self._file.path), code="run-ended")
             now = self._clock.monotonic()
             at = self._clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
             n = self._next
@@ -60,10 +65,15 @@ class JournalWriter:
                 raise NotSaved(f"a record of {len(line)} bytes is too long", where=str(self._file.path))
             self._rotate()
             self._file.append(line)
-            self._next, self._torn = n + 1, 0
+            self._next, self._torn, self._ended = n + 1, 0, isinstance(event, RunEnded)
             if isinstance(event, DURABLE):
                 self._file.sync()
             return n
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has taken an end, and so takes nothing more."""
+        return self._ended
 
     def sync(self) -> None:
         """Make everything appended before this call durable, holding up no append meanwhile. Raises NotSaved."""

@@ -105,8 +105,8 @@ class Keeper:
     def record(self, event: Event, *, wait: bool = True) -> int:
         """Write an event, by default waiting up to an hour for room when the disk is full.
 
-        Raises NotSaved, and RunError (code run-moved) once the run's folder was moved: then only its end can be written,
-        which goes where the folder went.
+        Raises NotSaved; RunError (code run-ended) after an end; and RunError (code run-moved) once the run's folder was
+        moved: then only its end can be written, which goes where the folder went.
         """
         if self._moved and not isinstance(event, RunEnded):
             raise RunError(
@@ -180,7 +180,8 @@ class Keeper:
     def ask(self, verb: str, *, by: str) -> int:
         """Note a request in the journal and hand it to the training; returns the record's number.
 
-        A second request to stop means at once. Raises NotSaved when it cannot be noted; it is handed over all the same.
+        A second request to stop means at once. Raises NotSaved when it cannot be noted, RunError (code run-ended) when
+        the run has just ended; it is handed over all the same.
         """
         event = self._meant(verb, by, f"here-{secrets.token_hex(4)}")
         try:
@@ -274,7 +275,7 @@ class Keeper:
     def _attend(self) -> None:
         beaten = synced = time.monotonic()
         while not self._over.wait(LOOK_SECONDS):
-            for command in () if self._moved else self._inbox.waiting():
+            for command in () if self._moved or self.journal.ended else self._inbox.waiting():
                 with contextlib.suppress(EpochalError, OSError):
                     self._take(command)
             now = time.monotonic()

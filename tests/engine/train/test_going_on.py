@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -279,20 +280,21 @@ class TestARunThatDiverges:
         spec = spec_of(blobs(), target="label", family="mlp", options={"width": 8}, train={"epochs": 60})
         rows = []
         monkeypatch.setattr("epochal.train.begin.dense_rows", lambda given: rows.append(dense_rows(given)) or rows[-1])
-        journal = JournalWriter(spec.folder)
 
         def told(way="exactly"):
-            for event in fit(read_run(spec.folder), tuple, way=way):
-                journal.append(event)
-                if isinstance(event, TrainingStarted):
-                    rows[-1].train.numbers[::50, 0] = np.inf
-                yield event
+            with closing(JournalWriter(spec.folder)) as journal:
+                for event in fit(read_run(spec.folder), tuple, way=way):
+                    journal.append(event)
+                    if isinstance(event, TrainingStarted):
+                        rows[-1].train.numbers[::50, 0] = np.inf
+                    yield event
 
         end = list(told())[-1]
         assert (end.state, newest_checkpoint(spec.folder)) == ("diverged", None)
         assert "at the very first step; look at the loss and at the inputs" in end.reason
         assert "rate" not in end.reason
-        journal.append(RunEnded(state="failed", reason="a host that would not go on"))
+        with closing(JournalWriter(spec.folder)) as another:
+            another.append(RunEnded(state="failed", reason="a host that would not go on"))
         for going in (lambda: list(told()), lambda: resume(spec.folder)):
             with pytest.raises(RunError, match="diverged before its first checkpoint") as refused:
                 going()
