@@ -124,6 +124,15 @@ def test_a_loss_that_becomes_no_number_ends_the_check_and_is_told(home):
     assert found["checks"]["learning_rate"]["not_finite"] is not None
 
 
+def test_a_loss_that_is_no_number_from_the_start_is_told_once(home):
+    folder = project_of(home, model(factor='float("nan")'))
+    done = epochal("check", folder, "--json")
+
+    assert done.returncode == 1
+    errors = [p for p in json.loads(done.stdout)["problems"] if p["severity"] == "error"]
+    assert [(p["code"], p["where"]) for p in errors] == [("untrained-loss-not-finite", "[model] module")]
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from slow_host import slow
 
 import shared
 from epochal.core.errors import RunError
@@ -19,8 +20,8 @@ from epochal.core.events import CommandTaken, HostStarted, Resumed, RunEnded, St
 from epochal.core.settings import Columns, Model, Project, Source
 from epochal.journal.record import journal_file
 from epochal.journal.tail import read_journal
-from epochal.runs import launch
-from epochal.runs.control import acknowledged, ask_to_stop, kill_host, send
+from epochal.runs import launch, thread_host
+from epochal.runs.control import Inbox, acknowledged, ask_to_stop, kill_host, send
 from epochal.runs.follow import Follower, log_lines
 from epochal.runs.identity import is_alive, kill, my_identity
 from epochal.runs.keeper import Keeper
@@ -424,15 +425,39 @@ def test_a_run_is_started_anew_while_its_earlier_host_still_lets_go(spec):
     assert read_sign(spec.folder).identity.pid == pid
 
 
-def test_an_earlier_host_that_never_lets_go_is_not_overrun(spec, monkeypatch):
+@pytest.mark.parametrize("host", ["detached", "thread"])
+def test_a_stop_asked_while_a_start_waits_for_the_earlier_host_is_for_the_one_to_come(spec, endless, monkeypatch, host):
+    monkeypatch.setattr(thread_host, "fit_training", slow)
+    earlier = Keeper(spec.folder, "host")
+    earlier.end(RunEnded(state="stopped", reason="stopped as asked"))
+    send(spec.folder, "stop", by="one of the past")
+
+    def meanwhile():
+        until(lambda: not Inbox(spec.folder).waiting())
+        send(spec.folder, "stop", by="a person who waits")
+        earlier.release()
+
+    asking = threading.Thread(target=meanwhile)
+    asking.start()
+    start(spec, host, command=HOST)
+    asking.join()
+
+    status(spec, "stopped")
+    taken = [r.event.by for r in read_journal(spec.folder) if isinstance(r.event, CommandTaken)]
+    assert taken == ["a person who waits"]
+
+
+@pytest.mark.parametrize("host", ["detached", "thread"])
+def test_an_earlier_host_that_never_lets_go_is_not_overrun(spec, monkeypatch, host):
     monkeypatch.setattr(launch, "_LETTING_GO_SECONDS", 0.2)
     earlier = Keeper(spec.folder, "host")
     earlier.end(RunEnded(state="stopped", reason="stopped as asked"))
 
-    with pytest.raises(RunError) as caught:
-        start(spec, command=HOST)
+    with pytest.raises(RunError, match="is stopped, and its last host still holds it") as caught:
+        start(spec, host, command=HOST)
 
     assert caught.value.error_code == "run-busy"
+    assert str(os.getpid()) in caught.value.fix
     assert read_sign(spec.folder).role == "host"
     earlier.release()
 

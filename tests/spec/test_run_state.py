@@ -306,6 +306,13 @@ class TestVerdict:
         assert verdict("starting", sign("starter"), alive=False) == ("interrupted", "it was never started")
         assert verdict("stopped", sign("starter"), alive=False)[0] == "stopped"
 
+    def test_a_starter_on_another_machine_is_believed_as_long_as_a_host_there(self):
+        assert verdict("ready", sign("starter"), alive=None, wall=5200.0)[0] == "starting"
+        status, note = verdict("ready", sign("starter"), alive=None, wall=5400.0)
+        assert status == "interrupted"
+        assert "gpu07" in note
+        assert verdict("stopped", sign("starter"), alive=None, wall=5400.0)[0] == "stopped"
+
     def test_a_run_that_waits_for_room_is_paused_however_long_it_says_nothing(self):
         waiting = sign(phase="training", quiet_seconds=900, waits="it waits for room on the disk")
 

@@ -75,6 +75,21 @@ class TestAnUntrainedLoss:
     def test_may_be_near_what_it_must_be_and_where_it_starts_from_nothing_only_equal(self, loss, exact, severity):
         assert said("untrained_loss", loss=loss, exact=exact).severity == severity
 
+    def test_that_is_no_number_is_told_once_and_not_as_a_fault_of_what_follows(self):
+        broken = {
+            "untrained_loss": {"loss": None},
+            "overfit": {"loss": None, "steps": 1},
+            "batch_size": {"not_finite": [32, 1]},
+        }
+        own = parse_project({"name": "p", "model": {"family": "own", "module": "model.py:Net"}})
+
+        found = verdicts(facts(**broken), own)
+
+        assert [v.severity for v in found] == ["error", "unsaid", "ok", "unsaid"]
+        assert (found[0].code, found[0].where) == ("untrained-loss-not-finite", "[model] module")
+        assert "forward and loss" in found[0].fix
+        assert verdicts(facts(**broken), parse_project({"name": "p"}))[0].where == "[columns]"
+
 
 class TestOneBatch:
     def test_is_learnt_when_a_tenth_of_the_way_is_left(self):

@@ -172,7 +172,8 @@ def start(
     # Before anything is waited for: what is asked from now on is meant for the host to come.
     Inbox(spec.folder).clear()
     if chosen == "thread":
-        start_here(spec, way=way)
+        os.close(_when_let_go(spec))
+        start_here(spec, way=way, token=secrets.token_hex(8))
         return os.getpid()
     token = _announced(spec)
     code = _spawn(spec, token, survival(chosen), (*command, "--way", way, "--host", chosen))
@@ -190,12 +191,29 @@ def _announced(spec: RunSpec) -> str:
     An earlier host that has told its end gives a last sign of life before it lets go of the lock: over this one's, the
     host that is started would take itself for given up.
     """
-    with fsio.closing_lock(lock_run(spec.folder, _LETTING_GO_SECONDS)):
+    with fsio.closing_lock(_when_let_go(spec)):
         if run_info(spec.folder).alive:  # another start was quicker
             raise busy(spec)
         token = secrets.token_hex(8)
         write_sign(spec.folder, Sign(identity=my_identity(), role="starter", token=token))
     return token
+
+
+def _when_let_go(spec: RunSpec) -> int:
+    """The run's lock, once the host that has told its end lets go of it. Raises RunError (code run-busy), NotSaved."""
+    try:
+        return lock_run(spec.folder, _LETTING_GO_SECONDS)
+    except RunError as error:
+        now = run_info(spec.folder)
+        if now.alive:
+            raise busy(spec) from error
+        sign = read_sign(spec.folder)
+        raise RunError(
+            f"run {spec.name} is {now.status}, and its last host still holds it",
+            where=str(spec.folder),
+            fix="try again in a while" + (f"; if it stays so, end process {sign.identity.pid} by hand" if sign else ""),
+            code="run-busy",
+        ) from error
 
 
 def _spawn(spec: RunSpec, token: str, how: Survival, program: Sequence[str]) -> int | None:

@@ -132,7 +132,7 @@ def judge(
     `alive` is None when the host is on another machine. `monotonic` and `wall` are the clocks now, `memory_kills` how
     often the kernel ended a process of the host's group for want of memory.
     """
-    if sign is not None and sign.role == "starter" and alive is not False:
+    if sign is not None and sign.role == "starter" and (alive or (alive is None and wall - sign.wall <= FAR_SECONDS)):
         return "starting", "its host is being started"
     if said in {"done", "stopped", "diverged", "failed", "paused"}:
         return said, note

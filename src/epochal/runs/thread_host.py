@@ -89,12 +89,13 @@ def _failed(reason: str, error: dict[str, str]) -> RunEnded:
 _here: dict[Path, tuple[TrainingThread, Keeper]] = {}
 
 
-def start_here(spec: RunSpec, training: Training | None = None, way: Way = "exactly") -> None:
+def start_here(spec: RunSpec, training: Training | None = None, way: Way = "exactly", *, token: str = "") -> None:
     """Start a run in a thread of this process: the thread host. It dies with the process, after a checkpoint.
 
+    `token` is that of a starter that has put aside what was asked of an earlier host; without one that is done here.
     Raises RunError (code run-busy) when another host has it, NotSaved when the disk refuses.
     """
-    keeper = Keeper(spec.folder, "thread")
+    keeper = Keeper(spec.folder, "thread", token=token)
     keeper.record(host_started("thread", THREAD.words))
     thread = TrainingThread(training or fit_training(spec, way), keeper)
     if not _here:

@@ -28,7 +28,7 @@ from epochal.workbench.data_client import DataClient
 from epochal.workbench.feeding import refuse_feed
 from epochal.workbench.machine import free_memory
 from epochal.workbench.passes import of_passes
-from epochal.workbench.verdicts import of_room, verdicts
+from epochal.workbench.verdicts import NO_NUMBER, of_room, verdicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +142,6 @@ def _tried(
         report=report,
         cancelled=cancelled,
     )
-    if not trial["healthy"]:
-        problems.append(_NOT_FINITE)
     ranks = project.train.num_ranks
     estimate = {
         **{key: trial[key] for key in _ESTIMATED},
@@ -153,6 +151,8 @@ def _tried(
     }
     checks: dict[str, Any] = trial["checks"] or {}
     found = [*of_room(estimate), *of_passes(estimate, project), *(verdicts(checks, project) if checks else ())]
+    if not trial["healthy"] and not any(v.code == NO_NUMBER for v in found):  # else it is said with more words
+        problems.append(_NOT_FINITE)
     problems += [v.as_problem() for v in found if v.severity in ORDER]
     return {"estimate": estimate, "checks": checks}, trial["brings"]
 

@@ -24,6 +24,8 @@ _TOO_LOW = 10
 """Times the rate in force: a suggestion so far above it is worth a hint."""
 _SLOW = 0.5
 """Of the best throughput."""
+NO_NUMBER = "untrained-loss-not-finite"
+"""The code of a loss that is no number before anything is learnt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,31 +58,46 @@ class Verdict:
 
 
 def verdicts(checks: Mapping[str, Any], project: Project) -> tuple[Verdict, ...]:
-    """Of every check, in the order in which they build on each other; `checks` as the trial answers them, as data."""
-    return (
-        _untrained(checks["untrained_loss"], project),
-        _overfit(checks["overfit"]),
-        _rate(checks["learning_rate"]),
-        _size(checks["batch_size"], project),
+    """Of every check, in the order in which they build on each other; `checks` as the trial answers them, as data.
+
+    A loss that is no number before anything is learnt is told once: what follows from it says so and is no finding.
+    """
+    first = _untrained(checks["untrained_loss"], checks["overfit"], project)
+    others = [_overfit(checks["overfit"]), _rate(checks["learning_rate"]), _size(checks["batch_size"], project)]
+    if first.code == NO_NUMBER:
+        others = [_follows(v) if v.severity in {"warning", "error"} else v for v in others]
+    return first, *others
+
+
+def _follows(verdict: Verdict) -> Verdict:
+    return Verdict(
+        name=verdict.name,
+        title=verdict.title,
+        severity="unsaid",
+        what="nothing is learnt: the loss is no finite number from the start",
     )
 
 
-def _untrained(found: Mapping[str, Any], project: Project) -> Verdict:
+def _untrained(found: Mapping[str, Any], batch: Mapping[str, Any], project: Project) -> Verdict:
     title, name = "untrained loss", "untrained_loss"
     loss, expected = found["loss"], found["expected"]
-    if found["why_not"]:
-        return Verdict(name=name, title=title, severity="unsaid", what=f"no comparison: {found['why_not']}")
-    source = "every class alike" if project.goal.task == "classification" else "saying the mean"
-    if loss is None:
+    # A loss of one's own may have no value on rows that are judged; where it learns it must have one.
+    unlearnt = batch["loss"] is None and batch["steps"] == 0
+    if loss is None and (unlearnt or not found["why_not"]):
+        own = project.model.family == "own"
+        extremes = "look for extreme values among the inputs in the data pane"
         return Verdict(
             name=name,
             title=title,
             severity="error",
-            code="untrained-loss",
-            where="[columns]",
+            code=NO_NUMBER,
+            where="[model] module" if own else "[columns]",
             what="before anything is learnt the loss is no finite number",
-            fix="look for extreme values among the inputs in the data pane",
+            fix=f"look at what the model's forward and loss compute; else {extremes}" if own else extremes,
         )
+    if found["why_not"]:
+        return Verdict(name=name, title=title, severity="unsaid", what=f"no comparison: {found['why_not']}")
+    source = "every class alike" if project.goal.task == "classification" else "saying the mean"
     told = f"{figure(loss)} at the start; {source} has {figure(expected)}"
     if abs(loss - expected) <= expected * (_EQUAL if found["exact"] else _FAR_OFF):
         return Verdict(name=name, title=title, severity="ok", what=told)
