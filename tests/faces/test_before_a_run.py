@@ -123,6 +123,16 @@ def test_the_lines_for_several_nodes_are_a_script_that_says_which_is_which(proje
     assert "epochal.host" in lines[1]
     assert "torch.distributed.run" in lines[3]
 
+    source = source_of(project)
+    unchanged = source.read_text()
+    source.write_text(unchanged.replace("yes", "no", 1))
+    try:
+        said = epochal("resume", project, code=2).stderr
+    finally:
+        source.write_text(unchanged)
+    assert "[many-nodes]" in said
+    assert "source plants" not in said, "its data is no question yet"
+
 
 def test_a_run_that_was_only_made_is_ready_and_no_other_verb_takes_it_for_one_that_failed(project):
     epochal("train", project, "--print-launch")

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from epochal.project import trust
     from epochal.project.read import read_project
     from epochal.project.unlike import said_of_unlike
-    from epochal.runs.launch import host_of
+    from epochal.runs.launch import host_of, refuse_nodes
     from epochal.runs.resume import Way, refuse_resume, resume
     from epochal.workbench import operations
     from epochal.workbench.data_client import DataClient
@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     info = run_of(arguments)
     way: Way = "anyway" if arguments.anyway else "from-start" if arguments.from_start else "exactly"
     refuse_resume(info, way)
+    if not arguments.print_launch:
+        refuse_nodes(info.spec)
     kept = said_of_unlike(info.spec, read_project(arguments.dir))
     trust.demand_same(info.spec)
     with DataClient() as client:

@@ -160,13 +160,7 @@ def start(
     before it had it (the journal then says failed, with the end of its log).
     """
     chosen = host_of(spec, host)
-    if spec.nodes > 1:
-        raise RunError(
-            f"run {spec.name} is for {spec.nodes} nodes, which are not started from here",
-            where=str(spec.folder),
-            fix=f"`epochal resume {shlex.quote(str(spec.project_folder))} {spec.number} --print-launch` prints the line for each node",
-            code="many-nodes",
-        )
+    refuse_nodes(spec)
     if run_info(spec.folder).alive:
         raise busy(spec)
     # Before anything is waited for: what is asked from now on is meant for the host to come.
@@ -183,6 +177,17 @@ def start(
     if pid is None:
         pid = _not_started(spec, token, code)
     return pid
+
+
+def refuse_nodes(spec: RunSpec) -> None:
+    """Refuse to start a run for several nodes, of which this is one. Raises RunError (code many-nodes)."""
+    if spec.nodes > 1:
+        raise RunError(
+            f"run {spec.name} is for {spec.nodes} nodes, which are not started from here",
+            where=str(spec.folder),
+            fix=f"`epochal resume {shlex.quote(str(spec.project_folder))} {spec.number} --print-launch` prints the line for each node",
+            code="many-nodes",
+        )
 
 
 def _announced(spec: RunSpec) -> str:
