@@ -272,8 +272,11 @@ def _attend(thread: TrainingThread, keeper: Keeper, noted: list[int]) -> int:
     if ended is None:
         what = "stopped at once, without a checkpoint" if keeper.has_begun else "stopped at once, before its first step"
         ended = RunEnded(state="stopped", reason=what)
-        with contextlib.suppress(EpochalError):
+        try:
             keeper.end(ended)
+        except EpochalError:  # the training may have told its own end at that moment
+            thread.join(_LOOK_SECONDS)
+            ended = thread.ended or ended
     with contextlib.suppress(EpochalError):
         keeper.release()
     return 1 if ended.state in {"failed", "diverged"} else 0

@@ -130,7 +130,7 @@ def test_a_loss_that_is_no_number_from_the_start_is_told_once(home):
 
     assert done.returncode == 1
     errors = [p for p in json.loads(done.stdout)["problems"] if p["severity"] == "error"]
-    assert [(p["code"], p["where"]) for p in errors] == [("untrained-loss-not-finite", "[model] module")]
+    assert [(p["code"], p["where"]) for p in errors] == [("loss-not-finite", "[model] module")]
 
 
 @pytest.mark.parametrize(

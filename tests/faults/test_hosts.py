@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from slow_host import slow
 
 import shared
+from epochal import fsio
 from epochal.core.errors import RunError
 from epochal.core.events import CommandTaken, HostStarted, Resumed, RunEnded, StepsDone
 from epochal.core.settings import Columns, Model, Project, Source
@@ -448,16 +450,65 @@ def test_a_stop_asked_while_a_start_waits_for_the_earlier_host_is_for_the_one_to
 
 
 @pytest.mark.parametrize("host", ["detached", "thread"])
+def test_of_two_starts_that_wait_for_the_earlier_host_one_has_the_run(spec, endless, monkeypatch, host):
+    monkeypatch.setattr(thread_host, "fit_training", slow)
+    monkeypatch.setattr(launch, "_LETTING_GO_SECONDS", 4.0)
+    earlier = Keeper(spec.folder, "host")
+    earlier.end(RunEnded(state="stopped", reason="stopped as asked"))
+    told = []
+
+    def begin():
+        try:
+            told.append(start(spec, host, command=HOST))
+        except RunError as error:
+            told.append(error.error_code)
+
+    starts = [threading.Thread(target=begin) for _ in range(2)]
+    for each in starts:
+        each.start()
+    time.sleep(1.5)  # longer than a host itself waits for the lock
+    earlier.release()
+    for each in starts:
+        each.join()
+    ask_to_stop(spec.folder)
+
+    assert "run-busy" in told
+    assert status(spec, "stopped").host.pid in told
+    assert sum(isinstance(r.event, HostStarted) for r in read_journal(spec.folder)) == 1
+
+
+@pytest.mark.parametrize("host", ["detached", "thread"])
+def test_a_start_that_waited_while_another_came_to_the_end_does_not_begin_the_run_again(spec, host):
+    lock = fsio.try_lock(spec.folder / "run.lock")
+    send(spec.folder, "stop", by="one of the past")
+
+    def another():
+        until(lambda: not Inbox(spec.folder).waiting())
+        other = Keeper(spec.folder, "host", lock=lock)
+        other.end(RunEnded(state="done", reason="finished", steps=9))
+        other.release()
+
+    meanwhile = threading.Thread(target=another)
+    meanwhile.start()
+    with pytest.raises(RunError, match="was started from elsewhere meanwhile, and is done") as caught:
+        start(spec, host, command=HOST)
+    meanwhile.join()
+
+    assert caught.value.error_code == "run-busy"
+    assert run_info(spec.folder).status == "done"
+
+
+@pytest.mark.parametrize("host", ["detached", "thread"])
 def test_an_earlier_host_that_never_lets_go_is_not_overrun(spec, monkeypatch, host):
     monkeypatch.setattr(launch, "_LETTING_GO_SECONDS", 0.2)
     earlier = Keeper(spec.folder, "host")
     earlier.end(RunEnded(state="stopped", reason="stopped as asked"))
 
-    with pytest.raises(RunError, match="is stopped, and its last host still holds it") as caught:
+    with pytest.raises(RunError, match="is stopped, and a process still holds it") as caught:
         start(spec, host, command=HOST)
 
     assert caught.value.error_code == "run-busy"
-    assert str(os.getpid()) in caught.value.fix
+    assert f"end process {os.getpid()}" in caught.value.fix
     assert read_sign(spec.folder).role == "host"
     earlier.release()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from epochal.core.errors import RunError
 from epochal.core.events import RunEnded
+from epochal.project.runfile import write_run
 from epochal.runs.equality import Stop, Verification, compare, compared_of
 from epochal.testing import kept_run, screen_text, tiny_project, tiny_run, until
 from epochal.tui.app import Workbench
@@ -131,3 +134,31 @@ async def test_a_resume_that_is_refused_asks_about_its_own_run_whichever_is_show
         await until(lambda: "run 1 cannot go on as it was" in screen_text(app), pilot)
 
         assert "from the start" in screen_text(app)
+
+
+async def test_a_resume_asked_twice_in_a_moment_is_made_once(session):
+    with kept_run(tiny_run(session.file), [RunEnded(state="stopped", reason="asked to")]):
+        pass
+    app = Workbench(session, first="train")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(lambda: session.info is not None and session.info.status == "stopped", pilot)
+        resuming.go_on(session, session.info)
+        made = session.job
+        resuming.go_on(session, session.info)
+
+        assert session.job is made
+        await until(lambda: session.job is None, pilot, seconds=60)
+
+
+async def test_a_run_for_several_nodes_is_refused_before_its_rows_are_looked_for(session):
+    spec = replace(tiny_run(session.file), nodes=2)
+    write_run(spec)
+    with kept_run(spec, [RunEnded(state="stopped", reason="asked to")]):
+        pass
+    app = Workbench(session, first="train")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(lambda: session.info is not None and session.info.status == "stopped", pilot)
+        await pilot.press("r")
+        await until(lambda: session.error is not None, pilot, seconds=60)
+
+        assert session.error.error_code == "many-nodes"

@@ -78,17 +78,33 @@ class TestAnUntrainedLoss:
     def test_that_is_no_number_is_told_once_and_not_as_a_fault_of_what_follows(self):
         broken = {
             "untrained_loss": {"loss": None},
-            "overfit": {"loss": None, "steps": 1},
-            "batch_size": {"not_finite": [32, 1]},
+            "overfit": {"loss": None, "steps": 0},
+            "batch_size": {"not_finite": [32, 0]},
         }
         own = parse_project({"name": "p", "model": {"family": "own", "module": "model.py:Net"}})
 
         found = verdicts(facts(**broken), own)
 
         assert [v.severity for v in found] == ["error", "unsaid", "ok", "unsaid"]
-        assert (found[0].code, found[0].where) == ("untrained-loss-not-finite", "[model] module")
-        assert "forward and loss" in found[0].fix
+        assert (found[0].code, found[0].where) == ("loss-not-finite", "[model] module")
+        assert "a loss of its own included" in found[0].fix
         assert verdicts(facts(**broken), parse_project({"name": "p"}))[0].where == "[columns]"
+
+    def test_that_is_no_number_on_some_rows_alone_hides_nothing_that_the_others_show(self):
+        labels = {"guess": 1.0, "floor": 0.6, "loss": 0.61}
+        high = {"in_force": 0.2, "highest": 0.12}
+        late = {"not_finite": [32, 9]}
+        checks = facts(untrained_loss={"loss": None}, overfit=labels, learning_rate=high, batch_size=late)
+
+        found = verdicts(checks, parse_project({"name": "p"}))
+
+        codes = ["loss-not-finite", "cannot-overfit", "learning-rate-too-high", "loss-not-finite"]
+        assert [v.code for v in found] == codes
+
+    def test_of_ones_own_that_has_no_value_where_rows_are_judged_says_nothing(self):
+        why_not = "the model has a loss of its own"
+
+        assert said("untrained_loss", loss=None, why_not=why_not).severity == "unsaid"
 
 
 class TestOneBatch:

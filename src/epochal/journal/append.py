@@ -65,15 +65,11 @@ class JournalWriter:
                 raise NotSaved(f"a record of {len(line)} bytes is too long", where=str(self._file.path))
             self._rotate()
             self._file.append(line)
-            self._next, self._torn, self._ended = n + 1, 0, isinstance(event, RunEnded)
+            self._next, self._torn = n + 1, 0
             if isinstance(event, DURABLE):
                 self._file.sync()
+            self._ended = isinstance(event, RunEnded)
             return n
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has taken an end, and so takes nothing more."""
-        return self._ended
 
     def sync(self) -> None:
         """Make everything appended before this call durable, holding up no append meanwhile. Raises NotSaved."""

@@ -57,15 +57,18 @@ class Keeper:
     A thread of its own gives the signs and takes the requests, so that both go on while the training computes.
     """
 
-    def __init__(self, run_folder: Path, role: Role, *, clock: Clock | None = None, token: str = "") -> None:
+    def __init__(
+        self, run_folder: Path, role: Role, *, clock: Clock | None = None, token: str = "", lock: int | None = None
+    ) -> None:
         """Take the run. What was asked of an earlier host is put aside here, unless the starter with `token` did so.
 
+        `lock` is the run's lock where the starter holds it already: it is the keeper's from here on.
         Raises RunError: run-busy when another host has it, start-given-up when the starter waits no more; NotSaved when
         the disk refuses.
         """
         self.folder = run_folder
         self._clock = clock or SystemClock()
-        self._lock_descriptor = lock_run(run_folder, _LOCK_SECONDS)
+        self._lock_descriptor = lock_run(run_folder, _LOCK_SECONDS) if lock is None else lock
         try:
             if token and role == "host":
                 _demand_wanted(run_folder, token)
@@ -275,7 +278,7 @@ class Keeper:
     def _attend(self) -> None:
         beaten = synced = time.monotonic()
         while not self._over.wait(LOOK_SECONDS):
-            for command in () if self._moved or self.journal.ended else self._inbox.waiting():
+            for command in () if self._moved else self._inbox.waiting():
                 with contextlib.suppress(EpochalError, OSError):
                     self._take(command)
             now = time.monotonic()

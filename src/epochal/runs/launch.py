@@ -20,6 +20,7 @@ from epochal.core.errors import EpochalError, RunError
 from epochal.core.events import RunEnded
 from epochal.core.settings import Project, with_setting
 from epochal.core.tasks import FAMILIES
+from epochal.journal.tail import last_record
 from epochal.project.code import read_files, write_files
 from epochal.project.exact import environment
 from epochal.project.going import Way
@@ -28,7 +29,7 @@ from epochal.project.runfile import RunSpec, write_run
 from epochal.project.trust import run_code
 from epochal.runs.control import Inbox
 from epochal.runs.follow import log_lines
-from epochal.runs.identity import my_identity
+from epochal.runs.identity import is_alive, my_identity
 from epochal.runs.keeper import Keeper, lock_run
 from epochal.runs.signs import Sign, read_sign, write_sign
 from epochal.runs.state import run_folders, run_info
@@ -161,15 +162,17 @@ def start(
     """
     chosen = host_of(spec, host)
     refuse_nodes(spec)
+    before = _num_told(spec)
     if run_info(spec.folder).alive:
         raise busy(spec)
     # Before anything is waited for: what is asked from now on is meant for the host to come.
     Inbox(spec.folder).clear()
+    lock = _when_let_go(spec, before)
     if chosen == "thread":
-        os.close(_when_let_go(spec))
-        start_here(spec, way=way, token=secrets.token_hex(8))
+        start_here(spec, way=way, token=secrets.token_hex(8), lock=lock)
         return os.getpid()
-    token = _announced(spec)
+    with fsio.closing_lock(lock):
+        token = _announced(spec)
     code = _spawn(spec, token, survival(chosen), (*command, "--way", way, "--host", chosen))
     if code == BUSY:
         raise busy(spec)
@@ -190,35 +193,60 @@ def refuse_nodes(spec: RunSpec) -> None:
         )
 
 
+def _when_let_go(spec: RunSpec, before: int) -> int:
+    """The run's lock, once the host that has told its end lets go of it. Raises RunError (code run-busy), NotSaved.
+
+    A run whose journal by then holds more than the `before` records it had was taken by another start meanwhile, to its
+    end even: it is not begun again with what was known of it before.
+    """
+    try:
+        lock = lock_run(spec.folder, _LETTING_GO_SECONDS)
+    except RunError as error:
+        now = run_info(spec.folder)
+        raise busy(spec) if now.alive else _held(spec, now.status) from error
+    now = run_info(spec.folder)
+    if now.alive or _num_told(spec) != before:
+        os.close(lock)
+        raise (
+            busy(spec)
+            if now.alive
+            else RunError(
+                f"run {spec.name} was started from elsewhere meanwhile, and is {now.status}",
+                where=str(spec.folder),
+                fix=f"see it: `epochal watch {shlex.quote(str(spec.project_folder))} {spec.number}`",
+                code="run-busy",
+            )
+        )
+    return lock
+
+
+def _num_told(spec: RunSpec) -> int:
+    """How many records the run's journal holds."""
+    newest = last_record(spec.folder)
+    return 0 if newest is None else newest.n + 1
+
+
+def _held(spec: RunSpec, status: str) -> RunError:
+    """The refusal of a run that has ended and that a process holds all the same."""
+    sign = read_sign(spec.folder)
+    by_hand = sign is not None and sign.role == "host" and is_alive(sign.identity)
+    return RunError(
+        f"run {spec.name} is {status}, and a process still holds it",
+        where=str(spec.folder),
+        fix="try again in a while" + (f"; if it stays so, end process {sign.identity.pid}" if sign and by_hand else ""),
+        code="run-busy",
+    )
+
+
 def _announced(spec: RunSpec) -> str:
-    """Say that the run is being started; returns the token of this start.
+    """Say that the run is being started; returns the token of this start. Only for who holds the lock.
 
     An earlier host that has told its end gives a last sign of life before it lets go of the lock: over this one's, the
     host that is started would take itself for given up.
     """
-    with fsio.closing_lock(_when_let_go(spec)):
-        if run_info(spec.folder).alive:  # another start was quicker
-            raise busy(spec)
-        token = secrets.token_hex(8)
-        write_sign(spec.folder, Sign(identity=my_identity(), role="starter", token=token))
+    token = secrets.token_hex(8)
+    write_sign(spec.folder, Sign(identity=my_identity(), role="starter", token=token))
     return token
-
-
-def _when_let_go(spec: RunSpec) -> int:
-    """The run's lock, once the host that has told its end lets go of it. Raises RunError (code run-busy), NotSaved."""
-    try:
-        return lock_run(spec.folder, _LETTING_GO_SECONDS)
-    except RunError as error:
-        now = run_info(spec.folder)
-        if now.alive:
-            raise busy(spec) from error
-        sign = read_sign(spec.folder)
-        raise RunError(
-            f"run {spec.name} is {now.status}, and its last host still holds it",
-            where=str(spec.folder),
-            fix="try again in a while" + (f"; if it stays so, end process {sign.identity.pid} by hand" if sign else ""),
-            code="run-busy",
-        ) from error
 
 
 def _spawn(spec: RunSpec, token: str, how: Survival, program: Sequence[str]) -> int | None:

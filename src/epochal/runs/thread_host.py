@@ -86,46 +86,47 @@ def _failed(reason: str, error: dict[str, str]) -> RunEnded:
 
 # ── runs inside this process ──
 
-_here: dict[Path, tuple[TrainingThread, Keeper]] = {}
+_here: dict[TrainingThread, Keeper] = {}
 
 
-def start_here(spec: RunSpec, training: Training | None = None, way: Way = "exactly", *, token: str = "") -> None:
+def start_here(
+    spec: RunSpec, training: Training | None = None, way: Way = "exactly", *, token: str = "", lock: int | None = None
+) -> None:
     """Start a run in a thread of this process: the thread host. It dies with the process, after a checkpoint.
 
-    `token` is that of a starter that has put aside what was asked of an earlier host; without one that is done here.
-    Raises RunError (code run-busy) when another host has it, NotSaved when the disk refuses.
+    `token` is that of a starter that has put aside what was asked of an earlier host, `lock` the run's lock if it holds
+    that; without them both is done here. Raises RunError (code run-busy) when another host has it, NotSaved when the disk
+    refuses.
     """
-    keeper = Keeper(spec.folder, "thread", token=token)
+    keeper = Keeper(spec.folder, "thread", token=token, lock=lock)
     keeper.record(host_started("thread", THREAD.words))
     thread = TrainingThread(training or fit_training(spec, way), keeper)
     if not _here:
         atexit.register(leave)
-    _here[spec.folder] = (thread, keeper)
+    _here[thread] = keeper
     thread.start()
-    threading.Thread(
-        target=_release_after, args=(spec.folder, thread, keeper), name="epochal-release", daemon=True
-    ).start()
+    threading.Thread(target=_release_after, args=(thread, keeper), name="epochal-release", daemon=True).start()
 
 
 def leave(seconds: float = LEAVE_SECONDS, *, by: str = "the workbench, quitting") -> list[Path]:
     """Ask all runs of this process to stop with a checkpoint and wait for them; returns those that did not in time."""
-    here = [(folder, *pair) for folder, pair in list(_here.items())]  # one that just ended may still be let go
-    for _folder, thread, keeper in here:
+    here = list(_here.items())  # one that just ended may still be let go
+    for thread, keeper in here:
         if thread.is_alive() and not keeper.stop_asked:
             with contextlib.suppress(EpochalError):
                 keeper.ask("stop", by=by)
     deadline = time.monotonic() + seconds
-    for _folder, thread, keeper in here:
+    for thread, keeper in here:
         thread.join(max(0.0, deadline - time.monotonic()))
         if not thread.is_alive():
             keeper.release()
-    return [folder for folder, thread, _keeper in here if thread.is_alive()]
+    return [keeper.folder for thread, keeper in here if thread.is_alive()]
 
 
-def _release_after(folder: Path, thread: TrainingThread, keeper: Keeper) -> None:
+def _release_after(thread: TrainingThread, keeper: Keeper) -> None:
     thread.join()
     keeper.release()
-    _here.pop(folder, None)
+    del _here[thread]
 
 
 def host_started(host: str, survives: str) -> HostStarted:

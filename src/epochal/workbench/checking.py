@@ -28,7 +28,7 @@ from epochal.workbench.data_client import DataClient
 from epochal.workbench.feeding import refuse_feed
 from epochal.workbench.machine import free_memory
 from epochal.workbench.passes import of_passes
-from epochal.workbench.verdicts import NO_NUMBER, of_room, verdicts
+from epochal.workbench.verdicts import NOT_FINITE, of_room, verdicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Checked:
 ORDER = ("error", "warning", "hint")
 """Of severities, the worst first."""
 
-_FORM = 3
+_FORM = 4
 """Raised when what is kept means something else, so that older results are not shown as if they were today's."""
 
 _KEPT = 20
@@ -151,7 +151,7 @@ def _tried(
     }
     checks: dict[str, Any] = trial["checks"] or {}
     found = [*of_room(estimate), *of_passes(estimate, project), *(verdicts(checks, project) if checks else ())]
-    if not trial["healthy"] and not any(v.code == NO_NUMBER for v in found):  # else it is said with more words
+    if not trial["healthy"] and not any(v.code == NOT_FINITE for v in found):  # else it is said with more words
         problems.append(_NOT_FINITE)
     problems += [v.as_problem() for v in found if v.severity in ORDER]
     return {"estimate": estimate, "checks": checks}, trial["brings"]
@@ -181,7 +181,7 @@ _NO_FAMILY = {
 }
 
 _NOT_FINITE = {
-    "code": "loss-not-finite",
+    "code": NOT_FINITE,
     "severity": "error",
     "where": "[train]",
     "what": "the loss of the first step is not a finite number",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from epochal.core.errors import EpochalError, RunError
 from epochal.project import trust
 from epochal.project.unlike import said_of_unlike
+from epochal.runs.launch import refuse_nodes
 from epochal.runs.resume import Way, refuse_resume, resume
 from epochal.workbench import operations
 from epochal.workbench.session import Refused
@@ -38,10 +39,14 @@ def refusal_of(state: RunState | None) -> EpochalError | None:
 
 def go_on(session: Session, info: RunInfo, way: Way = "exactly") -> None:
     """Resume a run in its own folder, with its own settings; where the project's or its sources are others, that is told."""
+    job = f"resume {info.name}"
+    if session.job is not None and session.job.name == job:
+        return  # the key was pressed twice
     kept = said_of_unlike(info.spec, session.project)
 
     def work(report: Progress) -> str:
         refuse_resume(info, way)
+        refuse_nodes(info.spec)
         trust.demand_same(info.spec)
         changed = operations.data_to_go_on(session.data, info.spec, report)
         resume(info.folder, way=way)
@@ -53,7 +58,7 @@ def go_on(session: Session, info: RunInfo, way: Way = "exactly") -> None:
         session.look(fresh=True)
 
     session.background(
-        "resume",
+        job,
         f"resuming run {info.spec.number}",
         work,
         done,

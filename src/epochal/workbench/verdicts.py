@@ -24,8 +24,8 @@ _TOO_LOW = 10
 """Times the rate in force: a suggestion so far above it is worth a hint."""
 _SLOW = 0.5
 """Of the best throughput."""
-NO_NUMBER = "untrained-loss-not-finite"
-"""The code of a loss that is no number before anything is learnt."""
+NOT_FINITE = "loss-not-finite"
+"""The code of a loss that is no number, of training rows that are judged or learnt from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,37 +63,40 @@ def verdicts(checks: Mapping[str, Any], project: Project) -> tuple[Verdict, ...]
     A loss that is no number before anything is learnt is told once: what follows from it says so and is no finding.
     """
     first = _untrained(checks["untrained_loss"], checks["overfit"], project)
-    others = [_overfit(checks["overfit"]), _rate(checks["learning_rate"]), _size(checks["batch_size"], project)]
-    if first.code == NO_NUMBER:
-        others = [_follows(v) if v.severity in {"warning", "error"} else v for v in others]
-    return first, *others
+    by_heart, size = _overfit(checks["overfit"]), _size(checks["batch_size"], project)
+    broke = checks["batch_size"]["not_finite"]
+    if first.code == NOT_FINITE and _unlearnt(checks["overfit"]):
+        by_heart = _follows(by_heart)
+    if first.code == NOT_FINITE and broke is not None and broke[1] == 0:
+        size = _follows(size)
+    return first, by_heart, _rate(checks["learning_rate"]), size
+
+
+def _unlearnt(batch: Mapping[str, Any]) -> bool:
+    """Whether not even the first step on one batch could be taken."""
+    return batch["loss"] is None and batch["steps"] == 0
 
 
 def _follows(verdict: Verdict) -> Verdict:
-    return Verdict(
-        name=verdict.name,
-        title=verdict.title,
-        severity="unsaid",
-        what="nothing is learnt: the loss is no finite number from the start",
-    )
+    what = "no test: the loss of its first step is no finite number"
+    return Verdict(name=verdict.name, title=verdict.title, severity="unsaid", what=what)
 
 
 def _untrained(found: Mapping[str, Any], batch: Mapping[str, Any], project: Project) -> Verdict:
     title, name = "untrained loss", "untrained_loss"
     loss, expected = found["loss"], found["expected"]
     # A loss of one's own may have no value on rows that are judged; where it learns it must have one.
-    unlearnt = batch["loss"] is None and batch["steps"] == 0
-    if loss is None and (unlearnt or not found["why_not"]):
+    if loss is None and (_unlearnt(batch) or not found["why_not"]):
         own = project.model.family == "own"
-        extremes = "look for extreme values among the inputs in the data pane"
+        extremes = "look for extreme values in the data pane"
         return Verdict(
             name=name,
             title=title,
             severity="error",
-            code=NO_NUMBER,
+            code=NOT_FINITE,
             where="[model] module" if own else "[columns]",
             what="before anything is learnt the loss is no finite number",
-            fix=f"look at what the model's forward and loss compute; else {extremes}" if own else extremes,
+            fix=f"look at what the model computes, a loss of its own included; else {extremes}" if own else extremes,
         )
     if found["why_not"]:
         return Verdict(name=name, title=title, severity="unsaid", what=f"no comparison: {found['why_not']}")
@@ -236,7 +239,7 @@ def _size(found: Mapping[str, Any], project: Project) -> Verdict:
             name=name,
             title=title,
             severity="error",
-            code="loss-not-finite",
+            code=NOT_FINITE,
             where="[train], [model]",
             what=f"learning from batches of {size} rows, the loss leaves the finite numbers after {count(steps)} steps",
             fix="lower train.learning_rate, or look at a loss of your own and for extreme values in the data pane",

@@ -1,4 +1,4 @@
-"""What the checks found, as plain facts: judged by `epochal.core.checked`, worded by the faces."""
+"""What the checks found, as plain facts: judged and worded by `epochal.workbench.verdicts`."""
 
 from __future__ import annotations
 
