@@ -204,20 +204,25 @@ def _when_let_go(spec: RunSpec, before: int) -> int:
     except RunError as error:
         now = run_info(spec.folder)
         raise busy(spec) if now.alive else _held(spec, now.status) from error
-    now = run_info(spec.folder)
-    if now.alive or _num_told(spec) != before:
+    try:
+        _refuse_taken(spec, before)
+    except BaseException:
         os.close(lock)
-        raise (
-            busy(spec)
-            if now.alive
-            else RunError(
-                f"run {spec.name} was started from elsewhere meanwhile, and is {now.status}",
-                where=str(spec.folder),
-                fix=f"see it: `epochal watch {shlex.quote(str(spec.project_folder))} {spec.number}`",
-                code="run-busy",
-            )
-        )
+        raise
     return lock
+
+
+def _refuse_taken(spec: RunSpec, before: int) -> None:
+    now = run_info(spec.folder)
+    if now.alive:
+        raise busy(spec)
+    if _num_told(spec) != before:
+        raise RunError(
+            f"run {spec.name} was started from elsewhere meanwhile, and is {now.status}",
+            where=str(spec.folder),
+            fix=f"see it: `epochal watch {shlex.quote(str(spec.project_folder))} {spec.number}`",
+            code="run-busy",
+        )
 
 
 def _num_told(spec: RunSpec) -> int:
