@@ -73,6 +73,9 @@ def _with_threads(bench: _Bench, plan: Plan, rate: Rate) -> tuple[Plan, Rate, st
     """The threads that were set; else one, unless several are clearly faster."""
     cores = bench.cores
     chosen = bench.project.train.threads != "auto"
+    # For each a stack and what its products are packed into, some 40 MB measured of two: here they are the rows' room.
+    if address_space_is_limited() and bench.prepared.streamed is not None:
+        return plan, rate, ""
     if chosen or cores == 1 or plan.device != "cpu" or bench.expected(plan, rate) < 10 * PROBE_SECONDS:
         return plan, rate, ""
     several = replace(plan, threads=cores)

@@ -76,7 +76,8 @@ class StreamedFeed:
         self._within, self._as_target = within, as_target
         self._slots: tuple[dict[str, np.ndarray], ...] = tuple(self._buffers() for _ in range(2))
         self._copied: list[torch.cuda.Event | None] = [None, None]
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="epochal-read")
+        self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="epochal-read")
+        """None once the system gave no thread: then windows are read when they are asked for."""
         self._ahead: tuple[int, int, Future[_Read]] | None = None
         per_batch = max(1, windows.rows // batches * files.layout.row_bytes)
         self._batches_at_once = max(1, (BLOCK_BYTES if device.type == "cpu" else DEVICE_BLOCK_BYTES) // per_batch)
@@ -98,7 +99,8 @@ class StreamedFeed:
 
     def release(self) -> None:
         """Let go of both windows, once nothing is read into them."""
-        self._pool.shutdown()
+        if self._pool is not None:
+            self._pool.shutdown()
         self._ahead, self._window, self._group, self._slots = None, None, {}, ()
         self._epoch, self._first, self._last = -1, 0, 0
 
@@ -156,7 +158,22 @@ class StreamedFeed:
         copied = self._copied[slot]
         if copied is not None:
             copied.synchronize()
-        self._ahead = (epoch, number, self._pool.submit(self._read, epoch, number, slot))
+        self._ahead = (epoch, number, self._reading(epoch, number, slot))
+
+    def _reading(self, epoch: int, number: int, slot: int) -> Future[_Read]:
+        """The window, read while steps are taken; at once where no thread can be had, as its stack has no room."""
+        if self._pool is not None:
+            try:
+                return self._pool.submit(self._read, epoch, number, slot)
+            except RuntimeError:
+                self._pool.shutdown(wait=False, cancel_futures=True)  # it must not read into the slot later
+                self._pool = None
+        read: Future[_Read] = Future()
+        try:
+            read.set_result(self._read(epoch, number, slot))
+        except OSError as error:
+            read.set_exception(error)
+        return read
 
     def _read(self, epoch: int, number: int, slot: int) -> _Read:
         buffers, place = self._slots[slot], 0

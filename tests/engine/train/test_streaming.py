@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
+import threading
 import tracemalloc
 from dataclasses import replace
 from itertools import count
@@ -26,11 +28,13 @@ from epochal.testing import FakeClock
 from epochal.train.allowed import LATER_BYTES
 from epochal.train.blocks import read_blocks, source_of_run
 from epochal.train.bundle import load_bundle
+from epochal.train.faster import fastest
 from epochal.train.feed import MemoryFeed, num_batches
 from epochal.train.fit import fit
 from epochal.train.holding import Sizes, sizes_for
 from epochal.train.make import Prepared, dense_rows, make_learner, prepare
 from epochal.train.plan import draft_plan
+from epochal.train.probe import Rate
 from epochal.train.rows import read_training
 from epochal.train.scoring import score, spread_of
 from epochal.train.streamed import looked_over, written
@@ -226,6 +230,29 @@ class TestAProcessWithALimit:
         assert found["value"] > 0.9
         assert found["resident_bytes"] - footprint["resident_bytes"] < data_bytes / 2
 
+    @pytest.mark.parametrize("limited", [False, True])
+    def test_tries_no_further_thread_whose_stack_and_buffers_would_take_the_rows_room(self, spec_of, blobs, limited):
+        spec = spec_of(blobs(3000), target="label", family="mlp", train={"devices": "cpu"})
+        prepared = from_disk(spec, with_sizes(spec))
+        plan = draft_plan(spec.project, "mlp", prepared)
+
+        def rate_of(plan):
+            return Rate(seconds_per_step=100 / plan.threads, seconds_per_evaluation=0.0)
+
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 46, before[1]) if limited else before)
+        try:
+            found, _, _ = fastest(spec.project, "mlp", prepared, plan, rate_of=rate_of, cores=2)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
+
+        assert found.threads == (1 if limited else 2)
+
+
+def refuse_thread(_thread):
+    """As Python refuses one whose stack has no room."""
+    raise RuntimeError("can't start new thread")
+
 
 def in_a_process(spec, limit):
     """What a run says of itself in a process whose address space is limited to so many bytes, unless 0."""
@@ -288,7 +315,8 @@ class TestRowsReadFromDisk:
         assert seeing.cardinalities == whole.cardinalities
         assert not len(blind.scale.indicated)
 
-    def test_are_learnt_from_as_those_in_memory_in_the_same_order(self, spec_of, blobs):
+    @pytest.mark.parametrize("reads", ["ahead", "where no thread can be had"])
+    def test_are_learnt_from_as_those_in_memory_in_the_same_order(self, spec_of, blobs, monkeypatch, reads):
         spec = spec_of(blobs(3000), target="label", family="mlp", train={"batch_size": 37, "devices": "cpu"})
         prepared = from_disk(spec, with_sizes(spec, sample_rows=10_000))
         plan = replace(draft_plan(spec.project, "mlp", prepared), window_rows=400, block_rows=30)
@@ -302,12 +330,15 @@ class TestRowsReadFromDisk:
             "target": target.tensor(read_training(spec).train.target),
         }
         held = MemoryFeed(rows, windows.order, num_batches(windows.rows, 37))
+        if reads != "ahead":
+            monkeypatch.setattr(threading.Thread, "start", refuse_thread)
 
         assert windows.count > 4
         # Not in the order of the steps alone: a resume begins anywhere, and what was read ahead is then for nothing.
         for step in [*range(2 * held.steps_per_epoch), 7, 8, held.steps_per_epoch - 1, held.steps_per_epoch, 3]:
             one, other = streamed.batch(step), held.batch(step)
             assert all(torch.equal(one[name], other[name]) and one[name].dtype == other[name].dtype for name in rows)
+        streamed.release()
 
     def test_are_let_go_when_no_more_steps_are_asked_for(self, spec_of, blobs):
         spec = spec_of(blobs(3000), target="label", family="mlp", train={"batch_size": 37, "devices": "cpu"})
