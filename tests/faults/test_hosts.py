@@ -452,7 +452,7 @@ def test_a_stop_asked_while_a_start_waits_for_the_earlier_host_is_for_the_one_to
 @pytest.mark.parametrize("host", ["detached", "thread"])
 def test_of_two_starts_that_wait_for_the_earlier_host_one_has_the_run(spec, endless, monkeypatch, host):
     monkeypatch.setattr(thread_host, "fit_training", slow)
-    monkeypatch.setattr(launch, "_LETTING_GO_SECONDS", 4.0)
+    monkeypatch.setattr(launch, "_LETTING_GO_SECONDS", 8.0)
     earlier = Keeper(spec.folder, "host")
     earlier.end(RunEnded(state="stopped", reason="stopped as asked"))
     told = []

@@ -148,6 +148,7 @@ async def test_a_resume_asked_twice_in_a_moment_is_made_once(session):
 
         assert session.job is made
         await until(lambda: session.job is None, pilot, seconds=60)
+        assert session.error.error_code == "data-changed", "its rows are made up, so it does not come to a host"
 
 
 async def test_a_run_for_several_nodes_is_refused_before_its_rows_are_looked_for(session):

@@ -277,6 +277,19 @@ def test_a_run_in_a_thread_is_this_process_until_it_ends(spec, monkeypatch):
     assert run_info(spec.folder).status == "done"
 
 
+def test_a_run_whose_thread_cannot_be_started_has_failed_and_is_let_go(spec, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(TrainingThread, "start", refuse)
+    with pytest.raises(RuntimeError):
+        start(spec, "thread")
+
+    assert run_info(spec.folder).status == "failed"
+    assert thread_host.leave() == []
+    Keeper(spec.folder, "host").release()
+
+
 NO_ROOM = """
 import subprocess, sys, threading, time
 from pathlib import Path

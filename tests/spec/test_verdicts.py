@@ -10,6 +10,9 @@ from epochal.core.settings import parse_project
 from epochal.workbench.verdicts import of_room, verdicts
 
 
+OWN = parse_project({"name": "p", "model": {"family": "own", "module": "model.py:Net"}})
+
+
 def facts(**changed: dict) -> dict:
     """Facts of a trial in which nothing is wrong, but for what is changed of each check."""
     usual = {
@@ -81,9 +84,7 @@ class TestAnUntrainedLoss:
             "overfit": {"loss": None, "steps": 0},
             "batch_size": {"not_finite": [32, 0]},
         }
-        own = parse_project({"name": "p", "model": {"family": "own", "module": "model.py:Net"}})
-
-        found = verdicts(facts(**broken), own)
+        found = verdicts(facts(**broken), OWN)
 
         assert [v.severity for v in found] == ["error", "unsaid", "ok", "unsaid"]
         assert (found[0].code, found[0].where) == ("loss-not-finite", "[model] module")
@@ -100,6 +101,14 @@ class TestAnUntrainedLoss:
 
         codes = ["loss-not-finite", "cannot-overfit", "learning-rate-too-high", "loss-not-finite"]
         assert [v.code for v in found] == codes
+
+    def test_that_is_a_number_where_a_first_step_has_none_leaves_it_to_the_batch_to_say_so(self):
+        found = verdicts(facts(overfit={"loss": None, "steps": 0}, batch_size={"not_finite": [32, 0]}), OWN)
+
+        assert [v.severity for v in found] == ["ok", "error", "ok", "unsaid"]
+        assert found[1].code == "loss-not-finite"
+        assert found[1].what == "the loss of a first step on 32 rows is no finite number"
+        assert "no rate has a part in it yet" in found[1].fix
 
     def test_of_ones_own_that_has_no_value_where_rows_are_judged_says_nothing(self):
         why_not = "the model has a loss of its own"

@@ -99,12 +99,18 @@ def start_here(
     refuses.
     """
     keeper = Keeper(spec.folder, "thread", token=token, lock=lock)
-    keeper.record(host_started("thread", THREAD.words))
-    thread = TrainingThread(training or fit_training(spec, way), keeper)
+    try:
+        keeper.record(host_started("thread", THREAD.words))
+        thread = TrainingThread(training or fit_training(spec, way), keeper)
+        thread.start()
+    except BaseException as error:  # else this process would seem to have the run for as long as it lives
+        with contextlib.suppress(EpochalError):
+            keeper.end(_failed(f"it could not be started: {error}", {"code": "start-failed"}))
+        keeper.release()
+        raise
     if not _here:
         atexit.register(leave)
     _here[thread] = keeper
-    thread.start()
     threading.Thread(target=_release_after, args=(thread, keeper), name="epochal-release", daemon=True).start()
 
 

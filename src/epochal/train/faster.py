@@ -74,7 +74,7 @@ def _with_threads(bench: _Bench, plan: Plan, rate: Rate) -> tuple[Plan, Rate, st
     cores = bench.cores
     chosen = bench.project.train.threads != "auto"
     # For each a stack and what its products are packed into, some 40 MB measured of two: here they are the rows' room.
-    if address_space_is_limited() and bench.prepared.streamed is not None:
+    if bench.family != "trees" and bench.prepared.streamed is not None and address_space_is_limited():
         return plan, rate, ""
     if chosen or cores == 1 or plan.device != "cpu" or bench.expected(plan, rate) < 10 * PROBE_SECONDS:
         return plan, rate, ""

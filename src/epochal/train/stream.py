@@ -171,7 +171,7 @@ class StreamedFeed:
         read: Future[_Read] = Future()
         try:
             read.set_result(self._read(epoch, number, slot))
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - told where the window is asked for, as the pool does
             read.set_exception(error)
         return read
 

@@ -28,7 +28,7 @@ from epochal.workbench.data_client import DataClient
 from epochal.workbench.feeding import refuse_feed
 from epochal.workbench.machine import free_memory
 from epochal.workbench.passes import of_passes
-from epochal.workbench.verdicts import NOT_FINITE, of_room, verdicts
+from epochal.workbench.verdicts import NO_RATE_YET, NOT_FINITE, breaks_at_once, of_room, verdicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,7 @@ def _tried(
     }
     checks: dict[str, Any] = trial["checks"] or {}
     found = [*of_room(estimate), *of_passes(estimate, project), *(verdicts(checks, project) if checks else ())]
-    if not trial["healthy"] and not any(v.code == NOT_FINITE for v in found):  # else it is said with more words
+    if not trial["healthy"] and not (checks and breaks_at_once(checks)):
         problems.append(_NOT_FINITE)
     problems += [v.as_problem() for v in found if v.severity in ORDER]
     return {"estimate": estimate, "checks": checks}, trial["brings"]
@@ -185,7 +185,7 @@ _NOT_FINITE = {
     "severity": "error",
     "where": "[train]",
     "what": "the loss of the first step is not a finite number",
-    "fix": "look for extreme values in the data pane, and at a model or a loss of your own: no rate has a part in it yet",
+    "fix": NO_RATE_YET,
     "rows": 0,
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from epochal.core.settings import Project
@@ -26,6 +26,10 @@ _SLOW = 0.5
 """Of the best throughput."""
 NOT_FINITE = "loss-not-finite"
 """The code of a loss that is no number, of training rows that are judged or learnt from."""
+NO_RATE_YET = (
+    "look for extreme values in the data pane, and at a model or a loss of your own: no rate has a part in it yet"
+)
+"""What to do where that is so before the first step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +68,19 @@ def verdicts(checks: Mapping[str, Any], project: Project) -> tuple[Verdict, ...]
     """
     first = _untrained(checks["untrained_loss"], checks["overfit"], project)
     by_heart, size = _overfit(checks["overfit"]), _size(checks["batch_size"], project)
-    broke = checks["batch_size"]["not_finite"]
-    if first.code == NOT_FINITE and _unlearnt(checks["overfit"]):
-        by_heart = _follows(by_heart)
-    if first.code == NOT_FINITE and broke is not None and broke[1] == 0:
+    told = first.code == NOT_FINITE
+    if _unlearnt(checks["overfit"]):
+        by_heart = _follows(by_heart) if told else _no_first_step(by_heart, checks["overfit"]["rows"])
+    if (told or _unlearnt(checks["overfit"])) and _untried(checks["batch_size"]):
         size = _follows(size)
     return first, by_heart, _rate(checks["learning_rate"]), size
+
+
+def breaks_at_once(checks: Mapping[str, Any]) -> bool:
+    """Whether a verdict tells already that the loss is no number before the first step."""
+    untrained = checks["untrained_loss"]
+    no_number = untrained["loss"] is None and not untrained["why_not"]
+    return no_number or _unlearnt(checks["overfit"]) or _untried(checks["batch_size"])
 
 
 def _unlearnt(batch: Mapping[str, Any]) -> bool:
@@ -77,9 +88,20 @@ def _unlearnt(batch: Mapping[str, Any]) -> bool:
     return batch["loss"] is None and batch["steps"] == 0
 
 
+def _untried(sizes: Mapping[str, Any]) -> bool:
+    """Whether not even the first batch of the sizes could be learnt from."""
+    return sizes["not_finite"] is not None and sizes["not_finite"][1] == 0
+
+
 def _follows(verdict: Verdict) -> Verdict:
     what = "no test: the loss of its first step is no finite number"
     return Verdict(name=verdict.name, title=verdict.title, severity="unsaid", what=what)
+
+
+def _no_first_step(verdict: Verdict, rows: int) -> Verdict:
+    what = f"the loss of a first step on {rows} rows is no finite number"
+    where = "[model], [columns]"
+    return replace(verdict, severity="error", code=NOT_FINITE, what=what, where=where, fix=NO_RATE_YET)
 
 
 def _untrained(found: Mapping[str, Any], batch: Mapping[str, Any], project: Project) -> Verdict:
@@ -242,7 +264,9 @@ def _size(found: Mapping[str, Any], project: Project) -> Verdict:
             code=NOT_FINITE,
             where="[train], [model]",
             what=f"learning from batches of {size} rows, the loss leaves the finite numbers after {count(steps)} steps",
-            fix="lower train.learning_rate, or look at a loss of your own and for extreme values in the data pane",
+            fix="lower train.learning_rate, or look at a loss of your own and for extreme values in the data pane"
+            if steps
+            else NO_RATE_YET,
         )
     speeds = {int(size): float(speed) for size, speed in found["throughput"]}
     if suggested is None:
