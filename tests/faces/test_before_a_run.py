@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -75,20 +76,14 @@ def test_what_another_machine_will_do_is_not_refused_by_this_one(project):
 
 
 def test_a_resume_says_that_a_source_has_changed_and_goes_on_with_the_data_it_began_with(project):
-    source = source_of(project)
     short = ("--set", "train.first_checkpoint=1 h", "--set", "train.time_limit=2 s")
     epochal("train", project, "--no-follow", *short)
     run = project / "runs" / "0001-linear"
     until(lambda: Follower(run).read_all().step)
     os.kill(read_sign(run).identity.pid, signal.SIGKILL)
     until(lambda: Follower(run).read_all().status == "interrupted")
-    unchanged = source.read_text()
-    source.write_text(unchanged.replace("yes", "no", 1))
-
-    try:
+    with another_source(project):
         resumed = epochal("resume", project)
-    finally:
-        source.write_text(unchanged)
 
     assert (
         "source plants has changed, or gone, since run 0001-linear began; it goes on with the data it began with"
@@ -97,10 +92,17 @@ def test_a_resume_says_that_a_source_has_changed_and_goes_on_with_the_data_it_be
     assert "0001-linear: done" in resumed.stdout
 
 
-def source_of(project):
-    """The file that a project reads, which its copies share."""
+@contextmanager
+def another_source(project):
+    """Within, the file that the project reads, which its copies share, says otherwise of one row."""
     (source,) = read_project(project).sources
-    return (project / source.uri).resolve()
+    path = (project / source.uri).resolve()
+    unchanged = path.read_text()
+    path.write_text(unchanged.replace("yes", "no", 1))
+    try:
+        yield
+    finally:
+        path.write_text(unchanged)
 
 
 def test_what_check_finds_in_the_data_is_told_once(tmp_path):
@@ -123,13 +125,8 @@ def test_the_lines_for_several_nodes_are_a_script_that_says_which_is_which(proje
     assert "epochal.host" in lines[1]
     assert "torch.distributed.run" in lines[3]
 
-    source = source_of(project)
-    unchanged = source.read_text()
-    source.write_text(unchanged.replace("yes", "no", 1))
-    try:
+    with another_source(project):
         said = epochal("resume", project, code=2).stderr
-    finally:
-        source.write_text(unchanged)
     assert "[many-nodes]" in said
     assert "source plants" not in said, "its data is no question yet"
 
@@ -157,7 +154,6 @@ def test_watching_a_run_that_was_only_made_says_that_it_waits_for_it_to_be_start
 
 
 def test_a_resume_without_the_rows_it_began_with_names_what_changed_and_never_says_that_it_goes_on(project):
-    source = source_of(project)
     epochal("train", project, "--set", "train.epochs=2000", "--set", "train.time_limit=1 s", "--no-follow")
     run = project / "runs" / "0001-linear"
     until(lambda: Follower(run).read_all().step)
@@ -166,13 +162,8 @@ def test_a_resume_without_the_rows_it_began_with_names_what_changed_and_never_sa
     path = project / "project.toml"
     path.write_text(path.read_text().replace("patience = 1000000", "patience = 7"))
     shutil.rmtree(project / ".epochal")
-    unchanged = source.read_text()
-    source.write_text(unchanged.replace("yes", "no", 1))
-
-    try:
+    with another_source(project):
         said = epochal("resume", project, code=2).stderr
-    finally:
-        source.write_text(unchanged)
 
     assert "[data-changed]" in said
     assert "source plants has changed, or gone, since it began" in " ".join(said.split())
