@@ -158,6 +158,7 @@ class StreamedFeed:
         copied = self._copied[slot]
         if copied is not None:
             copied.synchronize()
+        self._ahead = None  # whatever was read into the slot is not there any more, however this ends
         self._ahead = (epoch, number, self._reading(epoch, number, slot))
 
     def _reading(self, epoch: int, number: int, slot: int) -> Future[_Read]:
@@ -171,7 +172,7 @@ class StreamedFeed:
         read: Future[_Read] = Future()
         try:
             read.set_result(self._read(epoch, number, slot))
-        except Exception as error:  # noqa: BLE001 - told where the window is asked for, as the pool does
+        except OSError as error:
             read.set_exception(error)
         return read
 
