@@ -104,9 +104,11 @@ def start_here(
         thread = TrainingThread(training or fit_training(spec, way), keeper)
         thread.start()
     except BaseException as error:  # else this process would seem to have the run for as long as it lives
-        with contextlib.suppress(EpochalError):
-            keeper.end(_failed(f"it could not be started: {error}", {"code": "start-failed"}))
-        keeper.release()
+        try:
+            with contextlib.suppress(EpochalError):
+                keeper.end(_failed(f"it could not be started: {error!r}", {"code": "start-failed"}))
+        finally:
+            keeper.release()
         raise
     if not _here:
         atexit.register(leave)

@@ -69,7 +69,7 @@ def verdicts(checks: Mapping[str, Any], project: Project) -> tuple[Verdict, ...]
     first = _untrained(checks["untrained_loss"], checks["overfit"], project)
     by_heart, size = _overfit(checks["overfit"]), _size(checks["batch_size"], project)
     told = first.code == NOT_FINITE
-    if _unlearnt(checks["overfit"]):
+    if _unlearnt(checks["overfit"]) and by_heart.severity == "error":
         by_heart = _follows(by_heart) if told else _no_first_step(by_heart, checks["overfit"]["rows"])
     if (told or _unlearnt(checks["overfit"])) and _untried(checks["batch_size"]):
         size = _follows(size)
